@@ -1,0 +1,461 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: auto_pickle=False, autotestdict=False
+"""The audio core: one ring a stream, from any PCM16 to chunks ready for a socket.
+
+Nothing here knows of asyncio, the network or logging. Positions and lengths are 64-bit
+counts of samples at the ring's own rate ("samples" where nothing else is said);
+floating point appears inside the resampler and in read-only properties only.
+"""
+
+cimport cython
+from cpython.buffer cimport (
+    PyBUF_FORMAT, PyBUF_ND, PyBUF_SIMPLE,
+    PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer,
+)
+from cpython.bytearray cimport PyByteArray_AS_STRING
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.pythread cimport PyThread_get_thread_ident
+from libc.stdint cimport int16_t, int64_t, uint8_t
+from libc.string cimport memcpy, memset, strcmp
+
+from _kernels cimport (
+    encode_mulaw, mix_stereo, mix_to_float, mix_to_int16, round_to_int16,
+)
+
+import math
+import sys
+
+import numpy
+import soxr
+
+from aai_stream.errors import AudioError, StateError
+
+if sys.byteorder != "little":
+    raise ImportError("aai_stream sends PCM as it lies in memory: little-endian only")
+
+# A ring begins with room for this long and doubles from there, up to its limit.
+cdef int64_t FIRST_MS = 250
+# Conversions go through this many samples on the stack, which stays in the L1 cache.
+cdef enum:
+    SCRATCH = 512
+
+include "_arguments.pxi"
+include "_memory.pxi"
+include "_resampler.pxi"
+
+
+@cython.final
+cdef class AudioRing:
+    """The audio of one stream, from its oldest unanswered sample to its newest.
+
+    Three cursors run over it, `acked ≤ sent ≤ written`, all counted in samples since
+    the stream began: `write` moves `written`, `next_chunk` moves `sent`, `ack` lets go
+    of what lies before it, `rewind` moves `sent` back so that it is sent again.
+
+    Memory starts small and doubles up to `replay_seconds` of audio that isn't acked,
+    then the oldest is let go: audio that was sent counts as forgotten, audio that
+    never was as dropped. It shrinks again once acked, and an empty ring owns none.
+
+    A ring belongs to the thread that first writes to it or reads from it; a call from
+    another one raises `StateError`, because the cursors are not locked.
+
+    Args:
+        sample_rate: rate of the ring and of its chunks, 1000 to 768000 Hz.
+        encoding: `pcm_s16le`, or `pcm_mulaw` for G.711 µ-law, one byte a sample.
+        chunk_ms: length of a chunk, above 0 up to 1000 ms; a fraction of a sample is
+            rounded up.
+        replay_seconds: how much audio is kept for a replay, 1 to 600 s.
+        quality: soxr's: `QQ`, `LQ`, `MQ`, `HQ` or `VHQ`.
+
+    Raises:
+        AudioError: an argument is none of these.
+    """
+
+    cdef readonly int64_t sample_rate
+    cdef readonly str encoding
+    cdef readonly int64_t acked
+    cdef readonly int64_t sent
+    cdef readonly int64_t written
+    cdef readonly int64_t dropped_samples
+    cdef readonly int64_t forgotten_samples
+    cdef readonly int64_t padded_samples
+    cdef readonly int64_t chunk_samples
+    cdef int64_t limit  # most samples kept
+    cdef int64_t item  # bytes per sample
+    cdef Block block  # None while nothing is kept
+    cdef Resampler resampler  # None while the input has the ring's rate
+    cdef str quality
+    cdef dict earlier_input  # frames per input rate, but for the present one
+    cdef int64_t rate_in  # the present input rate, 0 before the first write
+    cdef int64_t frames_in  # input frames since `rate_in` became the present one
+    cdef double chunk_length_ms
+    cdef unsigned long thread  # 0 until the first call
+
+    def __cinit__(self, sample_rate=16000, *, encoding="pcm_s16le", chunk_ms=50,
+                  replay_seconds=30, quality="HQ"):
+        if encoding not in ("pcm_s16le", "pcm_mulaw"):
+            raise AudioError(f"encoding must be pcm_s16le or pcm_mulaw, "
+                             f"not {encoding!r}")
+        if quality not in ("QQ", "LQ", "MQ", "HQ", "VHQ"):
+            raise AudioError(f"quality must be QQ, LQ, MQ, HQ or VHQ, not {quality!r}")
+        if (isinstance(replay_seconds, bool)
+                or not isinstance(replay_seconds, (int, float))
+                or not 1 <= replay_seconds <= 600):
+            raise AudioError(f"replay_seconds must be from 1 to 600, "
+                             f"not {replay_seconds!r}")
+        self.sample_rate = whole(sample_rate, "sample_rate", MIN_RATE, MAX_RATE)
+        self.chunk_ms = chunk_ms
+        self.encoding = encoding
+        self.item = 1 if encoding == "pcm_mulaw" else 2
+        self.limit = math.ceil(replay_seconds * self.sample_rate)
+        self.quality = quality
+        self.earlier_input = {}
+
+    # -- in --
+
+    def write(self, data, sample_rate, num_channels=1):
+        """Append audio; returns how many samples reached the ring by this call.
+
+        Channels are mixed down to their mean. Audio of another rate is resampled,
+        one run a chunk; what the resampler still holds (`pending_ms`) comes out with
+        later writes or with `flush`. After the flush, n samples of one rate have
+        become round(n·out/in), a half rounded up, however they were cut. The rate may
+        change between writes: the old resampler is then drained first.
+
+        Args:
+            data: interleaved int16 in any contiguous buffer: bytes, bytearray, array,
+                memoryview of format `h` or `B`, NumPy int16 of shape (frames,) or
+                (frames, channels).
+            sample_rate: of `data`, 1000 to 768000 Hz.
+            num_channels: of `data`, 1 to 64.
+
+        Raises:
+            AudioError: `data` is none of these, or not whole frames. The ring is as
+                before.
+            StateError: called from another thread than the first call.
+        """
+        cdef int64_t rate = whole(sample_rate, "sample_rate", MIN_RATE, MAX_RATE)
+        cdef int64_t channels = whole(num_channels, "num_channels", 1, MAX_CHANNELS)
+        cdef int64_t start = self.written, frames = 0
+        cdef Py_buffer view
+        self.check_thread()
+        acquire(data, channels, &view, &frames)
+        try:
+            if <size_t>view.buf & 1:  # int16 must lie on even addresses
+                return self.write(bytes(data), rate, channels)
+            if frames > 0:
+                if rate != self.rate_in:
+                    self.change_rate(rate)
+                self.take(<const int16_t*>view.buf, <Py_ssize_t>channels, frames)
+            return self.written - start
+        finally:
+            PyBuffer_Release(&view)
+
+    cdef int change_rate(self, int64_t rate) except -1:
+        """Finish what came at the old rate and get ready for `rate`."""
+        cdef Resampler fresh = None
+        if rate != self.sample_rate:
+            fresh = Resampler.__new__(Resampler, rate, self.sample_rate, self.quality)
+        self.drain()
+        self.close_input()
+        self.resampler = fresh
+        self.rate_in = rate
+        return 0
+
+    cdef int close_input(self) except -1:
+        """Forget the present input rate; the next write begins anew."""
+        self.earlier_input = self.samples_in
+        self.resampler = None
+        self.rate_in = 0
+        self.frames_in = 0
+        return 0
+
+    cdef int take(
+        self, const int16_t* source, Py_ssize_t channels, int64_t frames
+    ) except -1:
+        cdef int64_t missing
+        if self.resampler is None:
+            self.reserve(frames)
+            self.mix_in(source, channels, frames)
+        else:
+            self.resampler.reserve(frames)
+            self.resampler.stage(source, channels, frames)
+            # Run only when what is staged would fill the chunk that is being made.
+            missing = self.chunk_samples - (self.written - self.sent) % self.chunk_samples
+            if self.resampler.staged * self.sample_rate >= missing * self.rate_in:
+                self.take_resampled(False)
+        self.frames_in += frames
+        return 0
+
+    cdef int take_resampled(self, bint last) except -1:
+        cdef int16_t scratch[SCRATCH]
+        cdef Py_buffer view
+        cdef const float* floats
+        cdef int64_t count, done = 0, part
+        PyObject_GetBuffer(self.resampler.run(last), &view, PyBUF_SIMPLE)
+        try:
+            floats = <const float*>view.buf
+            count = view.len // 4
+            self.reserve(count)
+            while done < count:
+                part = min(count - done, SCRATCH)
+                round_to_int16(floats + done, scratch, <Py_ssize_t>part)
+                self.append(scratch, part)
+                done += part
+        finally:
+            PyBuffer_Release(&view)
+        return 0
+
+    cdef void mix_in(
+        self, const int16_t* source, Py_ssize_t channels, int64_t frames
+    ) noexcept:
+        cdef int16_t scratch[SCRATCH]
+        cdef int64_t done = 0, part
+        while done < frames:
+            part = min(frames - done, SCRATCH)
+            if channels == 1:
+                self.append(source + done, part)
+            else:
+                if channels == 2:
+                    mix_stereo(source + done * 2, scratch, <Py_ssize_t>part)
+                else:
+                    mix_to_int16(source + done * channels, channels, scratch,
+                                 <Py_ssize_t>part)
+                self.append(scratch, part)
+            done += part
+
+    def drain(self):
+        """Let out all that the resampler holds; returns how many samples that were.
+
+        Audio written after this starts a new resampling, so drain where speech rests
+        or at the end.
+
+        Raises `StateError` when called from another thread than the first call.
+        """
+        cdef int64_t start = self.written
+        self.check_thread()
+        if self.resampler is not None:
+            self.take_resampled(True)
+            self.close_input()
+        return self.written - start
+
+    # -- out --
+
+    def next_chunk(self):
+        """The next full `Chunk` that was not sent yet, or None; moves `sent`.
+
+        Raises `StateError` when called from another thread than the first call.
+        """
+        self.check_thread()
+        if self.written - self.sent < self.chunk_samples:
+            return None
+        return self.export(self.chunk_samples)
+
+    def flush(self, min_ms=50):
+        """Everything that was not sent yet, as a list of chunks; moves `sent`.
+
+        Drains the resampler. The last chunk may be shorter than the others; below
+        `min_ms` (0 to 1000) it is padded with silence up to that length, since the
+        protocol takes no shorter message. The padding is not the caller's audio: no
+        cursor counts it, only `padded_samples`.
+
+        Raises `AudioError` for a bad `min_ms`, `StateError` when called from another
+        thread than the first call.
+        """
+        cdef int64_t shortest = ms_to_samples(min_ms, "min_ms", self.sample_rate, 0)
+        cdef int64_t rest
+        self.drain()
+        chunks = []
+        while self.written - self.sent >= self.chunk_samples:
+            chunks.append(self.export(self.chunk_samples))
+        rest = self.written - self.sent
+        if rest >= shortest and rest > 0:
+            chunks.append(self.export(rest))
+        elif rest > 0:
+            chunks.append(self.export_padded(rest, shortest - rest))
+        return chunks
+
+    cdef Chunk export(self, int64_t samples):
+        cdef Chunk chunk = make_chunk(
+            self.block, self.at(self.sent), self.item, self.sent, samples, 0)
+        self.sent += samples
+        return chunk
+
+    cdef Chunk export_padded(self, int64_t samples, int64_t padding):
+        """A chunk with silence behind it, in memory of its own: the ring holds none."""
+        cdef Block block = Block.__new__(Block, samples + padding, 0, self.item)
+        memcpy(block.memory, self.at(self.sent), <size_t>(samples * self.item))
+        memset(block.memory + samples * self.item,
+               0xFF if self.item == 1 else 0, <size_t>(padding * self.item))
+        cdef Chunk chunk = make_chunk(
+            block, block.memory, self.item, self.sent, samples, padding)
+        self.sent += samples
+        self.padded_samples += padding
+        return chunk
+
+    def ack(self, sample):
+        """Let go of everything before `sample`; before `acked` there is nothing to do.
+
+        Raises `AudioError` if `sample` was not sent yet, `StateError` when called
+        from another thread than the first call.
+        """
+        cdef int64_t position = whole(sample, "ack", 0, self.sent)
+        self.check_thread()
+        if position > self.acked:
+            self.acked = position
+            self.shrink()
+
+    def rewind(self, sample):
+        """Send again from `sample` on.
+
+        Raises `AudioError` if `sample` is not between `acked` and `sent`,
+        `StateError` when called from another thread than the first call.
+        """
+        cdef int64_t position = whole(sample, "rewind", self.acked, self.sent)
+        self.check_thread()
+        self.sent = position
+
+    # -- memory --
+
+    cdef inline uint8_t* at(self, int64_t sample) noexcept:
+        return self.block.memory + sample % self.block.capacity * self.item
+
+    cdef int reserve(self, int64_t count) except -1:
+        """See that `append` can place `count` samples: the only step that may fail."""
+        cdef int64_t kept = self.written - self.acked
+        cdef int64_t need = min(kept + count, self.limit)
+        cdef int64_t capacity
+        if self.block is None:
+            capacity = max(self.sample_rate * FIRST_MS // 1000, 2 * self.chunk_samples)
+        else:
+            capacity = self.block.capacity
+        while capacity < need:
+            capacity *= 2
+        capacity = min(capacity, max(self.limit, 2 * self.chunk_samples))
+        if (self.block is None
+                or self.block.capacity != capacity
+                or (self.block.pins > 0
+                    and self.block.pinned_from < self.written + count - capacity)):
+            self.move_to(capacity, self.chunk_samples)
+        return 0
+
+    cdef void append(self, const int16_t* source, int64_t count) noexcept:
+        """Place `count` (≤ SCRATCH) samples behind the last; `reserve` made the room."""
+        cdef int64_t excess = self.written + count - self.acked - self.limit
+        cdef int64_t position, part
+        if excess > 0:
+            self.let_go(excess)
+        while count > 0:
+            position = self.written % self.block.capacity
+            part = min(count, self.block.capacity - position)
+            if self.item == 2:
+                memcpy(self.at(self.written), source, <size_t>(part * 2))
+            else:
+                encode_mulaw(source, self.at(self.written), <Py_ssize_t>part)
+            self.mirror(position, part)
+            self.written += part
+            source += part
+            count -= part
+
+    cdef void mirror(self, int64_t position, int64_t count) noexcept:
+        """Repeat what was just placed at the front behind the end, so that every
+        chunk lies in one piece."""
+        cdef int64_t part = min(count, self.block.guard - position)
+        if part > 0:
+            memcpy(self.block.memory + (self.block.capacity + position) * self.item,
+                   self.block.memory + position * self.item,
+                   <size_t>(part * self.item))
+
+    cdef void let_go(self, int64_t excess) noexcept:
+        """Give up the oldest `excess` samples: first sent ones, then unsent ones."""
+        self.acked += excess
+        if self.acked <= self.sent:
+            self.forgotten_samples += excess
+        else:
+            self.dropped_samples += self.acked - self.sent
+            self.forgotten_samples += excess - (self.acked - self.sent)
+            self.sent = self.acked
+
+    cdef int shrink(self) except -1:
+        """Give memory back once three quarters of it are empty."""
+        cdef int64_t kept = self.written - self.acked
+        cdef int64_t least = max(self.sample_rate * FIRST_MS // 1000,
+                                 2 * self.chunk_samples)
+        if self.block is None:
+            return 0
+        if kept == 0:
+            self.block = None
+        elif self.block.capacity > least and kept <= self.block.capacity // 4:
+            self.move_to(max(least, 2 * kept), self.chunk_samples)
+        return 0
+
+    cdef int move_to(self, int64_t capacity, int64_t guard) except -1:
+        """Go on in a new block; chunks that are alive keep the old one."""
+        cdef Block old = self.block
+        cdef Block new = Block.__new__(Block, capacity, guard, self.item)
+        cdef int64_t sample = self.acked
+        cdef int64_t source, target, part
+        self.block = new
+        while sample < self.written:
+            source = sample % old.capacity
+            target = sample % capacity
+            part = min(self.written - sample,
+                       min(old.capacity - source, capacity - target))
+            memcpy(new.memory + target * self.item, old.memory + source * self.item,
+                   <size_t>(part * self.item))
+            self.mirror(target, part)
+            sample += part
+        return 0
+
+    cdef int check_thread(self) except -1:
+        cdef unsigned long here = <unsigned long>PyThread_get_thread_ident()
+        if self.thread != here:
+            if self.thread != 0:
+                raise StateError("an AudioRing belongs to the thread that used it first")
+            self.thread = here
+        return 0
+
+    # -- accounts --
+
+    @property
+    def chunk_ms(self):
+        """Length of a chunk in ms as it was set; may be set at any time."""
+        return self.chunk_length_ms
+
+    @chunk_ms.setter
+    def chunk_ms(self, value):
+        cdef int64_t samples = ms_to_samples(value, "chunk_ms", self.sample_rate, 1)
+        if self.block is not None and self.block.guard < samples:
+            self.move_to(max(self.block.capacity, 2 * samples), samples)
+        self.chunk_samples = samples
+        self.chunk_length_ms = value
+
+    @property
+    def samples_in(self):
+        """Frames that were written, by their rate: `{rate: frames}`."""
+        counts = dict(self.earlier_input)
+        if self.rate_in:
+            counts[self.rate_in] = counts.get(self.rate_in, 0) + self.frames_in
+        return counts
+
+    @property
+    def pending_ms(self):
+        """How much audio the resampler holds back, in ms."""
+        return 0.0 if self.resampler is None else self.resampler.pending_ms()
+
+    @property
+    def written_seconds(self):
+        """Seconds of audio that reached the ring."""
+        return self.written / self.sample_rate
+
+    @property
+    def sent_seconds(self):
+        """Seconds of audio from the stream's begin to the `sent` cursor."""
+        return self.sent / self.sample_rate
+
+    @property
+    def memory_bytes(self):
+        """Bytes of audio memory that the ring owns now."""
+        if self.block is None:
+            return 0
+        return (self.block.capacity + self.block.guard) * self.item

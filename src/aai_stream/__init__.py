@@ -1,0 +1,1 @@
+"""AssemblyAI's streaming speech-to-text for voice agents in numbers."""

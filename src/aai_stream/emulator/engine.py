@@ -1,0 +1,119 @@
+"""What the embedded server asks of a recogniser, and what a recogniser tells it.
+
+An *engine* opens one *recogniser* a session. A recogniser is given the session's
+audio as it was sent (mono PCM16 at the session's rate) and calls back with what it
+hears. All times are milliseconds of that session's audio, so what is heard depends on
+the audio alone and never on the wall clock: the same audio gives the same text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, Union
+
+import msgspec
+
+
+class HeardWord(msgspec.Struct, frozen=True, gc=False):
+    """One word as heard so far."""
+
+    text: str
+    start_ms: int
+    end_ms: int
+    confidence: float
+    """0–1. Guessed while the turn is open, the decoder's own once it has ended."""
+    speaker: str | None = None
+
+
+class SpeechStarted(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """Someone began to speak; comes once before a turn's first `Hypothesis`."""
+
+    at_ms: int
+
+
+class Hypothesis(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """The whole current turn as heard so far; replaces the one before it."""
+
+    words: tuple[HeardWord, ...]
+    heard_ms: int
+    """How much of the session's audio this rests on."""
+    end_of_turn: bool
+    """The turn is over; the next `Hypothesis` belongs to a new turn."""
+    end_of_turn_confidence: float
+    """0–1; climbs while silence holds the turn open, 1 at its end."""
+    pause: bool = False
+    """Silence has just reached `TurnSettings.min_silence_ms` and the turn goes on."""
+
+
+class Silence(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """Nothing to transcribe in this stretch; about one a second while it lasts."""
+
+    start_ms: int
+    end_ms: int
+
+
+class Finished(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """The answer to `Recognizer.finish`; nothing comes after it."""
+
+
+class Broken(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """The recogniser failed for good, for example because its worker died."""
+
+    why: str
+
+
+Heard = Union[SpeechStarted, Hypothesis, Silence, Finished, Broken]
+
+
+class TurnSettings(msgspec.Struct, frozen=True, gc=False):
+    """When a turn ends: the v3 parameters of the same names."""
+
+    min_silence_ms: int
+    """`min_turn_silence`: a turn that sounds finished ends after this much silence."""
+    max_silence_ms: int
+    """`max_turn_silence`: any turn ends after this much silence."""
+
+
+class Recognizer(Protocol):
+    """Hears one session. Its methods are called in the order of the socket's messages."""
+
+    async def hear(self, pcm: bytes) -> None:
+        """Take the next audio: mono PCM16, native order, at the session's rate.
+
+        Waits while more than a few seconds are queued, so that a client which sends
+        faster than the engine decodes is held back by its own socket.
+        """
+
+    def configure(self, settings: TurnSettings) -> None:
+        """Use other turn settings from here in the audio on."""
+
+    def force_endpoint(self) -> None:
+        """End the current turn here in the audio, if one is open."""
+
+    def finish(self) -> None:
+        """No more audio: end the open turn, then tell `Finished`."""
+
+    def close(self) -> None:
+        """Let go of everything at once; nothing is told after this."""
+
+
+class Engine(Protocol):
+    """Opens recognisers. `start` and `aclose` belong to the server's own life."""
+
+    capacity: int
+    """How many sessions this host carries at once; the server refuses the next (3009)."""
+
+    async def start(self) -> None:
+        """Load what is needed (models, workers) before the first session."""
+
+    def open(
+        self, sample_rate: int, settings: TurnSettings, tell: Callable[[Heard], None]
+    ) -> Recognizer:
+        """A recogniser for one new session.
+
+        `tell` is called on the event loop, in the order of the audio. A recogniser
+        that breaks tells `Broken` and nothing after it.
+        """
+
+    async def aclose(self) -> None:
+        """Stop the workers and forget the models."""

@@ -1,0 +1,103 @@
+"""Every error that leaves aai-stream. What may be tried again is said by type.
+
+`InputError` is the caller's own mistake, `StateError` a call at the wrong time; both
+leave everything as it was. `SessionError` is what became of a connection: those below
+`TransientError` may be tried again, all others may not. No message holds a key, a
+token, a URL's query or a transcript.
+"""
+
+from __future__ import annotations
+
+
+class AaiStreamError(Exception):
+    """Root of the tree."""
+
+
+class InputError(AaiStreamError, ValueError):
+    """A bad argument; nothing was changed by the call."""
+
+
+class AudioError(InputError):
+    """Audio of a shape, rate or position that can't be taken."""
+
+
+class OptionError(InputError):
+    """A parameter that doesn't exist, is out of its range or can't be changed live."""
+
+
+class MessageError(AaiStreamError, ValueError):
+    """A server message that can't be read; the session counts it and lives on."""
+
+
+class StateError(AaiStreamError, RuntimeError):
+    """A call that comes too early, too late, or from another thread."""
+
+
+class EngineError(AaiStreamError, RuntimeError):
+    """The embedded recogniser can't be had or has failed."""
+
+
+class SessionError(AaiStreamError):
+    """A connection failed or ended. Not to be tried again unless `TransientError`.
+
+    `code` is the websocket's close code, or the HTTP status of a refused handshake;
+    None when neither was received. `retryable` is a constant of the class.
+    """
+
+    retryable = False
+
+    def __init__(self, message: str, *, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class RefusedError(SessionError):
+    """The key, the token or the account was refused."""
+
+
+class RejectedError(SessionError):
+    """The server called a parameter, a message or a chunk of ours wrong."""
+
+
+class EndedError(SessionError):
+    """The server ended the session on purpose, for example after inactivity."""
+
+
+class TransientError(SessionError):
+    """The next attempt may succeed.
+
+    `retry_after` is how many seconds the server asked us to wait, None when it did
+    not say.
+    """
+
+    retryable = True
+
+    def __init__(
+        self, message: str, *, code: int | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message, code=code)
+        self.retry_after = retry_after
+
+
+class UnreachableError(TransientError):
+    """No connection: name not resolved, TCP refused, TLS failed, handshake broken."""
+
+
+class TimedOutError(TransientError):
+    """No answer within the time allowed."""
+
+
+class DroppedError(TransientError):
+    """The connection broke, or the server failed while it was open."""
+
+
+class ExpiredError(TransientError):
+    """The session reached its longest duration (3008)."""
+
+
+class TooFastError(TransientError):
+    """Audio came faster, or in other chunks, than the server allows (3007)."""
+
+
+class BusyError(TransientError):
+    """Too many sessions, or too many new ones a minute; wait tens of seconds."""

@@ -1,0 +1,207 @@
+"""AssemblyAI v3's messages as msgspec structs, and the one function that reads them.
+
+Times are whole milliseconds. As they come off the wire they count from the first
+sample of their session; `aai_stream.Stream` moves them to stream time with `retime`
+before anyone sees them. Fields follow AssemblyAI's streaming API reference and its
+Python SDK 1.8.2; whatever the server may leave out has a default here, because a
+transcript that lacks a side remark is still a transcript.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Union
+
+import msgspec
+
+from .errors import MessageError
+
+
+class Message(msgspec.Struct, tag_field="type", kw_only=True, gc=False):
+    """A message from the server; the subclass is its `type`."""
+
+    __slots__ = ()
+
+
+class Begin(Message, tag="Begin"):
+    """The session is open. `expires_at` is in unix seconds."""
+
+    id: str
+    expires_at: int | None = None
+    configuration: dict[str, Any] | None = None
+    """What the server understood: model, mode, api_version and the like."""
+
+
+class SpeechStarted(Message, tag="SpeechStarted"):
+    """Speech began at `timestamp` ms. Universal-3 models only, once a turn."""
+
+    timestamp: int
+    confidence: float | None = None
+
+
+class Word(msgspec.Struct, kw_only=True, gc=False):
+    """One word of a turn; `start` and `end` in ms."""
+
+    text: str
+    start: int
+    end: int
+    confidence: float = 0.0
+    word_is_final: bool = False
+    speaker: str | None = None
+
+
+class Turn(Message, tag="Turn"):
+    """A whole turn as understood so far; replaces the last one of its `turn_order`."""
+
+    turn_order: int
+    transcript: str = ""
+    words: list[Word] = []
+    end_of_turn: bool = False
+    turn_is_formatted: bool = False
+    end_of_turn_confidence: float | None = None
+    utterance: str | None = None
+    """The text since the last pause, filled when a pause or the turn's end comes."""
+    language_code: str | None = None
+    language_confidence: float | None = None
+    speaker_label: str | None = None
+    """`A`, `B`, …; `PENDING` and `UNKNOWN` mean that no speaker is known."""
+
+
+class Termination(Message, tag="Termination"):
+    """The session is over, everything was said; the answer to Terminate."""
+
+    audio_duration_seconds: float | None = None
+    session_duration_seconds: float | None = None
+
+
+class Error(Message, tag="Error"):
+    """What went wrong; a close with the same code follows."""
+
+    error: str
+    error_code: int | None = None
+
+
+class Warning(Message, tag="Warning"):
+    """Something was not as the server likes it, for example an unknown parameter."""
+
+    warning: str
+    warning_code: int | None = None
+
+
+class Heartbeat(Message, tag="Heartbeat"):
+    """Every 5 s when `session_heartbeat` is on; counts this session's audio."""
+
+    total_audio_received_ms: int
+    total_duration_ms: int
+    realtime_factor: float
+    max_speech_probability: float = 0.0
+
+
+class Silence(Message, tag="Silence"):
+    """Nothing was said from `start_ms` to `end_ms`; may overlap its predecessor."""
+
+    start_ms: int
+    end_ms: int
+
+
+class Revision(msgspec.Struct, kw_only=True, gc=False):
+    """New speakers for one turn that was told before."""
+
+    turn_order: int
+    speaker_label: str | None = None
+    words: list[Word] = []
+
+
+class SpeakerRevision(Message, tag="SpeakerRevision"):
+    """The speakers of earlier turns, corrected; text and times stay."""
+
+    revisions: list[Revision] = []
+
+
+class LLMGatewayResponse(Message, tag="LLMGatewayResponse"):
+    """What the `llm_gateway` made of a turn."""
+
+    turn_order: int
+    transcript: str = ""
+    data: Any = None
+
+
+class Unknown(msgspec.Struct, gc=False):
+    """A message of a type that this version doesn't know, as it came."""
+
+    type: str
+    raw: dict[str, Any]
+
+
+_Known = Union[
+    Begin,
+    SpeechStarted,
+    Turn,
+    Termination,
+    Error,
+    Warning,
+    Heartbeat,
+    Silence,
+    SpeakerRevision,
+    LLMGatewayResponse,
+]
+Event = Union[_Known, Unknown]
+"""Anything that `decode` returns."""
+
+_decoder = msgspec.json.Decoder(_Known)
+_KNOWN_TYPES = frozenset(str(struct.__struct_config__.tag) for struct in _Known.__args__)
+
+
+def decode(text: bytes | str) -> Event:
+    """Read one text message of the server.
+
+    Raises `MessageError` if it isn't JSON, isn't an object, has no type, or has
+    fields of the wrong type. The error says where, never what: it quotes no content.
+    """
+    try:
+        return _decoder.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
+        return _decode_unusual(text, exc)
+
+
+def _decode_unusual(text: bytes | str, why: Exception) -> Event:
+    """Read what the typed decoder would not: unknown types and the untagged error."""
+    try:
+        raw = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        raise MessageError(f"not JSON ({type(why).__name__})") from None
+    if not isinstance(raw, dict):
+        raise MessageError(f"expected a JSON object, got {type(raw).__name__}")
+    kind = raw.get("type")
+    if kind is None and isinstance(raw.get("error"), str):
+        code = raw.get("error_code")
+        return Error(error=raw["error"], error_code=code if type(code) is int else None)
+    if not isinstance(kind, str):
+        raise MessageError("the message has no type")
+    if kind in _KNOWN_TYPES:
+        raise MessageError(f"{kind}: {why}")
+    return Unknown(type=kind, raw=raw)
+
+
+def retime(event: Event, to_stream_ms: Callable[[int], int]) -> None:
+    """Move the times of `event` in place, from session to stream time.
+
+    `to_stream_ms` maps a session's ms to the stream's. Heartbeat and Termination
+    count what their session received and stay as they are.
+    """
+    if isinstance(event, Turn):
+        _retime_words(event.words, to_stream_ms)
+    elif isinstance(event, SpeechStarted):
+        event.timestamp = to_stream_ms(event.timestamp)
+    elif isinstance(event, Silence):
+        event.start_ms = to_stream_ms(event.start_ms)
+        event.end_ms = to_stream_ms(event.end_ms)
+    elif isinstance(event, SpeakerRevision):
+        for revision in event.revisions:
+            _retime_words(revision.words, to_stream_ms)
+
+
+def _retime_words(words: Iterable[Word], to_stream_ms: Callable[[int], int]) -> None:
+    for word in words:
+        word.start = to_stream_ms(word.start)
+        word.end = to_stream_ms(word.end)
