@@ -9,11 +9,11 @@ cdef int64_t whole(object value, str name, int64_t low, int64_t high) except -1:
     """`value` as an integer between `low` and `high` (≥ 0), or AudioError."""
     cdef int64_t number = -1
     try:
-        number = value
+        number = PyNumber_Index(value)  # a plain conversion would truncate a float
     except (TypeError, OverflowError):
         pass
     if number < low or number > high or isinstance(value, bool):
-        raise AudioError(f"{name} must be a whole number from {low} to {high}, "
+        raise AudioError(f"{name} must be an integer from {low} to {high}, "
                          f"not {value!r}")
     return number
 
@@ -35,12 +35,9 @@ cdef int acquire(
     cdef const char* form
     try:
         PyObject_GetBuffer(data, view, PyBUF_ND | PyBUF_FORMAT)
-    except TypeError:
-        raise AudioError("audio must be a buffer of int16 samples, "
-                         f"not {type(data).__name__}") from None
-    except (BufferError, ValueError):
-        raise AudioError("audio must lie in memory without gaps (C-contiguous)"
-                         ) from None
+    except (TypeError, BufferError, ValueError) as error:
+        raise AudioError(
+            f"audio must be int16 samples in one contiguous buffer: {error}") from None
     form = view.format
     if form is NULL:
         form = b"B"
@@ -49,9 +46,10 @@ cdef int acquire(
     if strcmp(form, b"h") != 0 and strcmp(form, b"B") != 0:
         trouble = (f"audio must be int16 or raw bytes, not items of format "
                    f"{form.decode('ascii', 'replace')!r}")
-    elif view.ndim > 2 or (view.ndim == 2 and view.shape[1] != channels):
-        trouble = f"audio of {view.ndim} dimensions must have the shape " \
-                  f"(frames, {channels})"
+    elif view.ndim > 2 or (
+            view.ndim == 2 and view.shape[1] * view.itemsize != 2 * channels):
+        trouble = (f"audio of {view.ndim} dimensions must have the shape "
+                   f"(frames, {channels})")
     elif view.len % (2 * channels) != 0:
         trouble = (f"{view.len} bytes are no whole number of {channels}-channel "
                    f"int16 frames ({2 * channels} bytes each)")

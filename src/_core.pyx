@@ -14,7 +14,9 @@ from cpython.buffer cimport (
 )
 from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.number cimport PyNumber_Index
 from cpython.pythread cimport PyThread_get_thread_ident
+from cpython.ref cimport Py_DECREF
 from libc.stdint cimport int16_t, int64_t, uint8_t
 from libc.string cimport memcpy, memset, strcmp
 
@@ -62,8 +64,8 @@ cdef class AudioRing:
     Args:
         sample_rate: rate of the ring and of its chunks, 1000 to 768000 Hz.
         encoding: `pcm_s16le`, or `pcm_mulaw` for G.711 µ-law, one byte a sample.
-        chunk_ms: length of a chunk, above 0 up to 1000 ms; a fraction of a sample is
-            rounded up.
+        chunk_ms: length of a chunk, 1 to 1000 ms; a fraction of a sample is rounded
+            up.
         replay_seconds: how much audio is kept for a replay, 1 to 600 s.
         quality: soxr's: `QQ`, `LQ`, `MQ`, `HQ` or `VHQ`.
 
@@ -72,7 +74,7 @@ cdef class AudioRing:
     """
 
     cdef readonly int64_t sample_rate
-    cdef readonly str encoding
+    cdef readonly object encoding
     cdef readonly int64_t acked
     cdef readonly int64_t sent
     cdef readonly int64_t written
@@ -84,7 +86,7 @@ cdef class AudioRing:
     cdef int64_t item  # bytes per sample
     cdef Block block  # None while nothing is kept
     cdef Resampler resampler  # None while the input has the ring's rate
-    cdef str quality
+    cdef object quality
     cdef dict earlier_input  # frames per input rate, but for the present one
     cdef int64_t rate_in  # the present input rate, 0 before the first write
     cdef int64_t frames_in  # input frames since `rate_in` became the present one
@@ -116,9 +118,9 @@ cdef class AudioRing:
     def write(self, data, sample_rate, num_channels=1):
         """Append audio; returns how many samples reached the ring by this call.
 
-        Channels are mixed down to their mean. Audio of another rate is resampled,
-        one run a chunk; what the resampler still holds (`pending_ms`) comes out with
-        later writes or with `flush`. After the flush, n samples of one rate have
+        Channels are mixed down to their mean. Audio of another rate is resampled once
+        enough for a chunk has come; what is still held back (`pending_ms`) comes out
+        with later writes or with `flush`. After the flush, n samples of one rate have
         become round(n·out/in), a half rounded up, however they were cut. The rate may
         change between writes: the old resampler is then drained first.
 
@@ -173,18 +175,23 @@ cdef class AudioRing:
     cdef int take(
         self, const int16_t* source, Py_ssize_t channels, int64_t frames
     ) except -1:
-        cdef int64_t missing
+        cdef int64_t missing, part
+        self.frames_in += frames
         if self.resampler is None:
             self.reserve(frames)
             self.mix_in(source, channels, frames)
-        else:
-            self.resampler.reserve(frames)
-            self.resampler.stage(source, channels, frames)
+            return 0
+        while frames > 0:
+            part = min(frames, self.rate_in)  # one second, so that staging stays small
+            self.resampler.reserve(part)
+            self.resampler.stage(source, channels, part)
             # Run only when what is staged would fill the chunk that is being made.
-            missing = self.chunk_samples - (self.written - self.sent) % self.chunk_samples
+            missing = self.chunk_samples
+            missing -= (self.written - self.sent) % self.chunk_samples
             if self.resampler.staged * self.sample_rate >= missing * self.rate_in:
                 self.take_resampled(False)
-        self.frames_in += frames
+            source += part * channels
+            frames -= part
         return 0
 
     cdef int take_resampled(self, bint last) except -1:
@@ -320,13 +327,17 @@ cdef class AudioRing:
     cdef inline uint8_t* at(self, int64_t sample) noexcept:
         return self.block.memory + sample % self.block.capacity * self.item
 
+    cdef inline int64_t least(self) noexcept:
+        """The smallest capacity that a block gets."""
+        return max(self.sample_rate * FIRST_MS // 1000, 2 * self.chunk_samples)
+
     cdef int reserve(self, int64_t count) except -1:
         """See that `append` can place `count` samples: the only step that may fail."""
         cdef int64_t kept = self.written - self.acked
         cdef int64_t need = min(kept + count, self.limit)
         cdef int64_t capacity
         if self.block is None:
-            capacity = max(self.sample_rate * FIRST_MS // 1000, 2 * self.chunk_samples)
+            capacity = self.least()
         else:
             capacity = self.block.capacity
         while capacity < need:
@@ -379,14 +390,10 @@ cdef class AudioRing:
     cdef int shrink(self) except -1:
         """Give memory back once three quarters of it are empty."""
         cdef int64_t kept = self.written - self.acked
-        cdef int64_t least = max(self.sample_rate * FIRST_MS // 1000,
-                                 2 * self.chunk_samples)
-        if self.block is None:
-            return 0
         if kept == 0:
             self.block = None
-        elif self.block.capacity > least and kept <= self.block.capacity // 4:
-            self.move_to(max(least, 2 * kept), self.chunk_samples)
+        elif self.block.capacity > self.least() and kept <= self.block.capacity // 4:
+            self.move_to(max(self.least(), 2 * kept), self.chunk_samples)
         return 0
 
     cdef int move_to(self, int64_t capacity, int64_t guard) except -1:
@@ -411,7 +418,8 @@ cdef class AudioRing:
         cdef unsigned long here = <unsigned long>PyThread_get_thread_ident()
         if self.thread != here:
             if self.thread != 0:
-                raise StateError("an AudioRing belongs to the thread that used it first")
+                raise StateError(
+                    "an AudioRing belongs to the thread that used it first")
             self.thread = here
         return 0
 
@@ -425,6 +433,8 @@ cdef class AudioRing:
     @chunk_ms.setter
     def chunk_ms(self, value):
         cdef int64_t samples = ms_to_samples(value, "chunk_ms", self.sample_rate, 1)
+        if self.thread != 0:  # building a ring doesn't bind it to a thread
+            self.check_thread()
         if self.block is not None and self.block.guard < samples:
             self.move_to(max(self.block.capacity, 2 * samples), samples)
         self.chunk_samples = samples
@@ -446,12 +456,12 @@ cdef class AudioRing:
     @property
     def written_seconds(self):
         """Seconds of audio that reached the ring."""
-        return self.written / self.sample_rate
+        return <double>self.written / <double>self.sample_rate
 
     @property
     def sent_seconds(self):
         """Seconds of audio from the stream's begin to the `sent` cursor."""
-        return self.sent / self.sample_rate
+        return <double>self.sent / <double>self.sample_rate
 
     @property
     def memory_bytes(self):

@@ -1,5 +1,6 @@
 """Part of _core.pyx: the ring's memory and the views of it that go to a socket."""
 
+
 @cython.final
 @cython.internal
 @cython.no_gc
@@ -50,6 +51,8 @@ cdef class Chunk:
 
     def __getbuffer__(self, Py_buffer* view, int flags):
         PyBuffer_FillInfo(view, self, self.memory, self.size, 1, flags)
+        # Cython lets `view` own a reference to None, which FillInfo has overwritten.
+        Py_DECREF(None)
 
     def __dealloc__(self):
         if self.block is not None:

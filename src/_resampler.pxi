@@ -1,5 +1,6 @@
 """Part of _core.pyx: the seam between the ring and whatever resamples."""
 
+
 @cython.final
 @cython.internal
 cdef class Resampler:
@@ -10,7 +11,7 @@ cdef class Resampler:
     a kernel other than soxr offers the same two methods and three counts.
     """
 
-    cdef readonly int64_t rate
+    cdef int64_t rate
     cdef int64_t rate_out
     cdef int64_t taken  # input samples, staged ones included
     cdef int64_t given  # output samples
@@ -21,7 +22,7 @@ cdef class Resampler:
     cdef object stage_array  # numpy float32 over the same memory
     cdef object kernel
 
-    def __cinit__(self, int64_t rate, int64_t rate_out, str quality):
+    def __cinit__(self, int64_t rate, int64_t rate_out, object quality):
         self.rate = rate
         self.rate_out = rate_out
         # float32, because soxr's int16 mode dithers: silence would not stay silence
@@ -67,5 +68,6 @@ cdef class Resampler:
         return output
 
     cdef double pending_ms(self):
-        return 1000.0 * (<double>self.taken / <double>self.rate
-                         - <double>self.given / <double>self.rate_out)
+        cdef double held = (<double>self.taken / <double>self.rate
+                            - <double>self.given / <double>self.rate_out)
+        return 1000.0 * max(held, 0.0)  # the last sample given may be rounded up

@@ -10,7 +10,7 @@ transcript that lacks a side remark is still a transcript.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Union
+from typing import Any, get_args
 
 import msgspec
 
@@ -19,8 +19,6 @@ from .errors import MessageError
 
 class Message(msgspec.Struct, tag_field="type", kw_only=True, gc=False):
     """A message from the server; the subclass is its `type`."""
-
-    __slots__ = ()
 
 
 class Begin(Message, tag="Begin"):
@@ -133,23 +131,23 @@ class Unknown(msgspec.Struct, gc=False):
     raw: dict[str, Any]
 
 
-_Known = Union[
-    Begin,
-    SpeechStarted,
-    Turn,
-    Termination,
-    Error,
-    Warning,
-    Heartbeat,
-    Silence,
-    SpeakerRevision,
-    LLMGatewayResponse,
-]
-Event = Union[_Known, Unknown]
+_Known = (
+    Begin
+    | SpeechStarted
+    | Turn
+    | Termination
+    | Error
+    | Warning
+    | Heartbeat
+    | Silence
+    | SpeakerRevision
+    | LLMGatewayResponse
+)
+Event = _Known | Unknown
 """Anything that `decode` returns."""
 
-_decoder = msgspec.json.Decoder(_Known)
-_KNOWN_TYPES = frozenset(str(struct.__struct_config__.tag) for struct in _Known.__args__)
+_decoder: msgspec.json.Decoder[_Known] = msgspec.json.Decoder(_Known)
+_KNOWN_TYPES = {struct.__struct_config__.tag for struct in get_args(_Known)}
 
 
 def decode(text: bytes | str) -> Event:

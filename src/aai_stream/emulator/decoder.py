@@ -1,18 +1,20 @@
 """Hears turns in one session's audio: voice activity, words, and when a turn is over.
 
-Runs inside a worker process (see `worker.py`); pure, synchronous and deterministic.
-Everything is decided on 30 ms frames of audio time, so neither the wall clock nor the
-way the audio was cut into messages changes what is heard.
+Runs inside a worker process (see `worker.py`) and is imported only there, for it needs
+the packages of the extra `local`. Pure, synchronous and deterministic: everything is
+decided on 30 ms frames of audio time, so neither the wall clock nor the way the audio
+was cut into messages changes what is heard.
 
-A *turn* opens when most of the last 210 ms were voice, and its audio begins 240 ms
-before that, so that the first word is whole. It is told from its first word on: a
-cough, in which no word is heard, is not told at all.
+A *turn* opens when five of the last seven frames were voice, and its audio begins at
+least 240 ms before the voice, so that the first word is whole. It is told from its
+first word on: a cough, in which no word is heard, is not told at all. A turn that was
+told always ends with an `end_of_turn`, even if no word of it stands in the end.
 
 A turn *sounds finished* when its text has stood unchanged for 150 ms and doesn't stop
 at a word that asks for another ("and", "my", "from"). Such a turn ends once silence
 reaches `min_silence_ms`; any turn ends when it reaches `max_silence_ms`, or after a
-minute. Clients of Universal-3 ask for as little as 100 ms, which is shorter than the
-gaps inside a word: silence below 240 ms never ends a turn.
+minute. Clients of Universal-3 ask for as little as 100 ms, which is shorter than many
+gaps inside a sentence: silence below 240 ms never ends a turn.
 """
 
 from __future__ import annotations
@@ -20,9 +22,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
-from aai_stream.emulator.engine import (
+import numpy as np
+import soxr
+from pocketsphinx import Decoder, Vad
+
+from .engine import (
     Finished,
     Heard,
     HeardWord,
@@ -53,45 +58,16 @@ _LEAST_SILENCE_MS = 240
 _LONGEST_TURN_MS = 60_000
 _SILENCE_EVERY_MS = 1_000
 
-_UNFINISHED = frozenset(
-    "and or but because if my your our their for from with i'm i'd".split()
-)
+_UNFINISHED = {"and", "or", "but", "because", "if", "with", "for", "from"}
+_UNFINISHED |= {"my", "your", "our", "their", "i'm", "i'd"}
 
 
-class _Segment(Protocol):
-    word: str
-    start_frame: int
-    end_frame: int
-    prob: float
-
-
-class _Spoken(Protocol):
-    hypstr: str
-
-
-class Model(Protocol):
-    """The part of `pocketsphinx.Decoder` that is used here."""
-
-    def start_utt(self) -> None: ...
-    def end_utt(self) -> None: ...
-    def process_raw(
-        self, data: bytes, no_search: bool = False, full_utt: bool = False
-    ) -> None: ...
-    def hyp(self) -> _Spoken | None: ...
-    def seg(self) -> Iterator[_Segment] | None: ...
-    def get_cmn(self) -> str: ...
-    def set_cmn(self, cmn: str) -> None: ...
-
-
-def load_model() -> Model:
+def load_model() -> Decoder:
     """Load pocketsphinx's own English model; about half a second and 60 MB.
 
-    The beams are the widest that leave a stream at a sixth of real time. Raises
-    ImportError when pocketsphinx isn't installed.
+    The beams are the widest that leave a stream at a sixth of real time.
     """
-    from pocketsphinx import Decoder  # type: ignore[import-untyped]
-
-    model: Model = Decoder(
+    return Decoder(
         samprate=MODEL_RATE,
         fwdflat=False,
         maxhmmpf=5000,
@@ -99,7 +75,6 @@ def load_model() -> Model:
         pl_window=10,
         loglevel="FATAL",
     )
-    return model
 
 
 class TurnDecoder:
@@ -110,16 +85,14 @@ class TurnDecoder:
     other rates than `MODEL_RATE` are resampled.
     """
 
-    def __init__(self, model: Model, sample_rate: int, settings: TurnSettings) -> None:
-        from pocketsphinx import Vad
-
+    def __init__(
+        self, model: Decoder, sample_rate: int, settings: TurnSettings
+    ) -> None:
         self._model = model
         self._is_voice: Callable[[bytes], bool] = Vad(
             Vad.MEDIUM_STRICT, MODEL_RATE, _FRAME_MS / 1000
         ).is_speech
-        self._resampler = (
-            None if sample_rate == MODEL_RATE else _Resampler(sample_rate)
-        )
+        self._resampler = None if sample_rate == MODEL_RATE else _Resampler(sample_rate)
         self._settings = settings
         self._rest = bytearray()
         self._now_ms = 0
@@ -303,20 +276,17 @@ class _Resampler:
     """
 
     def __init__(self, rate: int) -> None:
-        from soxr import ResampleStream
-
-        self._stream = ResampleStream(rate, MODEL_RATE, 1, dtype="float32")
+        self._stream = soxr.ResampleStream(rate, MODEL_RATE, 1, dtype="float32")
         self._half = b""
 
     def feed(self, pcm: bytes, last: bool = False) -> bytes:
-        import numpy as np
-
         pcm = self._half + pcm
         whole = len(pcm) & ~1
         self._half = pcm[whole:]
         samples = np.frombuffer(pcm[:whole], np.int16).astype(np.float32)
-        resampled = self._stream.resample_chunk(samples, last)
-        return resampled.round().clip(-32768, 32767).astype(np.int16).tobytes()
+        out = self._stream.resample_chunk(samples, last).round().clip(-32768, 32767)
+        resampled: bytes = out.astype(np.int16).tobytes()
+        return resampled
 
     def drain(self) -> bytes:
         return self.feed(b"", last=True)

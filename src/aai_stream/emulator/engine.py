@@ -9,7 +9,7 @@ the audio alone and never on the wall clock: the same audio gives the same text.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, Union
+from typing import Protocol
 
 import msgspec
 
@@ -21,7 +21,7 @@ class HeardWord(msgspec.Struct, frozen=True, gc=False):
     start_ms: int
     end_ms: int
     confidence: float
-    """0–1. Guessed while the turn is open, the decoder's own once it has ended."""
+    """From 0 to 1. A guess while the turn is open, the decoder's own at its end."""
     speaker: str | None = None
 
 
@@ -40,7 +40,7 @@ class Hypothesis(msgspec.Struct, frozen=True, gc=False, tag=True):
     end_of_turn: bool
     """The turn is over; the next `Hypothesis` belongs to a new turn."""
     end_of_turn_confidence: float
-    """0–1; climbs while silence holds the turn open, 1 at its end."""
+    """From 0 to 1; climbs while silence holds the turn open, 1 at its end."""
     pause: bool = False
     """Silence has just reached `TurnSettings.min_silence_ms` and the turn goes on."""
 
@@ -62,7 +62,7 @@ class Broken(msgspec.Struct, frozen=True, gc=False, tag=True):
     why: str
 
 
-Heard = Union[SpeechStarted, Hypothesis, Silence, Finished, Broken]
+Heard = SpeechStarted | Hypothesis | Silence | Finished | Broken
 
 
 class TurnSettings(msgspec.Struct, frozen=True, gc=False):
@@ -75,7 +75,7 @@ class TurnSettings(msgspec.Struct, frozen=True, gc=False):
 
 
 class Recognizer(Protocol):
-    """Hears one session. Its methods are called in the order of the socket's messages."""
+    """Hears one session; called in the order of the socket's messages."""
 
     async def hear(self, pcm: bytes) -> None:
         """Take the next audio: mono PCM16, native order, at the session's rate.
@@ -101,7 +101,7 @@ class Engine(Protocol):
     """Opens recognisers. `start` and `aclose` belong to the server's own life."""
 
     capacity: int
-    """How many sessions this host carries at once; the server refuses the next (3009)."""
+    """How many sessions at once; the server refuses the next one (3009)."""
 
     async def start(self) -> None:
         """Load what is needed (models, workers) before the first session."""

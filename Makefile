@@ -1,0 +1,41 @@
+# `make demo` and `make test` need python3 with venv, a C compiler and git; they set up
+# all the rest in .venv. PYTHON chooses another interpreter: make test PYTHON=python3.13
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Rebuilt when any of these changes.
+CORE := pyproject.toml setup.py $(wildcard src/*.p*)
+
+.PHONY: demo test test-asan lint types bench serve clean
+
+demo: $(VENV)/demo.installed
+	@echo "What was said:"; sed 's/^/    /' examples/call.txt; echo "What is heard, live:"
+	@env -u ASSEMBLYAI_API_KEY $(BIN)/aai-stream transcribe examples/call.wav
+
+test: lint types
+	$(BIN)/pytest
+	$(BIN)/pytest --benchmark-only benchmarks
+
+lint: $(VENV)/dev.installed
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	PATH="$(abspath $(BIN)):$$PATH" cython-lint src
+
+types: $(VENV)/dev.installed
+	$(BIN)/mypy
+	$(BIN)/stubtest --mypy-config-file pyproject.toml aai_stream._core
+
+bench: $(VENV)/dev.installed
+	$(BIN)/pytest --benchmark-only benchmarks
+
+$(VENV)/%.installed: $(CORE)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
+	touch $@
+
+$(VENV)/demo.installed: EXTRAS = cli,local
+$(VENV)/dev.installed: EXTRAS = dev
+
+clean:
+	rm -rf $(VENV) build src/*.egg-info src/aai_stream/_core.*.so

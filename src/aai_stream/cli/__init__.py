@@ -1,0 +1,28 @@
+"""The command line: `aai-stream transcribe` and `aai-stream serve`."""
+
+from __future__ import annotations
+
+import sys
+
+try:
+    import typer
+
+    from .serve import serve
+    from .transcribe import transcribe
+except ImportError as exc:
+    sys.exit(f"aai-stream: {exc.name} is missing: pip install 'aai-stream[cli]'")
+
+app = typer.Typer(
+    help="AssemblyAI's streaming speech-to-text, and a server of the same protocol "
+    "that works offline.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(transcribe)
+app.command()(serve)
+
+
+def main() -> None:
+    """The entry point of the `aai-stream` command."""
+    app(prog_name="aai-stream")

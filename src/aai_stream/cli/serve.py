@@ -1,0 +1,51 @@
+"""`aai-stream serve`: the embedded server, for any client."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from aai_stream.emulator.recognizer import PocketsphinxEngine
+from aai_stream.emulator.server import Emulator
+
+from .running import run
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 for any that is free.")] = 8765,
+    max_sessions: Annotated[
+        int | None,
+        typer.Option(help="Refuse more than this at once. Default: two a core."),
+    ] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(help="Take this key only; repeat it for more. Default: any."),
+    ] = None,
+    allow_remote: Annotated[
+        bool,
+        typer.Option("--allow-remote", help="Listen beyond loopback, unencrypted."),
+    ] = False,
+) -> None:
+    """Run the embedded server: AssemblyAI's v3 protocol, real recognition, offline.
+
+    Any client works against it that lets its address be set. A session takes up to
+    0.4 of a core.
+    """
+
+    async def command(stop: asyncio.Event) -> int:
+        emulator = Emulator(
+            PocketsphinxEngine(max_sessions),
+            host=host,
+            port=port,
+            api_keys=key or None,
+            allow_remote=allow_remote,
+        )
+        async with emulator:
+            print(f"Listening on {emulator.url}; Ctrl-C stops.", flush=True)
+            await stop.wait()
+        return 0
+
+    run(command)

@@ -1,0 +1,52 @@
+"""From a session's clock to the stream's."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._core import Chunk
+
+
+class SessionClock:
+    """Translates a session's ms to the stream's.
+
+    The server counts every sample it is sent; the stream counts the caller's. They
+    part where a session begins late in the stream, where padding was sent, and where
+    audio was left out. Each such place is a mark.
+    """
+
+    def __init__(self, sample_rate: int) -> None:
+        self._rate = sample_rate
+        self._expected = 0  # the stream's sample that follows the last one sent
+        self._starts: list[int] = [0]  # session ms at which each mark lies
+        self._offsets: list[int] = [0]  # ms from session to stream behind each mark
+        self.samples = 0
+        """How many samples the server was sent, padding included."""
+
+    def sent(self, chunk: Chunk) -> None:
+        """Account for a chunk that is about to be sent."""
+        if chunk.start != self._expected:
+            self._mark(chunk.start)
+        self.samples += chunk.samples + chunk.padding
+        self._expected = chunk.start + chunk.samples
+        if chunk.padding:
+            self._mark(self._expected)
+
+    def _mark(self, stream_sample: int) -> None:
+        here = self.samples * 1000 // self._rate
+        offset = (stream_sample - self.samples) * 1000 // self._rate
+        if self._starts[-1] == here:
+            self._offsets[-1] = offset
+        else:
+            self._starts.append(here)
+            self._offsets.append(offset)
+
+    def to_stream_ms(self, ms: int) -> int:
+        """Stream time of the session's `ms`; what lies in padding is at its begin."""
+        index = bisect_right(self._starts, ms) - 1
+        moved = ms + self._offsets[max(index, 0)]
+        if 0 <= index < len(self._starts) - 1:
+            return min(moved, self._starts[index + 1] + self._offsets[index + 1])
+        return moved

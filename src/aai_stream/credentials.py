@@ -1,0 +1,154 @@
+"""Who is calling: an API key, or tokens that were minted with one.
+
+Secrets live in `Credentials` alone, whose repr hides them; nothing else keeps one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+import aiohttp
+import msgspec
+
+from .errors import OptionError, SessionError
+from .wire.aiohttp import describe_failure, http_failure
+
+DEFAULT_URL = "wss://streaming.assemblyai.com"
+"""AssemblyAI's edge-routed endpoint; `.us.` and `.eu.` hosts stay in their region."""
+
+TokenSource = str | Callable[[], str | Awaitable[str]]
+"""A token, or a callable or coroutine function that gives a new one each time."""
+
+KEY_VARIABLE = "ASSEMBLYAI_API_KEY"
+"""The environment variable that holds the key where none is passed."""
+
+API_VERSION = "2025-05-12"
+"""The version of the protocol that this client speaks, as its headers say."""
+
+
+class Credentials:
+    """An API key or a source of tokens.
+
+    With neither, the key is taken from the environment variable ASSEMBLYAI_API_KEY.
+    A token is good for one connect, so a stream that is to outlive a session needs a
+    callable.
+
+    Raises `OptionError` if both are given, or none is found.
+    """
+
+    def __init__(
+        self, api_key: str | None = None, token: TokenSource | None = None
+    ) -> None:
+        if api_key and token:
+            raise OptionError("give api_key or token, not both")
+        self._token = token
+        self._key = api_key or (None if token else os.environ.get(KEY_VARIABLE))
+        if not self._key and not token:
+            raise OptionError(
+                f"an API key is needed: pass api_key, or set {KEY_VARIABLE}"
+            )
+        self._last_token: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<Credentials: {'API key' if self._key else 'token'}>"
+
+    async def for_connect(self) -> tuple[dict[str, str], dict[str, str]]:
+        """The headers and the query parameters that one connect needs."""
+        headers = {"AssemblyAI-Version": API_VERSION}
+        if self._token is None:
+            headers["Authorization"] = self._key or ""
+            return headers, {}
+        token = self._token if isinstance(self._token, str) else self._token()
+        self._last_token = await token if inspect.isawaitable(token) else token
+        return headers, {"token": self._last_token}
+
+    def redact(self, text: str) -> str:
+        """`text` without the key or token, should a server have echoed it."""
+        for secret in (self._key, self._last_token):
+            if secret:
+                text = text.replace(secret, "***")
+        return text
+
+
+async def mint_token(
+    *,
+    api_key: str | None = None,
+    expires_in_seconds: int = 60,
+    max_session_duration_seconds: int | None = None,
+    base_url: str = DEFAULT_URL,
+    http_session: aiohttp.ClientSession | None = None,
+    timeout: float = 10.0,
+) -> str:
+    """A temporary token from `GET /v3/token`, to hand to a client without a key.
+
+    Args:
+        api_key: or the environment variable ASSEMBLYAI_API_KEY.
+        expires_in_seconds: from 1 to 600; how long the token can open a session.
+        max_session_duration_seconds: from 60 to 10800; how long that session may last.
+        base_url: the streaming endpoint; the token is good there only.
+        http_session: to use instead of one opened for this call.
+        timeout: seconds.
+
+    Raises:
+        OptionError: an argument is out of its range, or there is no key.
+        SessionError: by type as for a connect: refused, unreachable, timed out, ….
+    """
+    credentials = Credentials(api_key)
+    query = {"expires_in_seconds": _seconds(expires_in_seconds, "expires_in", 1, 600)}
+    if max_session_duration_seconds is not None:
+        query["max_session_duration_seconds"] = _seconds(
+            max_session_duration_seconds, "max_session_duration", 60, 10_800
+        )
+    headers, _ = await credentials.for_connect()
+    url = endpoint(base_url, "/v3/token").replace("ws", "http", 1)
+    session = http_session or aiohttp.ClientSession()
+    try:
+        async with session.get(
+            url,
+            params=query,
+            headers=headers,
+            timeout=aiohttp.ClientTimeout(total=timeout),
+        ) as response:
+            if response.status == 200:
+                return msgspec.json.decode(await response.read(), type=_Minted).token
+            failure: SessionError = http_failure(response.status, response.headers)
+    except (
+        aiohttp.ClientError,
+        OSError,
+        asyncio.TimeoutError,
+        msgspec.DecodeError,
+    ) as exc:
+        failure = describe_failure(exc)
+    finally:
+        if http_session is None:
+            await session.close()
+    # Outside of the except block: the original may hold the key in its headers.
+    raise failure
+
+
+def endpoint(base_url: str, path: str) -> str:
+    """The `ws:` or `wss:` URL of `path` on `base_url`, which may say http, too.
+
+    Raises `OptionError` if `base_url` is no such URL or has a query.
+    """
+    parts = urlsplit(base_url)
+    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
+    if scheme not in ("ws", "wss") or not parts.hostname or parts.query:
+        raise OptionError(
+            "base_url must look like wss://streaming.assemblyai.com, without a query"
+        )
+    return f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}{path}"
+
+
+class _Minted(msgspec.Struct):
+    token: str
+
+
+def _seconds(value: int, name: str, low: int, high: int) -> int:
+    if type(value) is not int or not low <= value <= high:
+        raise OptionError(f"{name}_seconds must be from {low} to {high}, not {value!r}")
+    return value

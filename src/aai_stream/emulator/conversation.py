@@ -1,0 +1,282 @@
+"""One websocket of the embedded server, from Begin to the close.
+
+Two tasks: one reads what the client sends and feeds the recogniser, one writes what
+there is to tell. Everything that ends a session (a mistake of the client, a limit, a
+failure, Terminate) puts its last words and the close into the same queue, so the order
+on the wire is the order in which things happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from aiohttp import WSMsgType, web
+
+from aai_stream.errors import OptionError
+
+from . import mulaw, replies
+from .clock import Clock, Timers
+from .engine import (
+    Broken,
+    Engine,
+    Finished,
+    Heard,
+    Hypothesis,
+    Silence,
+    SpeechStarted,
+)
+from .settings import Complaint, Settings
+from .turns import TurnTeller
+
+logger = logging.getLogger(__name__)
+
+SHORTEST_CHUNK_MS = 50
+LONGEST_CHUNK_MS = 1000
+HEARTBEAT_SECONDS = 5.0
+CLOSE_SECONDS = 2.0
+"""How long a client may take over the last messages, and over its half of a close."""
+_UNREAD_LIMIT = 1000
+"""Messages waiting for a client that doesn't read; then it isn't heard either."""
+
+
+class _Close(NamedTuple):
+    code: int
+    reason: str
+
+
+class Conversation:
+    """A session on `socket`, which has been accepted. `run` it once."""
+
+    def __init__(
+        self,
+        socket: web.WebSocketResponse,
+        engine: Engine,
+        settings: Settings,
+        clock: Clock,
+        *,
+        max_seconds: float,
+        api_version: str,
+    ) -> None:
+        self._socket = socket
+        self._settings = settings
+        self._clock = clock
+        self._max_seconds = max_seconds
+        self._api_version = api_version
+        self._id = str(uuid.uuid4())
+        self._turns = TurnTeller(settings.style)
+        self._outbox: asyncio.Queue[str | _Close] = asyncio.Queue()
+        self._timers = Timers(clock)
+        self._began = clock.monotonic()
+        self._heartbeats = replies.Heartbeats(clock)
+        self._samples = 0
+        self._short_chunk_ms: float | None = None
+        self._terminating = False
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._recognizer = engine.open(
+            settings.sample_rate, settings.silences, self._heard
+        )
+
+    async def run(self, complaints: Sequence[Complaint] = ()) -> None:
+        """Tell Begin and `complaints`, converse, return when the socket is closed."""
+        self._begin(complaints)
+        reader = asyncio.create_task(self._read())
+        writer = asyncio.create_task(self._write())
+        try:
+            await asyncio.wait(
+                (reader, writer, self._over), return_when=asyncio.FIRST_COMPLETED
+            )
+            if self._ended:
+                await asyncio.wait((writer,), timeout=2 * CLOSE_SECONDS)
+        finally:
+            self._end()
+            for task in (reader, writer):
+                task.cancel()
+            await asyncio.gather(reader, writer, return_exceptions=True)
+            logger.debug("session %s over", self._id)
+
+    def go_away(self) -> None:
+        """Close because the server stops (1001)."""
+        self._end(_Close(1001, "Server is stopping"))
+
+    @property
+    def _ended(self) -> bool:
+        """Whether the last word has been said, or at least put into the queue."""
+        return self._over.done()
+
+    @property
+    def _audio_seconds(self) -> float:
+        return self._samples / self._settings.sample_rate
+
+    # What the client says
+
+    async def _read(self) -> None:
+        async for message in self._socket:
+            if self._ended or self._terminating:
+                continue  # until the socket is closed
+            try:
+                if message.type is WSMsgType.BINARY:
+                    await self._hear(message.data)
+                elif message.type is WSMsgType.TEXT:
+                    self._obey(message.data)
+            except Exception as exc:
+                logger.exception("session %s: the recogniser failed", self._id)
+                self._heard(Broken(type(exc).__name__))
+            if self._outbox.qsize() > _UNREAD_LIMIT:
+                await self._outbox.join()
+
+    async def _hear(self, data: bytes) -> None:
+        if not self._settings.mulaw and len(data) % 2:
+            self._fail(replies.bad_input("an odd number of bytes of pcm_s16le"))
+            return
+        pcm = mulaw.decode(data) if self._settings.mulaw else data
+        samples = len(pcm) // 2
+        if not self._judge_length(samples):
+            return
+        self._samples += samples
+        self._timers.disarm(
+            "inactivity"
+        )  # waiting for the engine is not the client's fault
+        await self._recognizer.hear(pcm)
+        self._watch_inactivity()
+
+    def _judge_length(self, samples: int) -> bool:
+        """Whether v3 takes messages this long; ends the session if not.
+
+        The last one may be short: clients send what is left before Terminate. So a
+        short one is judged when more audio follows it.
+        """
+        rate = self._settings.sample_rate
+        length_ms = samples * 1000 / rate
+        bad_ms = self._short_chunk_ms
+        if length_ms > LONGEST_CHUNK_MS:
+            bad_ms = length_ms
+        elif (samples + 1) * 1000 <= SHORTEST_CHUNK_MS * rate:
+            # 50 ms need not be a whole number of samples, hence the one to spare.
+            self._short_chunk_ms = length_ms
+        if bad_ms is not None:
+            self._fail(replies.bad_chunk(bad_ms))
+        return bad_ms is None
+
+    def _obey(self, text: str) -> None:
+        try:
+            message = msgspec.json.decode(text)
+        except (msgspec.DecodeError, RecursionError):
+            self._fail(replies.bad_input("Invalid JSON"))
+            return
+        if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+            why = "Invalid Message: an object with a type is expected"
+            self._fail(replies.bad_input(why))
+            return
+        kind = message.pop("type")
+        if kind == "UpdateConfiguration":
+            self._update(message)
+        elif kind == "ForceEndpoint":
+            self._recognizer.force_endpoint()
+        elif kind == "KeepAlive":
+            self._watch_inactivity()
+        elif kind == "Terminate":
+            self._terminating = True
+            self._timers.disarm("inactivity")
+            self._recognizer.finish()
+        else:
+            self._fail(replies.bad_type(kind))
+
+    def _update(self, fields: dict[str, Any]) -> None:
+        try:
+            self._settings, complaints = self._settings.updated(fields)
+        except OptionError as why:
+            self._fail(replies.bad_input(str(why)))
+            return
+        self._turns.style = self._settings.style
+        self._recognizer.configure(self._settings.silences)
+        self._complain(complaints)
+        self._watch_heartbeat()
+
+    # What the recogniser says
+
+    def _heard(self, heard: Heard) -> None:
+        if self._ended:
+            return
+        if isinstance(heard, Hypothesis):
+            if heard.words and not heard.end_of_turn:
+                self._heartbeats.speech = 1.0
+            for message in self._turns.hypothesis(heard):
+                self._tell(message)
+        elif isinstance(heard, SpeechStarted):
+            self._turns.speech_started(heard.at_ms)
+        elif isinstance(heard, Silence):
+            if self._settings.on("acknowledge_silence"):
+                self._tell(replies.silence(heard.start_ms, heard.end_ms))
+        elif isinstance(heard, Finished):
+            session = self._clock.monotonic() - self._began
+            self._tell(replies.termination(self._audio_seconds, session))
+            self._end(_Close(1000, "Session Ended"))
+        else:
+            logger.warning("session %s: recogniser broken: %s", self._id, heard.why)
+            self._fail(replies.cancelled())
+
+    # What the clock says
+
+    def _watch_inactivity(self) -> None:
+        seconds = self._settings.values.get("inactivity_timeout")
+        if seconds is not None and not self._ended:
+            error = replies.inactive(seconds)
+            self._timers.arm("inactivity", seconds, lambda: self._fail(error))
+
+    def _watch_heartbeat(self) -> None:
+        if not self._settings.on("session_heartbeat"):
+            self._timers.disarm("heartbeat")
+        elif not self._timers.armed("heartbeat"):
+            self._timers.arm("heartbeat", HEARTBEAT_SECONDS, self._beat)
+
+    def _beat(self) -> None:
+        self._tell(self._heartbeats.message(self._audio_seconds))
+        self._timers.arm("heartbeat", HEARTBEAT_SECONDS, self._beat)
+
+    # What the client is told
+
+    def _begin(self, complaints: Sequence[Complaint]) -> None:
+        expires_at = int(self._clock.unix() + self._max_seconds)
+        configuration = self._settings.configuration(self._api_version)
+        self._tell(replies.begin(self._id, expires_at, configuration))
+        self._complain(complaints)
+        self._timers.arm(
+            "expiry", self._max_seconds, lambda: self._fail(replies.expired())
+        )
+        self._watch_inactivity()
+        self._watch_heartbeat()
+
+    def _complain(self, complaints: Sequence[Complaint]) -> None:
+        for code, text in complaints:
+            self._tell(replies.warning(code, text))
+
+    def _fail(self, error: replies.Message) -> None:
+        if not self._ended:
+            self._tell(error)
+            self._end(_Close(error["error_code"], replies.CLOSE_REASON))
+
+    def _tell(self, message: replies.Message) -> None:
+        self._outbox.put_nowait(msgspec.json.encode(message).decode())
+
+    def _end(self, close: _Close | None = None) -> None:
+        """The session is over: let go of everything, say `close` after the rest."""
+        if not self._ended:
+            self._over.set_result(None)
+            self._timers.clear()
+            self._recognizer.close()
+            if close is not None:
+                self._outbox.put_nowait(close)
+
+    async def _write(self) -> None:
+        try:
+            while not isinstance(item := await self._outbox.get(), _Close):
+                await self._socket.send_str(item)
+                self._outbox.task_done()
+            await self._socket.close(code=item.code, message=item.reason.encode())
+        except ConnectionError:
+            pass  # the client has gone, which the reader sees as well

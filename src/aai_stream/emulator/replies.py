@@ -1,0 +1,114 @@
+"""What the server says besides turns: codes, texts and messages.
+
+Texts are those of AssemblyAI's page on session errors and closures, as far as it has
+them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .clock import Clock
+
+CLOSE_REASON = "See Error message for details"
+"""The reason given in the close that follows an Error message."""
+
+Message = dict[str, Any]
+
+
+def error(code: int, why: str) -> Message:
+    """An Error message; the close that follows has the same code."""
+    return {"type": "Error", "error_code": code, "error": why}
+
+
+def cancelled() -> Message:
+    """The server failed (3005)."""
+    return error(3005, "Session Cancelled: An error occurred")
+
+
+def bad_input(why: str) -> Message:
+    """A message or parameter breaks the rules (3006)."""
+    return error(3006, f"User Input Validation Error: {why}")
+
+
+def bad_type(kind: str) -> Message:
+    """A message of a type that v3 doesn't have (3006)."""
+    return error(3006, f"Invalid Message Type: {kind[:60]}")
+
+
+def inactive(seconds: int) -> Message:
+    """`inactivity_timeout` has passed (3006)."""
+    text = f"No messages received for {seconds} seconds"
+    return error(3006, f"Session terminated due to inactivity: {text}")
+
+
+def bad_chunk(length_ms: float) -> Message:
+    """An audio message is too short or too long (3007)."""
+    text = f"{length_ms:.1f} ms. Expected between 50 and 1000 ms"
+    return error(3007, f"Input Duration Error: Input Duration Violation: {text}")
+
+
+def expired() -> Message:
+    """The session has reached its longest duration (3008)."""
+    return error(3008, "Session Expired: Maximum session duration exceeded")
+
+
+def too_many() -> Message:
+    """The engine carries no more sessions (3009)."""
+    return error(3009, "Unauthorized Connection: Too many concurrent sessions")
+
+
+def begin(session_id: str, expires_at: int, configuration: dict[str, Any]) -> Message:
+    """The Begin message; `expires_at` in unix seconds."""
+    return {
+        "type": "Begin",
+        "id": session_id,
+        "expires_at": expires_at,
+        "configuration": configuration,
+    }
+
+
+def warning(code: int, text: str) -> Message:
+    """The Warning message."""
+    return {"type": "Warning", "warning_code": code, "warning": text}
+
+
+def termination(audio_seconds: float, session_seconds: float) -> Message:
+    """The Termination message, in whole seconds: the official SDK takes no others."""
+    return {
+        "type": "Termination",
+        "audio_duration_seconds": round(audio_seconds),
+        "session_duration_seconds": math.ceil(session_seconds),
+    }
+
+
+def silence(start_ms: int, end_ms: int) -> Message:
+    """The Silence message."""
+    return {"type": "Silence", "start_ms": start_ms, "end_ms": end_ms}
+
+
+class Heartbeats:
+    """One session's Heartbeat messages; each looks back to the one before it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._began = self._last = clock.monotonic()
+        self._audio_seconds = 0.0
+        self.speech = 0.0
+        """The highest probability of speech, from 0 to 1, since the last message."""
+
+    def message(self, audio_seconds: float) -> Message:
+        """The next Heartbeat, `audio_seconds` of audio having come in all."""
+        now = self._clock.monotonic()
+        passed = now - self._last
+        came = audio_seconds - self._audio_seconds
+        speech = self.speech
+        self._last, self._audio_seconds, self.speech = now, audio_seconds, 0.0
+        return {
+            "type": "Heartbeat",
+            "total_audio_received_ms": round(audio_seconds * 1000),
+            "total_duration_ms": round((now - self._began) * 1000),
+            "realtime_factor": round(came / passed, 4) if passed else 0.0,
+            "max_speech_probability": speech,
+        }

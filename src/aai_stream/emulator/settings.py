@@ -1,0 +1,194 @@
+"""What a session was asked to do: the query and UpdateConfiguration, understood.
+
+Names, types and ranges come from `aai_stream.options`. A known parameter with a bad
+value is refused. A name that v3 doesn't have, or that this model or moment doesn't
+take, is left out and complained about, where the real server says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from aai_stream.errors import OptionError
+from aai_stream.parameters import DEFAULT_MODEL, MULTILINGUAL, PARAMETERS, Parameter
+
+from .engine import TurnSettings
+from .turns import Style
+
+UNKNOWN_PARAMETER = 1
+"""`warning_code`: v3 has no parameter of this name."""
+UNUSED_PARAMETER = 2
+"""`warning_code`: the model doesn't take this parameter, or not while it runs."""
+
+_BY_NAME: dict[str, Parameter] = dict(PARAMETERS) | {
+    p.old_name: p for p in PARAMETERS.values() if p.old_name is not None
+}
+_DECODABLE = ("pcm_s16le", "pcm_mulaw")
+_SECRET = ("webhook_auth_header_value",)
+
+# (min_turn_silence, max_turn_silence) in ms, by mode; then for models without modes.
+_SILENCES = {
+    "min_latency": (128, 640),
+    "balanced": (128, 1280),
+    "max_accuracy": (512, 2560),
+}
+_DEFAULT_MODE = "balanced"
+_UNIVERSAL_STREAMING_SILENCES = (400, 1280)
+_SILENCE_RANGE = (50, 10_000)
+
+
+class Complaint(NamedTuple):
+    """A parameter that was left out, for a Warning message."""
+
+    code: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The parameters of one session, by today's names; never changes once made."""
+
+    values: Mapping[str, Any]
+
+    @property
+    def model(self) -> str:
+        """The speech model asked for; any name is taken."""
+        return str(self.values.get("speech_model", DEFAULT_MODEL))
+
+    @property
+    def universal_3(self) -> bool:
+        """Whether the model belongs to the Universal-3 family, judged by its name."""
+        return self.model.startswith(("universal-3", "u3"))
+
+    @property
+    def sample_rate(self) -> int:
+        """Samples a second of the audio that will come."""
+        return int(self.values.get("sample_rate", 16_000))
+
+    @property
+    def mulaw(self) -> bool:
+        """Whether the audio is mu-law; PCM16 otherwise."""
+        return self.values.get("encoding") == "pcm_mulaw"
+
+    @property
+    def silences(self) -> TurnSettings:
+        """The silences that end a turn: what was asked for, or the model's own."""
+        shortest, longest = _UNIVERSAL_STREAMING_SILENCES
+        if self.universal_3:
+            mode = self.values.get("mode", _DEFAULT_MODE)
+            shortest, longest = _SILENCES.get(mode, _SILENCES[_DEFAULT_MODE])
+        low = _clamped(self.values.get("min_turn_silence", shortest))
+        high = _clamped(self.values.get("max_turn_silence", longest))
+        # As documented: 1 leaves the end of a turn to the longest silence alone, and
+        # 0 to the shortest. What lies between would take a model.
+        threshold = self.values.get("end_of_turn_confidence_threshold")
+        if threshold == 0:
+            high = low
+        elif threshold == 1:
+            low = high
+        return TurnSettings(min_silence_ms=low, max_silence_ms=max(low, high))
+
+    @property
+    def style(self) -> Style:
+        """How turns are told."""
+        speaks_one = not self.universal_3 and self.model not in MULTILINGUAL
+        codes = [c for c in self.values.get("language_codes", ()) if c != "multi"]
+        return Style(
+            universal_3=self.universal_3,
+            format_turns=self.on("format_turns"),
+            speaker_labels=self.on("speaker_labels"),
+            language_code=None if speaks_one else (codes or ["en"])[0],
+            language_detection=self.on("language_detection"),
+        )
+
+    def on(self, name: str) -> bool:
+        """Whether the boolean parameter `name` was asked for."""
+        return self.values.get(name) is True
+
+    def configuration(self, api_version: str) -> dict[str, Any]:
+        """`Begin.configuration`: everything understood, with the values in effect."""
+        told = {k: v for k, v in self.values.items() if k not in _SECRET}
+        told.pop("speech_model", None)
+        for name in ("min_turn_silence", "max_turn_silence"):
+            if name in told:
+                told[name] = _clamped(told[name])
+        if self.universal_3:
+            told.setdefault("mode", _DEFAULT_MODE)
+        return {"model": self.model, **told, "api_version": api_version}
+
+    def updated(self, fields: Mapping[str, Any]) -> tuple[Settings, list[Complaint]]:
+        """The settings after an UpdateConfiguration, and what was left out of it.
+
+        Raises `OptionError` if a live parameter has a bad value.
+        """
+        values: dict[str, Any] = {}
+        complaints = []
+        for name, value in fields.items():
+            parameter = _BY_NAME.get(name)
+            if parameter is None:
+                complaints.append(_unknown(name))
+            elif not parameter.live:
+                text = f"{parameter.name} can't be changed in an open session"
+                complaints.append(Complaint(UNUSED_PARAMETER, text))
+            elif value is not None:
+                _put(values, name, parameter, value)
+        complaints += _drop_unused(values, self.model)
+        return Settings({**self.values, **values}), complaints
+
+
+def read_query(query: Iterable[tuple[str, str]]) -> tuple[Settings, list[Complaint]]:
+    """The settings that a handshake's query asks for, and what was left out of it.
+
+    Raises `OptionError` if a parameter has a bad value, or for an encoding that this
+    server can't decode.
+    """
+    values: dict[str, Any] = {}
+    complaints = []
+    for name, text in query:
+        parameter = _BY_NAME.get(name)
+        if parameter is not None:
+            # The SDK writes Python's booleans.
+            written = text.lower() if parameter.type is bool else text
+            _put(values, name, parameter, parameter.parse(written))
+        elif name != "token":
+            complaints.append(_unknown(name))
+    settings = Settings(values)
+    if values.get("encoding", _DECODABLE[0]) not in _DECODABLE:
+        raise OptionError(
+            f"encoding {values['encoding']} can't be decoded by this embedded server; "
+            f"use {' or '.join(_DECODABLE)}"
+        )
+    complaints += _drop_unused(values, settings.model)
+    return settings, complaints
+
+
+def _put(values: dict[str, Any], name: str, parameter: Parameter, value: Any) -> None:
+    checked = parameter.check(value)
+    if name == parameter.name:
+        values[name] = checked
+    else:  # an old name, which loses against today's
+        values.setdefault(parameter.name, checked)
+
+
+def _drop_unused(values: dict[str, Any], model: str) -> list[Complaint]:
+    """Take out of `values` what `model` doesn't take."""
+    complaints = []
+    for name in list(values):
+        try:
+            PARAMETERS[name].check_model(model)
+        except OptionError as why:
+            # Off is what it is anyway: the official plugin says so to every model.
+            if values.pop(name) is not False:
+                complaints.append(Complaint(UNUSED_PARAMETER, str(why)))
+    return complaints
+
+
+def _unknown(name: str) -> Complaint:
+    return Complaint(UNKNOWN_PARAMETER, f"there is no parameter {name[:60]!r}")
+
+
+def _clamped(silence_ms: int) -> int:
+    low, high = _SILENCE_RANGE
+    return min(max(silence_ms, low), high)

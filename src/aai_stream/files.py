@@ -1,0 +1,189 @@
+"""Whole recordings through a stream: from a file, a pipe or memory to turns."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import stat
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import AudioError, EngineError, InputError
+from .messages import Event, Turn
+from .stream import Stream, connect
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+BLOCK_MS = 50
+"""How much is read and pushed at a time."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Audio to be read once: `blocks` of interleaved int16 in order."""
+
+    blocks: AsyncIterator[Buffer]
+    sample_rate: int
+    num_channels: int = 1
+    seconds: float | None = None
+    """Its length, None if that isn't known before its end."""
+
+
+def open_recording(path: str | os.PathLike[str]) -> Recording:
+    """A WAV, FLAC, OGG or MP3 file, read with soundfile as it is needed.
+
+    Raises `OSError` if there is no such file, `AudioError` if it can't be read,
+    `EngineError` if soundfile isn't installed.
+    """
+    try:
+        import soundfile
+    except ImportError:
+        raise EngineError(
+            "reading audio files needs soundfile: pip install 'aai-stream[cli]'"
+        ) from None
+    with open(path, "rb"):  # soundfile's own words for a missing file are unclear
+        pass
+    try:
+        file = soundfile.SoundFile(path)
+    except soundfile.LibsndfileError as exc:
+        raise AudioError(f"{Path(path).name}: {exc.error_string}") from None
+
+    async def blocks() -> AsyncIterator[Buffer]:
+        with file:
+            size = file.samplerate * BLOCK_MS // 1000
+            while len(block := file.read(size, dtype="int16")):
+                yield block
+
+    return Recording(
+        blocks(), file.samplerate, file.channels, file.frames / file.samplerate
+    )
+
+
+def raw_recording(fd: int, sample_rate: int, num_channels: int = 1) -> Recording:
+    """Raw PCM16 from a file descriptor, as it arrives; an incomplete last frame is
+    left out."""
+
+    async def blocks() -> AsyncIterator[Buffer]:
+        frame = 2 * num_channels
+        rest = b""
+        while data := await _read(fd, sample_rate * frame * BLOCK_MS // 1000):
+            data = rest + data
+            whole = len(data) // frame * frame
+            rest = data[whole:]
+            yield data[:whole]
+
+    return Recording(blocks(), sample_rate, num_channels)
+
+
+def memory_recording(data: Buffer, sample_rate: int, num_channels: int) -> Recording:
+    """Audio in memory: interleaved int16 in a contiguous buffer."""
+    view = memoryview(data)
+    if not view.c_contiguous:
+        raise AudioError("audio must lie in memory without gaps (C-contiguous)")
+    view = view.cast("B")
+    size = sample_rate * BLOCK_MS // 1000 * 2 * num_channels
+
+    async def blocks() -> AsyncIterator[Buffer]:
+        for start in range(0, len(view), size):
+            yield view[start : start + size]
+
+    seconds = len(view) / (2 * num_channels * sample_rate)
+    return Recording(blocks(), sample_rate, num_channels, seconds)
+
+
+async def _read(fd: int, size: int) -> bytes:
+    """Up to `size` bytes, b"" at the end; waits without blocking the event loop."""
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        loop = asyncio.get_running_loop()
+        readable = asyncio.Event()
+        loop.add_reader(fd, readable.set)
+        try:
+            await readable.wait()
+        finally:
+            loop.remove_reader(fd)
+    return os.read(fd, size)
+
+
+async def play(
+    recording: Recording, stream: Stream, *, realtime: bool = True
+) -> AsyncIterator[Event]:
+    """Push a recording into an open stream and give the events that come back.
+
+    With `realtime` the audio is pushed at its own speed, otherwise as fast as the
+    server takes it. The stream is ended after the last block, closed on an error.
+    """
+
+    async def feed() -> None:
+        try:
+            await _feed(recording, stream, realtime)
+            await stream.end()
+        except BaseException:
+            await stream.aclose()
+            raise
+
+    feeder = asyncio.ensure_future(feed())
+    try:
+        async for event in stream:
+            yield event
+        await feeder
+    finally:
+        feeder.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await feeder
+
+
+async def _feed(recording: Recording, stream: Stream, realtime: bool) -> None:
+    clock = asyncio.get_running_loop().time
+    begin = clock()
+    frames = 0
+    rate, channels = recording.sample_rate, recording.num_channels
+    async for block in recording.blocks:
+        stream.push(block, sample_rate=rate, num_channels=channels)
+        await stream.drain()
+        frames += memoryview(block).nbytes // (2 * channels)
+        ahead = begin + frames / rate - clock() if realtime else 0
+        await asyncio.sleep(max(0.0, ahead))
+
+
+async def transcribe(
+    audio: str | os.PathLike[str] | Buffer,
+    *,
+    sample_rate: int | None = None,
+    num_channels: int = 1,
+    realtime: bool = True,
+    **connect_options: Any,
+) -> list[Turn]:
+    """The turns of a whole recording, in order, with words and times.
+
+        turns = await aai_stream.transcribe("call.wav", speech_model="u3-rt-pro")
+
+    Args:
+        audio: a path (WAV, FLAC, OGG, MP3; needs the `cli` extra), or interleaved
+            int16 in a buffer.
+        sample_rate: of a buffer, in Hz.
+        num_channels: of a buffer.
+        realtime: push at the audio's own speed, which AssemblyAI asks for; False is
+            for the embedded server.
+        **connect_options: as for `aai_stream.connect`, but for its `sample_rate`.
+
+    Raises:
+        OSError: there is no such file.
+        InputError: the audio or an option is bad.
+        SessionError: what became of the connection, by type.
+    """
+    if isinstance(audio, (str, os.PathLike)):
+        recording = open_recording(audio)
+    elif sample_rate is None:
+        raise InputError("audio in memory needs its sample_rate")
+    else:
+        recording = memory_recording(audio, sample_rate, num_channels)
+    turns: dict[int, Turn] = {}
+    async with connect(**connect_options) as stream:
+        async for event in play(recording, stream, realtime=realtime):
+            if isinstance(event, Turn) and event.end_of_turn:
+                turns[event.turn_order] = event
+    return [turns[order] for order in sorted(turns)]

@@ -1,0 +1,33 @@
+"""What a stream can say about itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class StreamStats:
+    """What a stream did so far. Samples are at the stream's rate."""
+
+    written_samples: int
+    """The caller's audio, after resampling."""
+    sent_samples: int
+    """How far into it the server has been sent."""
+    acked_samples: int
+    """How far it is covered by final turns, or was let go."""
+    padded_samples: int
+    """Silence added to short tails; on top of `sent_samples`."""
+    forgotten_samples: int
+    """Sent audio that was let go before a final turn covered it."""
+    dropped_samples: int
+    """Audio that could not be kept until it was sent: lost."""
+    pending_ms: float
+    """Audio held back by the resampler."""
+    memory_bytes: int
+    """The ring's memory."""
+    billed_seconds: float
+    """Audio that the server was sent, padding included."""
+    turns: int
+    """Turns that ended."""
+    malformed_messages: int
+    """Messages of the server that could not be read."""

@@ -1,0 +1,342 @@
+"""The caller's unbroken audio: the ring, the sessions under it, and stream time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from ._core import AudioRing
+from .credentials import DEFAULT_URL, Credentials, TokenSource, endpoint
+from .errors import AudioError, OptionError, SessionError, StateError
+from .messages import Event, Termination, Turn
+from .options import Options
+from .session import Session
+from .stats import StreamStats
+from .wire.aiohttp import open_wire
+
+if TYPE_CHECKING:
+    import aiohttp
+    from typing_extensions import Buffer, Self
+
+RETRY_SECONDS = 0.02
+"""How soon a socket that was full is tried again."""
+
+
+class Stream:
+    """Audio in, turns out; made by `aai_stream.connect`.
+
+    Push audio of any rate as it comes; iterate over the server's messages. The two
+    may be done by different tasks of one event loop. Times in messages are stream
+    time: ms since the first sample that was pushed.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        options: Options,
+        ring: AudioRing,
+        *,
+        base_url: str,
+        http_session: aiohttp.ClientSession | None,
+        connect_timeout: float,
+        close_timeout: float,
+    ) -> None:
+        self._credentials = credentials
+        self._options = options
+        self._ring = ring
+        self._url = endpoint(base_url, "/v3/ws")
+        self._open_wire = partial(open_wire, http_session=http_session)
+        self._connect_timeout = connect_timeout
+        self._close_timeout = close_timeout
+        self._session: Session | None = None
+        self._events: asyncio.Queue[Event | None] = asyncio.Queue()  # None: the end
+        self._failure: SessionError | None = None
+        self._ended = False  # by `end` or `aclose`: takes no more audio
+        self._retry: asyncio.TimerHandle | None = None
+        self._room = asyncio.Event()  # set when the ring's backlog is short
+        self._turns = 0
+
+    # ---- life ----
+
+    async def __aenter__(self) -> Self:
+        if self._session is not None or self._ended:
+            raise StateError("a stream can be entered only once")
+        self._session = await Session.open(
+            self._open_wire,
+            self._url,
+            self._credentials,
+            self._options,
+            sample_rate=self._ring.sample_rate,
+            timeout=self._connect_timeout,
+            on_event=self._on_event,
+            on_closed=self._on_closed,
+        )
+        self._pump()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def end(self) -> Termination | None:
+        """No more audio: send what is left, wait for the last turn and Termination.
+
+        Iterate on to read them; the iteration then ends. Returns the Termination, or
+        None if none came within `close_timeout` seconds.
+
+        Raises what ended the stream, if it failed.
+        """
+        session = self._live_session()
+        await self.drain()
+        self.flush()
+        self._ended = True
+        termination = await session.terminate(self._close_timeout)
+        if self._failure is not None:
+            raise self._failure
+        return termination
+
+    async def aclose(self) -> None:
+        """Close at once, without waiting for the last turn; harmless when closed.
+
+        The server is told to terminate all the same, since it bills by the time a
+        session is open.
+        """
+        self._ended = True
+        if self._retry is not None:
+            self._retry.cancel()
+        if self._session is not None:
+            await self._session.close()
+
+    # ---- audio in ----
+
+    def push(
+        self, data: Buffer, *, sample_rate: int | None = None, num_channels: int = 1
+    ) -> None:
+        """Take audio; every chunk that it fills goes to the socket before this returns.
+
+        Args:
+            data: interleaved int16 in any contiguous buffer (bytes, NumPy, LiveKit's
+                `AudioFrame.data`, …), of any length.
+            sample_rate: of `data` in Hz, the stream's own if None.
+            num_channels: of `data`; they are mixed down.
+
+        Raises:
+            AudioError: `data` is no such audio; nothing was taken.
+            SessionError: what ended the stream, if it failed.
+            StateError: the stream isn't open, was ended, or another thread calls.
+        """
+        self._live_session()
+        rate = self._ring.sample_rate if sample_rate is None else sample_rate
+        self._ring.write(data, rate, num_channels)
+        self._pump()
+
+    async def drain(self) -> None:
+        """Wait until all full chunks are on their way.
+
+        Audio that is pushed faster than the network takes it waits in the ring, which
+        drops the oldest beyond `replay_seconds`; `push` and then `drain` never drops.
+
+        Raises what ended the stream, if it failed.
+        """
+        while self._has_backlog():
+            self._live_session()
+            self._room.clear()
+            await self._room.wait()
+
+    def flush(self) -> None:
+        """Send what was pushed and is no full chunk yet, padded to 50 ms with silence.
+
+        Drains the resampler, so do it where speech rests.
+        """
+        session = self._live_session()
+        for chunk in self._ring.flush():
+            session.send_audio(chunk)
+
+    # ---- control ----
+
+    def update(self, **live: Any) -> None:
+        """Change live parameters, for example `keyterms_prompt` or `agent_context`.
+
+        Raises `OptionError` if any can't be changed live or is bad; then none is.
+        """
+        session = self._live_session()
+        self._options, message = self._options.updated(live)
+        session.update(message)
+
+    def force_endpoint(self) -> None:
+        """End the current turn now. Audio that wasn't flushed is in the next turn."""
+        self._live_session().force_endpoint()
+
+    def keep_alive(self) -> None:
+        """Reset the server's `inactivity_timeout` while there is no audio to send."""
+        self._live_session().keep_alive()
+
+    @property
+    def session_id(self) -> str | None:
+        """AssemblyAI's name for the present session, to quote to its support."""
+        return self._session.id if self._session is not None else None
+
+    @property
+    def expires_at(self) -> int | None:
+        """When the present session expires, unix seconds."""
+        return self._session.expires_at if self._session is not None else None
+
+    @property
+    def stats(self) -> StreamStats:
+        """What the stream did so far."""
+        ring, session = self._ring, self._session
+        samples = session.clock.samples if session is not None else 0
+        return StreamStats(
+            written_samples=ring.written,
+            sent_samples=ring.sent,
+            acked_samples=ring.acked,
+            padded_samples=ring.padded_samples,
+            forgotten_samples=ring.forgotten_samples,
+            dropped_samples=ring.dropped_samples,
+            pending_ms=ring.pending_ms,
+            memory_bytes=ring.memory_bytes,
+            billed_seconds=samples / ring.sample_rate,
+            turns=self._turns,
+            malformed_messages=session.malformed_messages if session else 0,
+        )
+
+    # ---- messages out ----
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        """The next message. Ends after Termination or `aclose`, or raises what ended
+        the stream (`SessionError`)."""
+        event = await self._events.get()
+        if event is not None:
+            return event
+        self._events.put_nowait(None)  # for whoever asks again
+        if self._failure is not None:
+            raise self._failure
+        raise StopAsyncIteration
+
+    # ---- inside ----
+
+    def _live_session(self) -> Session:
+        if self._failure is not None:
+            raise self._failure
+        if self._ended or self._session is None:
+            raise StateError(
+                "the stream was ended" if self._ended else "the stream is not open yet"
+            )
+        return self._session
+
+    def _has_backlog(self) -> bool:
+        return self._ring.written - self._ring.sent >= self._ring.chunk_samples
+
+    def _pump(self) -> None:
+        """Send full chunks for as long as the socket takes them."""
+        session = self._session
+        if session is None or self._failure is not None:
+            return
+        while session.writable:
+            chunk = self._ring.next_chunk()
+            if chunk is None:
+                self._room.set()
+                return
+            session.send_audio(chunk)
+        if self._retry is None and self._has_backlog():
+            loop = asyncio.get_running_loop()
+            self._retry = loop.call_later(RETRY_SECONDS, self._pump_again)
+
+    def _pump_again(self) -> None:
+        self._retry = None
+        self._pump()
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, Turn) and event.end_of_turn:
+            self._turns += 1
+            if event.words:
+                self._ack(event.words[-1].end)
+        self._events.put_nowait(event)
+
+    def _ack(self, stream_ms: int) -> None:
+        sample = stream_ms * self._ring.sample_rate // 1000
+        # The server's word: it may be wrong by more than rounding.
+        self._ring.ack(max(0, min(sample, self._ring.sent)))
+
+    def _on_closed(self, failure: SessionError | None) -> None:
+        if failure is not None:
+            self._failure = failure
+        self._ended = True
+        self._room.set()
+        self._events.put_nowait(None)
+
+
+def connect(
+    *,
+    api_key: str | None = None,
+    token: TokenSource | None = None,
+    base_url: str = DEFAULT_URL,
+    sample_rate: int = 16000,
+    encoding: str = "pcm_s16le",
+    chunk_ms: float = 50,
+    replay_seconds: float = 30,
+    http_session: aiohttp.ClientSession | None = None,
+    connect_timeout: float = 10.0,
+    close_timeout: float = 10.0,
+    extra_params: Mapping[str, Any] | None = None,
+    **parameters: Any,
+) -> Stream:
+    """A stream to AssemblyAI; use it as `async with connect(…) as stream`.
+
+    Args:
+        api_key: or the environment variable ASSEMBLYAI_API_KEY, or else `token`.
+        token: a temporary token, or a callable or coroutine function that gives one.
+        base_url: for example `wss://streaming.eu.assemblyai.com`, or the embedded
+            server's.
+        sample_rate: what is sent, in Hz; audio of other rates is resampled to it.
+        encoding: what is sent: `pcm_s16le`, or `pcm_mulaw` for half the bytes.
+        chunk_ms: length of a message, 50 to 1000 ms.
+        replay_seconds: how much audio is kept until a final turn covers it, 1 to 600.
+        http_session: an aiohttp session to connect with; it stays the caller's.
+        connect_timeout: seconds until Begin.
+        close_timeout: seconds that `Stream.end` waits for the last turn.
+        extra_params: query parameters sent as they are, unchecked.
+        **parameters: v3's own, by their names in `aai_stream.PARAMETERS`, such as
+            `speech_model`, `keyterms_prompt` or `format_turns`.
+
+    Raises:
+        OptionError: a parameter is unknown or bad, or there is no key.
+        SessionError: on entering the context, by type: `RefusedError`,
+            `UnreachableError`, `TimedOutError`, ….
+    """
+    parameters |= {"sample_rate": sample_rate, "encoding": encoding}
+    options = Options(parameters, extra_params)
+    if encoding not in ("pcm_s16le", "pcm_mulaw"):
+        raise OptionError(
+            f"a stream sends pcm_s16le or pcm_mulaw; it can't make {encoding}"
+        )
+    if not 50 <= chunk_ms <= 1000:
+        raise OptionError(f"chunk_ms must be from 50 to 1000, not {chunk_ms!r}")
+    try:
+        ring = AudioRing(
+            sample_rate,
+            encoding=encoding,  # type: ignore[arg-type]
+            chunk_ms=chunk_ms,
+            replay_seconds=replay_seconds,
+        )
+    except AudioError as exc:
+        raise OptionError(str(exc)) from None
+    return Stream(
+        Credentials(api_key, token),
+        options,
+        ring,
+        base_url=base_url,
+        http_session=http_session,
+        connect_timeout=connect_timeout,
+        close_timeout=close_timeout,
+    )

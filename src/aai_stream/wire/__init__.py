@@ -1,0 +1,60 @@
+"""Bytes on a websocket, behind one small protocol.
+
+A wire sends at once: nothing is queued here, no task or future is made for a message.
+What the operating system won't take yet waits in the transport's buffer, and `writable`
+says when that has become too much, so that audio stays where it can still be replayed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+ABNORMAL = 1006
+"""The code of a connection that ended without a close frame (RFC 6455, 7.1.5)."""
+
+
+class Wire(Protocol):
+    """An open websocket."""
+
+    @property
+    def writable(self) -> bool:
+        """Whether the transport's buffer has room for more audio."""
+
+    def send_audio(self, chunk: Buffer) -> None:
+        """Send one binary message. The buffer is free again when this returns.
+
+        On a connection that is already lost this does nothing: `on_closed` tells.
+        """
+
+    def send_text(self, text: bytes) -> None:
+        """Send one text message, UTF-8; otherwise as `send_audio`."""
+
+    async def close(self) -> None:
+        """Say goodbye, wait a bounded time for the answer, let go of the socket.
+
+        What still arrives is discarded; `on_closed` was called when this returns.
+        """
+
+
+class OpenWire(Protocol):
+    """Opens a `Wire`; each implementation is a function of this shape."""
+
+    async def __call__(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        on_text: Callable[[bytes], None],
+        on_closed: Callable[[int, str], None],
+    ) -> Wire:
+        """Connect; to give up, cancel.
+
+        `on_text` gets each text message as UTF-8. `on_closed` is called once, with the
+        close code (1006 if there was none) and the reason the peer gave.
+
+        Raises `SessionError` by type: refused, unreachable, timed out, ….
+        """
