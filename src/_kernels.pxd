@@ -1,3 +1,4 @@
+# cython: cdivision=True
 """The loops over samples: no Python in them, and written so that a compiler can turn
 them into SIMD."""
 
@@ -15,8 +16,12 @@ cdef inline void mix_to_int16(
         total = 0
         for c in range(channels):
             total += source[i * channels + c]
-        mean = total // count if total >= 0 else -((-total + count - 1) // count)
-        rest = 2 * (total - mean * count)
+        if total >= 0:
+            mean = total // count
+        else:
+            mean = -((count - 1 - total) // count)
+        rest = total - mean * count
+        rest += rest
         if rest > count or (rest == count and mean & 1):
             mean += 1
         target[i] = <int16_t>mean
@@ -54,33 +59,41 @@ cdef inline void mix_to_float(
 cdef inline void round_to_int16(
     const float* source, int16_t* target, Py_ssize_t count
 ) noexcept nogil:
-    """Nearest integer, ties to even, saturated."""
+    """Nearest integer, ties to even, saturated; for any |value| below 2^22."""
     # Adding 1.5·2^23 leaves a float no bits for a fraction, so the addition itself
     # rounds; unlike lrintf this vectorises.
     cdef float shift = 12582912.0
-    cdef float value
+    cdef int32_t value
     cdef Py_ssize_t i
     for i in range(count):
-        value = source[i]
-        value = value if value > -32768.0 else -32768.0
-        value = value if value < 32767.0 else 32767.0
-        target[i] = <int16_t><int32_t>((value + shift) - shift)
+        value = <int32_t>((source[i] + shift) - shift)
+        if value < -32768:
+            value = -32768
+        if value > 32767:
+            value = 32767
+        target[i] = <int16_t>value
+
+
+cdef union Float:
+    float value
+    int32_t bits
 
 
 cdef inline void encode_mulaw(
     const int16_t* source, uint8_t* target, Py_ssize_t count
 ) noexcept nogil:
     """G.711 µ-law: sign, three bits of segment, four of mantissa, all inverted."""
+    # Segment and mantissa are those of a floating-point number: the place of the
+    # highest bit, here 7 to 14, and the four bits below it.
     cdef Py_ssize_t i
-    cdef int32_t value, magnitude, segment, sign
+    cdef int32_t value, sign
+    cdef Float magnitude
     for i in range(count):
         value = source[i]
-        sign = 0x80 if value < 0 else 0
-        magnitude = -value if value < 0 else value
-        magnitude = (magnitude if magnitude < 32635 else 32635) + 132
-        # The segment is the place of the highest bit, 7 to 14, counted from 0.
-        segment = ((magnitude >= 256) + (magnitude >= 512) + (magnitude >= 1024)
-                   + (magnitude >= 2048) + (magnitude >= 4096)
-                   + (magnitude >= 8192) + (magnitude >= 16384))
-        target[i] = <uint8_t>(
-            ~(sign | (segment << 4) | ((magnitude >> (segment + 3)) & 0x0F)) & 0xFF)
+        sign = (value >> 31) & 0x80
+        if value < 0:
+            value = -value
+        if value > 32635:
+            value = 32635
+        magnitude.value = <float>(value + 132)
+        target[i] = <uint8_t>(~(sign | ((magnitude.bits >> 19) - ((127 + 7) << 4))))

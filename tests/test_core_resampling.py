@@ -48,9 +48,8 @@ def test_any_cutting_gives_the_same_samples(
     audio = noise(rate_in * 3)
     ring = AudioRing(rate_out)
     push(ring, audio, rate_in, cuts)
-    assert to_samples(everything(ring)) == reference.resample(
-        to_samples(audio), rate_in, rate_out
-    )
+    expected = reference.resample(to_samples(audio), rate_in, rate_out)
+    assert to_samples(everything(ring)) == expected
     assert ring.samples_in == {rate_in: 3 * rate_in}
 
 
@@ -182,9 +181,8 @@ def test_drain_lets_out_all_and_begins_anew() -> None:
     assert (ring.pending_ms, ring.drain()) == (0, 0)
     ring.write(audio, 24000)
     ring.drain()
-    assert to_samples(everything(ring)) == 2 * reference.resample(
-        to_samples(audio), 24000, 16000
-    )
+    once = reference.resample(to_samples(audio), 24000, 16000)
+    assert to_samples(everything(ring)) == once + once
     assert ring.samples_in == {24000: 4800}
 
 

@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import os
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .errors import AudioError, EngineError, InputError
 from .messages import Event, Turn
@@ -17,6 +17,8 @@ from .stream import Stream, connect
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+    from .typing import Audio
 
 BLOCK_MS = 50
 """How much is read and pushed at a time."""
@@ -26,7 +28,7 @@ BLOCK_MS = 50
 class Recording:
     """Audio to be read once: `blocks` of interleaved int16 in order."""
 
-    blocks: AsyncIterator[Buffer]
+    blocks: AsyncIterator[Audio]
     sample_rate: int
     num_channels: int = 1
     seconds: float | None = None
@@ -52,7 +54,7 @@ def open_recording(path: str | os.PathLike[str]) -> Recording:
     except soundfile.LibsndfileError as exc:
         raise AudioError(f"{Path(path).name}: {exc.error_string}") from None
 
-    async def blocks() -> AsyncIterator[Buffer]:
+    async def blocks() -> AsyncIterator[Audio]:
         with file:
             size = file.samplerate * BLOCK_MS // 1000
             while len(block := file.read(size, dtype="int16")):
@@ -67,7 +69,7 @@ def raw_recording(fd: int, sample_rate: int, num_channels: int = 1) -> Recording
     """Raw PCM16 from a file descriptor, as it arrives; an incomplete last frame is
     left out."""
 
-    async def blocks() -> AsyncIterator[Buffer]:
+    async def blocks() -> AsyncIterator[Audio]:
         frame = 2 * num_channels
         rest = b""
         while data := await _read(fd, sample_rate * frame * BLOCK_MS // 1000):
@@ -79,20 +81,25 @@ def raw_recording(fd: int, sample_rate: int, num_channels: int = 1) -> Recording
     return Recording(blocks(), sample_rate, num_channels)
 
 
-def memory_recording(data: Buffer, sample_rate: int, num_channels: int) -> Recording:
+def memory_recording(data: Audio, sample_rate: int, num_channels: int) -> Recording:
     """Audio in memory: interleaved int16 in a contiguous buffer."""
-    view = memoryview(data)
+    view = memoryview(cast("Buffer", data))
     if not view.c_contiguous:
         raise AudioError("audio must lie in memory without gaps (C-contiguous)")
     view = view.cast("B")
     size = sample_rate * BLOCK_MS // 1000 * 2 * num_channels
 
-    async def blocks() -> AsyncIterator[Buffer]:
+    async def blocks() -> AsyncIterator[Audio]:
         for start in range(0, len(view), size):
             yield view[start : start + size]
 
     seconds = len(view) / (2 * num_channels * sample_rate)
     return Recording(blocks(), sample_rate, num_channels, seconds)
+
+
+def count_frames(block: Audio, num_channels: int) -> int:
+    """How many frames of interleaved int16 a block holds."""
+    return memoryview(cast("Buffer", block)).nbytes // (2 * num_channels)
 
 
 async def _read(fd: int, size: int) -> bytes:
@@ -110,7 +117,7 @@ async def _read(fd: int, size: int) -> bytes:
 
 async def play(
     recording: Recording, stream: Stream, *, realtime: bool = True
-) -> AsyncIterator[Event]:
+) -> AsyncGenerator[Event, None]:
     """Push a recording into an open stream and give the events that come back.
 
     With `realtime` the audio is pushed at its own speed, otherwise as fast as the
@@ -144,13 +151,13 @@ async def _feed(recording: Recording, stream: Stream, realtime: bool) -> None:
     async for block in recording.blocks:
         stream.push(block, sample_rate=rate, num_channels=channels)
         await stream.drain()
-        frames += memoryview(block).nbytes // (2 * channels)
+        frames += count_frames(block, channels)
         ahead = begin + frames / rate - clock() if realtime else 0
         await asyncio.sleep(max(0.0, ahead))
 
 
 async def transcribe(
-    audio: str | os.PathLike[str] | Buffer,
+    audio: str | os.PathLike[str] | Audio,
     *,
     sample_rate: int | None = None,
     num_channels: int = 1,

@@ -76,11 +76,11 @@ class Parameter:
         return value
 
     def _check_list(self, value: object) -> list[str]:
-        items = [value] if isinstance(value, str) else value
-        if items == [""]:  # the way to say "none" with one string
-            items = []
-        if not isinstance(items, (list, tuple)):
+        if isinstance(value, str):  # short for a list of one, or of none
+            value = [value] if value else []
+        if not isinstance(value, (list, tuple)):
             raise self._error(value, "must be a list of strings")
+        items = list(value)
         if self.most is not None and len(items) > self.most:
             raise OptionError(
                 f"{self.name} has {len(items)} items; at most {self.most} are allowed"
@@ -95,9 +95,9 @@ class Parameter:
                 )
         if self.name == "language_codes":
             self._check_languages(items)
-        return list(items)
+        return items
 
-    def _check_languages(self, codes: list[str] | tuple[str, ...]) -> None:
+    def _check_languages(self, codes: list[str]) -> None:
         for code in codes:
             if code != "multi" and not re.fullmatch("[a-z]{2,3}", code):
                 raise self._error(code, "takes ISO 639-1 codes such as en, or multi")

@@ -19,7 +19,9 @@ from .wire.aiohttp import open_wire
 
 if TYPE_CHECKING:
     import aiohttp
-    from typing_extensions import Buffer, Self
+    from typing_extensions import Self
+
+    from .typing import Audio
 
 RETRY_SECONDS = 0.02
 """How soon a socket that was full is tried again."""
@@ -117,7 +119,7 @@ class Stream:
     # ---- audio in ----
 
     def push(
-        self, data: Buffer, *, sample_rate: int | None = None, num_channels: int = 1
+        self, data: Audio, *, sample_rate: int | None = None, num_channels: int = 1
     ) -> None:
         """Take audio; every chunk that it fills goes to the socket before this returns.
 
@@ -318,7 +320,7 @@ def connect(
     options = Options(parameters, extra_params)
     if encoding not in ("pcm_s16le", "pcm_mulaw"):
         raise OptionError(
-            f"a stream sends pcm_s16le or pcm_mulaw; it can't make {encoding}"
+            f"encoding must be pcm_s16le or pcm_mulaw: a stream can't make {encoding}"
         )
     if not 50 <= chunk_ms <= 1000:
         raise OptionError(f"chunk_ms must be from 50 to 1000, not {chunk_ms!r}")

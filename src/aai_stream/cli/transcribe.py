@@ -18,7 +18,13 @@ from aai_stream.credentials import DEFAULT_URL, KEY_VARIABLE
 from aai_stream.emulator.recognizer import PocketsphinxEngine
 from aai_stream.emulator.server import Emulator
 from aai_stream.errors import OptionError
-from aai_stream.files import Recording, open_recording, play, raw_recording
+from aai_stream.files import (
+    Recording,
+    count_frames,
+    open_recording,
+    play,
+    raw_recording,
+)
 from aai_stream.messages import Turn
 from aai_stream.parameters import PARAMETERS
 from aai_stream.stream import Stream, connect
@@ -27,7 +33,7 @@ from .printing import LinePrinter, Printer, SubtitlePrinter, TerminalPrinter
 from .running import INTERRUPTED, run
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer
+    from aai_stream.typing import Audio
 
 # The audio's own; the command line always sends 16 kHz PCM.
 _SETTABLE = [name for name in PARAMETERS if name not in ("sample_rate", "encoding")]
@@ -165,7 +171,7 @@ def _printer(output: Format, name: str, recording: Recording) -> Printer:
 def _watched(recording: Recording, printer: Printer, stop: asyncio.Event) -> Recording:
     """The recording, its progress shown, and over as soon as `stop` is set."""
 
-    async def blocks() -> AsyncIterator[Buffer]:
+    async def blocks() -> AsyncIterator[Audio]:
         stopped = asyncio.ensure_future(stop.wait())
         frames = 0
         try:
@@ -181,7 +187,7 @@ def _watched(recording: Recording, printer: Printer, stop: asyncio.Event) -> Rec
                 if data is None:
                     return
                 yield data
-                frames += memoryview(data).nbytes // (2 * recording.num_channels)
+                frames += count_frames(data, recording.num_channels)
                 printer.progress(frames / recording.sample_rate)
         finally:
             stopped.cancel()

@@ -1,0 +1,137 @@
+"""Keys, tokens, and where they go."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from aiohttp import web
+
+from aai_stream import connect, mint_token
+from aai_stream.credentials import Credentials, endpoint
+from aai_stream.emulator.script import ScriptEngine
+from aai_stream.emulator.server import Emulator
+from aai_stream.errors import OptionError, RefusedError, TimedOutError, UnreachableError
+from tests.servers import http_server
+from tests.test_wire import assert_no_secret
+
+
+async def test_a_key_goes_into_the_header_as_it_is() -> None:
+    headers, query = await Credentials("k").for_connect()
+    assert headers == {"AssemblyAI-Version": "2025-05-12", "Authorization": "k"}
+    assert query == {}
+
+
+async def test_the_environment_is_asked_for_a_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ASSEMBLYAI_API_KEY", "from-env")
+    headers, _ = await Credentials().for_connect()
+    assert headers["Authorization"] == "from-env"
+    headers, query = await Credentials(token="t").for_connect()
+    assert "Authorization" not in headers
+    assert query == {"token": "t"}
+    monkeypatch.delenv("ASSEMBLYAI_API_KEY")
+    with pytest.raises(OptionError, match="ASSEMBLYAI_API_KEY"):
+        Credentials()
+
+
+async def test_a_token_source_is_asked_for_each_connect() -> None:
+    tokens = iter(["one", "two"])
+
+    async def later() -> str:
+        return next(tokens)
+
+    credentials = Credentials(token=later)
+    assert (await credentials.for_connect())[1] == {"token": "one"}
+    assert (await credentials.for_connect())[1] == {"token": "two"}
+    assert (await Credentials(token=lambda: "plain").for_connect())[1] == {
+        "token": "plain"
+    }
+
+
+def test_key_and_token_exclude_each_other() -> None:
+    with pytest.raises(OptionError, match="not both"):
+        Credentials("k", "t")
+
+
+async def test_secrets_are_hidden_and_taken_out_of_texts() -> None:
+    key, token = Credentials("secret-1"), Credentials(token="secret-2")
+    await token.for_connect()
+    assert "secret" not in repr(key) + repr(token)
+    assert key.redact("bad key secret-1") == "bad key ***"
+    assert token.redact("secret-2?") == "***?"
+
+
+@pytest.mark.parametrize(
+    ("base", "url"),
+    [
+        ("wss://streaming.assemblyai.com", "wss://streaming.assemblyai.com/v3/ws"),
+        ("https://host/", "wss://host/v3/ws"),
+        ("http://127.0.0.1:1", "ws://127.0.0.1:1/v3/ws"),
+        ("ws://[::1]:80/proxy/", "ws://[::1]:80/proxy/v3/ws"),
+    ],
+)
+def test_where_a_base_url_leads(base: str, url: str) -> None:
+    assert endpoint(base, "/v3/ws") == url
+
+
+@pytest.mark.parametrize(
+    "base", ["", "streaming.assemblyai.com", "ftp://x", "wss://", "wss://x/?token=abc"]
+)
+def test_what_is_no_base_url(base: str) -> None:
+    with pytest.raises(OptionError, match="base_url") as caught:
+        endpoint(base, "/v3/ws")
+    assert "abc" not in str(caught.value)
+
+
+async def test_a_minted_token_opens_a_session_once() -> None:
+    async with Emulator(ScriptEngine([]), api_keys={"k"}) as emulator:
+        token = await mint_token(
+            api_key="k", base_url=emulator.url, max_session_duration_seconds=60
+        )
+        async with connect(token=token, base_url=emulator.url) as stream:
+            assert stream.expires_at is not None
+        with pytest.raises(RefusedError):
+            async with connect(token=token, base_url=emulator.url):
+                pass
+
+
+async def test_minting_says_what_went_wrong() -> None:
+    async with Emulator(ScriptEngine([]), api_keys={"k"}) as emulator:
+        url = emulator.url
+        with pytest.raises(RefusedError) as caught:
+            await mint_token(api_key="key-that-nobody-may-see", base_url=url)
+        assert_no_secret(caught.value)
+        for bad in (0, 601, 1.5):
+            with pytest.raises(OptionError, match="from 1 to 600"):
+                await mint_token(
+                    api_key="k",
+                    base_url=url,
+                    expires_in_seconds=bad,  # type: ignore[arg-type]
+                )
+        with pytest.raises(OptionError, match="from 60 to 10800"):
+            await mint_token(api_key="k", base_url=url, max_session_duration_seconds=59)
+    with pytest.raises(UnreachableError):
+        await mint_token(api_key="k", base_url=url)
+
+
+async def test_minting_does_not_wait_for_ever() -> None:
+    async def hang(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)  # and never the body
+        await asyncio.Event().wait()
+        return response
+
+    async with http_server(hang) as url:
+        with pytest.raises(TimedOutError):
+            await mint_token(api_key="k", base_url=url, timeout=0.05)
+
+
+async def test_an_answer_that_is_no_token_is_an_error() -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        return web.json_response({"tok": 1})
+
+    async with http_server(handler) as url:
+        with pytest.raises(UnreachableError):
+            await mint_token(api_key="k", base_url=url)

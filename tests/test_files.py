@@ -1,0 +1,180 @@
+"""Whole recordings: from a file, a pipe or memory to turns."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+import aai_stream
+from aai_stream.emulator.marked import MarkedEngine, marked_audio
+from aai_stream.emulator.script import ScriptEngine
+from aai_stream.emulator.server import Emulator
+from aai_stream.errors import AudioError, EngineError, InputError, RefusedError
+from aai_stream.files import Recording, open_recording, play, raw_recording
+from tests.servers import within
+
+WORDS = ["w0000", "w0001", "w0002", "w0003"]
+
+
+@pytest.fixture
+async def url() -> AsyncIterator[str]:
+    async with Emulator(MarkedEngine(), api_keys={"k"}) as server:
+        yield server.url
+
+
+def words(turns: list[aai_stream.messages.Turn]) -> list[str]:
+    return [w.text.lower().strip(".") for turn in turns for w in turn.words]
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac"])
+@pytest.mark.parametrize(("rate", "channels"), [(16000, 1), (44100, 2)])
+async def test_a_file_becomes_turns(
+    tmp_path: Path, url: str, kind: str, rate: int, channels: int
+) -> None:
+    path = tmp_path / f"speech.{kind}"
+    audio = np.repeat(marked_audio(4, sample_rate=rate)[:, None], channels, axis=1)
+    soundfile.write(path, audio, rate)
+    turns = await aai_stream.transcribe(path, api_key="k", base_url=url, realtime=False)
+    assert words(turns) == WORDS
+    assert [turn.turn_order for turn in turns] == list(range(len(turns)))
+
+
+@pytest.mark.parametrize("kind", [bytes, np.array, memoryview])
+async def test_memory_becomes_turns(url: str, kind: type) -> None:
+    turns = await aai_stream.transcribe(
+        kind(marked_audio(4, sample_rate=24000)),
+        sample_rate=24000,
+        api_key="k",
+        base_url=url,
+        realtime=False,
+    )
+    assert words(turns) == WORDS
+
+
+async def test_formatted_finals_take_the_place_of_plain_ones(url: str) -> None:
+    (turn,) = await aai_stream.transcribe(
+        marked_audio(1),
+        sample_rate=16000,
+        api_key="k",
+        base_url=url,
+        realtime=False,
+        speech_model="universal-streaming-english",
+        format_turns=True,
+    )
+    assert turn.turn_is_formatted
+
+
+async def test_audio_that_cannot_be_taken(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="sample_rate"):
+        await aai_stream.transcribe(b"", api_key="k")
+    with pytest.raises(AudioError, match="C-contiguous"):
+        await aai_stream.transcribe(
+            np.zeros(10, "i2")[::2], sample_rate=16000, api_key="k"
+        )
+    with pytest.raises(FileNotFoundError):
+        await aai_stream.transcribe(tmp_path / "none.wav", api_key="k")
+    (tmp_path / "text.wav").write_text("not audio")
+    with pytest.raises(AudioError, match=r"text\.wav"):
+        await aai_stream.transcribe(tmp_path / "text.wav", api_key="k")
+
+
+async def test_reading_files_needs_soundfile(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "soundfile", None)
+    with pytest.raises(EngineError, match=r"pip install 'aai-stream\[cli\]'"):
+        open_recording(tmp_path / "x.wav")
+
+
+async def test_a_pipe_is_heard_as_it_comes() -> None:
+    """Blocks come while the writer still holds the pipe open, in whole frames."""
+    reader, writer = os.pipe()
+    try:
+        recording = raw_recording(reader, 16000, num_channels=2)
+        os.write(writer, b"\1\0\2\0\3")
+        assert bytes(await within(5, anext(recording.blocks))) == b"\1\0\2\0"
+        waiting = asyncio.ensure_future(anext(recording.blocks))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        os.write(writer, b"\0\4\0\5")
+        assert bytes(await within(5, waiting)) == b"\3\0\4\0"
+    finally:
+        os.close(writer)
+    assert await within(5, anext(recording.blocks, None)) is None
+    os.close(reader)
+
+
+async def test_a_plain_file_as_standard_input(tmp_path: Path) -> None:
+    path = tmp_path / "raw"
+    path.write_bytes(marked_audio(1).tobytes())
+    with path.open("rb") as file:
+        recording = raw_recording(file.fileno(), 16000)
+        data = b"".join([bytes(block) async for block in recording.blocks])
+    assert data == path.read_bytes()
+
+
+async def test_an_error_while_reading_ends_the_stream(url: str) -> None:
+    async def blocks() -> AsyncIterator[bytes]:
+        yield bytes(3200)
+        raise OSError("the disk is gone")
+
+    async with aai_stream.connect(api_key="k", base_url=url) as stream:
+        events = play(Recording(blocks(), 16000), stream, realtime=False)
+        with pytest.raises(OSError, match="the disk is gone"):
+            async for _ in events:
+                pass
+
+
+async def test_a_refused_key_leaves_no_reader_behind(url: str) -> None:
+    before = asyncio.all_tasks()
+    with pytest.raises(RefusedError):
+        await aai_stream.transcribe(
+            marked_audio(1), sample_rate=16000, api_key="wrong", base_url=url
+        )
+    assert asyncio.all_tasks() == before
+
+
+async def test_leaving_early_stops_the_feeding(url: str) -> None:
+    async def blocks() -> AsyncIterator[bytes]:
+        while True:
+            yield bytes(3200)
+
+    before = asyncio.all_tasks()
+    async with aai_stream.connect(api_key="k", base_url=url) as stream:
+        events = play(Recording(blocks(), 16000), stream, realtime=False)
+        async for _ in events:
+            break
+        await events.aclose()
+        assert not [t for t in asyncio.all_tasks() - before if _is_feeder(t)]
+
+
+def _is_feeder(task: asyncio.Task[Any]) -> bool:
+    return "feed" in getattr(task.get_coro(), "__qualname__", "")
+
+
+async def test_real_time_is_the_audio_s_own_speed() -> None:
+    """Blocks are pushed when their time has come, measured on the loop's clock."""
+    loop = asyncio.get_running_loop()
+    times: list[float] = []
+
+    async def blocks() -> AsyncIterator[bytes]:
+        for _ in range(4):
+            times.append(loop.time())
+            yield bytes(2 * 160)  # 10 ms
+
+    async with (
+        Emulator(ScriptEngine([])) as server,
+        aai_stream.connect(api_key="k", base_url=server.url) as stream,
+    ):
+        async for _ in play(Recording(blocks(), 16000), stream):
+            pass
+    for index, moment in enumerate(times):
+        assert moment - times[0] >= index * 0.010 - 0.001

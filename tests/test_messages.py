@@ -1,0 +1,257 @@
+"""What `decode` makes of everything a server may send."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aai_stream import messages
+from aai_stream.errors import MessageError
+from aai_stream.messages import decode, retime
+
+WORD: dict[str, Any] = {"text": "hi", "start": 120, "end": 240, "confidence": 0.9}
+EXAMPLES: list[tuple[dict[str, Any], messages.Event]] = [
+    (
+        {
+            "type": "Begin",
+            "id": "abc",
+            "expires_at": 1_800_000_000,
+            "configuration": {"model": "u3-rt-pro", "api_version": "2025-05-12"},
+        },
+        messages.Begin(
+            id="abc",
+            expires_at=1_800_000_000,
+            configuration={"model": "u3-rt-pro", "api_version": "2025-05-12"},
+        ),
+    ),
+    (
+        {"type": "SpeechStarted", "timestamp": 640, "confidence": 0.5},
+        messages.SpeechStarted(timestamp=640, confidence=0.5),
+    ),
+    (
+        {
+            "type": "Turn",
+            "turn_order": 3,
+            "turn_is_formatted": True,
+            "end_of_turn": True,
+            "transcript": "Hi.",
+            "end_of_turn_confidence": 1.0,
+            "words": [{**WORD, "word_is_final": True, "speaker": "A"}],
+            "utterance": "Hi.",
+            "language_code": "en",
+            "language_confidence": 0.99,
+            "speaker_label": "A",
+        },
+        messages.Turn(
+            turn_order=3,
+            turn_is_formatted=True,
+            end_of_turn=True,
+            transcript="Hi.",
+            end_of_turn_confidence=1.0,
+            words=[
+                messages.Word(
+                    text="hi",
+                    start=120,
+                    end=240,
+                    confidence=0.9,
+                    word_is_final=True,
+                    speaker="A",
+                )
+            ],
+            utterance="Hi.",
+            language_code="en",
+            language_confidence=0.99,
+            speaker_label="A",
+        ),
+    ),
+    (
+        {
+            "type": "Termination",
+            "audio_duration_seconds": 12,
+            "session_duration_seconds": 13,
+        },
+        messages.Termination(audio_duration_seconds=12, session_duration_seconds=13),
+    ),
+    (
+        {"type": "Error", "error_code": 3007, "error": "too fast"},
+        messages.Error(error="too fast", error_code=3007),
+    ),
+    ({"error": "old form"}, messages.Error(error="old form")),
+    (
+        {"error": "old form", "error_code": 4001},
+        messages.Error(error="old form", error_code=4001),
+    ),
+    (
+        {"type": "Warning", "warning_code": 7, "warning": "unknown parameter"},
+        messages.Warning(warning="unknown parameter", warning_code=7),
+    ),
+    (
+        {
+            "type": "Heartbeat",
+            "total_audio_received_ms": 5000,
+            "total_duration_ms": 5100,
+            "realtime_factor": 1.02,
+            "max_speech_probability": 0.3,
+        },
+        messages.Heartbeat(
+            total_audio_received_ms=5000,
+            total_duration_ms=5100,
+            realtime_factor=1.02,
+            max_speech_probability=0.3,
+        ),
+    ),
+    (
+        {"type": "Silence", "start_ms": 10, "end_ms": 1010},
+        messages.Silence(start_ms=10, end_ms=1010),
+    ),
+    (
+        {
+            "type": "SpeakerRevision",
+            "revisions": [{"turn_order": 1, "speaker_label": "B", "words": [WORD]}],
+        },
+        messages.SpeakerRevision(
+            revisions=[
+                messages.Revision(
+                    turn_order=1, speaker_label="B", words=[messages.Word(**WORD)]
+                )
+            ]
+        ),
+    ),
+    (
+        {
+            "type": "LLMGatewayResponse",
+            "turn_order": 2,
+            "transcript": "hi",
+            "data": {"choices": []},
+        },
+        messages.LLMGatewayResponse(
+            turn_order=2, transcript="hi", data={"choices": []}
+        ),
+    ),
+    (
+        {"type": "Brand.New", "x": [1, None]},
+        messages.Unknown(type="Brand.New", raw={"type": "Brand.New", "x": [1, None]}),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    EXAMPLES,
+    ids=lambda x: x.get("type") if type(x) is dict else "",
+)
+def test_every_message_is_read_whole(
+    sent: dict[str, Any], expected: messages.Event
+) -> None:
+    assert decode(json.dumps(sent)) == expected
+    assert decode(json.dumps(sent).encode()) == expected
+
+
+def test_fields_that_are_new_are_passed_over() -> None:
+    heard = decode('{"type":"SpeechStarted","timestamp":1,"surprise":{"a":[]}}')
+    assert heard == messages.SpeechStarted(timestamp=1)
+
+
+def test_what_the_server_may_leave_out_has_a_default() -> None:
+    assert decode('{"type":"Turn","turn_order":0}') == messages.Turn(turn_order=0)
+    nulls = '{"type":"Turn","turn_order":0,"utterance":null,"speaker_label":null}'
+    assert decode(nulls) == messages.Turn(turn_order=0)
+
+
+def test_lists_are_not_shared_between_messages() -> None:
+    first, second = (decode('{"type":"Turn","turn_order":0}') for _ in range(2))
+    assert isinstance(first, messages.Turn)
+    assert isinstance(second, messages.Turn)
+    first.words.append(messages.Word(text="x", start=0, end=1))
+    assert second.words == []
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        (b"", "JSON"),
+        (b"{", "JSON"),
+        (b"\xff\xfe", "JSON"),
+        (b"[1]", "object"),
+        (b"null", "object"),
+        (b"{}", "type"),
+        (b'{"type":7}', "type"),
+        (b'{"type":null}', "type"),
+        (b'{"error":{"a":1}}', "type"),
+        (b'{"type":"Turn"}', "turn_order"),
+        (b'{"type":"Turn","turn_order":"1"}', r"\$.turn_order"),
+        (b'{"type":"Turn","turn_order":0,"words":[{"text":1}]}', r"\$.words\[0\].text"),
+        (b"[" * 100_000, "JSON"),
+    ],
+)
+def test_malformed_messages_are_a_typed_error(text: bytes, where: str) -> None:
+    with pytest.raises(MessageError, match=where):
+        decode(text)
+
+
+def test_an_error_quotes_no_transcript() -> None:
+    text = '{"type":"Turn","turn_order":0,"transcript":"my secret","words":"my secret"}'
+    with pytest.raises(MessageError) as caught:
+        decode(text)
+    assert "secret" not in str(caught.value)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+known_names = st.sampled_from(
+    ["type", "error", "words", "transcript", "turn_order", "timestamp", "revisions"]
+)
+known_types = st.sampled_from([e.get("type", "") for e, _ in EXAMPLES])
+
+
+@given(st.binary() | st.text())
+def test_any_text_is_an_event_or_a_message_error(text: bytes | str) -> None:
+    try:
+        decode(text)
+    except MessageError:
+        pass
+
+
+@given(st.dictionaries(known_names, json_values | known_types))
+def test_any_object_is_an_event_or_a_message_error(sent: dict[str, Any]) -> None:
+    try:
+        decode(json.dumps(sent))
+    except MessageError:
+        pass
+
+
+def test_retime_moves_every_time_and_nothing_else() -> None:
+    def later(ms: int) -> int:
+        return ms + 1000
+
+    word = messages.Word(**WORD)
+    moved = messages.Word(**{**WORD, "start": 1120, "end": 1240})
+    revision = messages.Revision(turn_order=1, words=[word])
+    cases: list[tuple[messages.Event, messages.Event]] = [
+        (
+            messages.Turn(turn_order=1, words=[messages.Word(**WORD)]),
+            messages.Turn(turn_order=1, words=[moved]),
+        ),
+        (messages.SpeechStarted(timestamp=5), messages.SpeechStarted(timestamp=1005)),
+        (
+            messages.Silence(start_ms=0, end_ms=10),
+            messages.Silence(start_ms=1000, end_ms=1010),
+        ),
+        (
+            messages.SpeakerRevision(revisions=[revision]),
+            messages.SpeakerRevision(
+                revisions=[messages.Revision(turn_order=1, words=[moved])]
+            ),
+        ),
+        (messages.Termination(), messages.Termination()),
+    ]
+    for event, expected in cases:
+        retime(event, later)
+        assert event == expected

@@ -1,0 +1,277 @@
+"""The parameter table and what comes from it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import parse_qs, urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aai_stream.errors import OptionError
+from aai_stream.options import Options
+from aai_stream.parameters import PARAMETERS, RENAMED
+
+U3 = "universal-3-6-pro"
+US = "universal-streaming-english"
+
+
+def test_the_table_has_every_parameter_of_the_reference() -> None:
+    live = {name for name, parameter in PARAMETERS.items() if parameter.live}
+    assert live == {
+        "min_turn_silence",
+        "max_turn_silence",
+        "interruption_delay",
+        "continuous_partials",
+        "vad_threshold",
+        "end_of_turn_confidence_threshold",
+        "format_turns",
+        "keyterms_prompt",
+        "prompt",
+        "agent_context",
+        "language_codes",
+        "filter_profanity",
+        "session_heartbeat",
+        "acknowledge_silence",
+        "turn_left_pad_ms",
+    }
+    assert PARAMETERS.keys() - live == {
+        "speech_model",
+        "sample_rate",
+        "encoding",
+        "mode",
+        "previous_context_n_turns",
+        "language_detection",
+        "speaker_labels",
+        "max_speakers",
+        "speaker_labels_revision_interval_ms",
+        "voice_focus",
+        "voice_focus_threshold",
+        "domain",
+        "redact_pii",
+        "redact_pii_policies",
+        "redact_pii_sub",
+        "include_partial_turns",
+        "inactivity_timeout",
+        "llm_gateway",
+        "webhook_url",
+        "webhook_auth_header_name",
+        "webhook_auth_header_value",
+        "customer_support_audio_capture",
+    }
+
+
+def test_the_query_is_written_as_the_server_reads_it() -> None:
+    options = Options(
+        {
+            "speech_model": U3,
+            "sample_rate": 16000,
+            "vad_threshold": 0.5,
+            "speaker_labels": True,
+            "language_detection": False,
+            "keyterms_prompt": ["Zürich", "AT&T"],
+            "llm_gateway": {"model": "m", "max_tokens": 5},
+            "prompt": None,
+            "agent_context": "",
+            "language_codes": [],
+        }
+    )
+    assert options.query() == {
+        "speech_model": U3,
+        "sample_rate": "16000",
+        "vad_threshold": "0.5",
+        "speaker_labels": "true",
+        "language_detection": "false",
+        "keyterms_prompt": '["Zürich","AT&T"]',
+        "llm_gateway": '{"model":"m","max_tokens":5}',
+    }
+    back = parse_qs(urlencode(options.query()))
+    assert json.loads(back["keyterms_prompt"][0]) == ["Zürich", "AT&T"]
+
+
+def test_extra_params_go_through_unchecked_and_win() -> None:
+    extra = {"brand_new": True, "vad_threshold": 7, "some_list": [1]}
+    options = Options({"vad_threshold": 0.5}, extra)
+    assert options.query() == {
+        "vad_threshold": "7",
+        "brand_new": "true",
+        "some_list": "[1]",
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"speach_model": "x"}, "speach_model"),
+        ({"sample_rate": 7999}, "from 8000 to 96000, not 7999"),
+        ({"sample_rate": 16000.0}, "a whole number, not 16000.0"),
+        ({"sample_rate": True}, "a whole number, not True"),
+        ({"encoding": "mp3"}, "pcm_s16le"),
+        ({"vad_threshold": 1.01}, "from 0 to 1, not 1.01"),
+        ({"vad_threshold": float("nan")}, "from 0 to 1, not nan"),
+        ({"vad_threshold": "0.5"}, "a number, not '0.5'"),
+        ({"min_turn_silence": -1}, "at least 0, not -1"),
+        ({"interruption_delay": 1001}, "from 0 to 1000"),
+        ({"speaker_labels": 1}, "true or false, not 1"),
+        ({"keyterms_prompt": ["x"] * 101}, "101 items; at most 100"),
+        ({"keyterms_prompt": ["x" * 51]}, "51 characters; at most 50"),
+        ({"keyterms_prompt": [""]}, "not empty"),
+        ({"keyterms_prompt": 0}, "a list of strings"),
+        ({"prompt": "x" * 1751}, "1751 characters long; at most 1750"),
+        ({"agent_context": 5}, "a string, not 5"),
+        ({"language_codes": ["en"] * 11}, "11 items; at most 10"),
+        ({"language_codes": ["multi", "en"]}, "multi"),
+        ({"language_codes": ["en-US"]}, "ISO 639-1 codes such as en"),
+        ({"max_speakers": 11}, "from 1 to 10"),
+        ({"speaker_labels_revision_interval_ms": 119_999}, "at least 120000"),
+        ({"inactivity_timeout": 4}, "from 5 to 3600"),
+        ({"llm_gateway": "x"}, "a JSON object"),
+        ({"speech_model": US, "prompt": "x"}, "prompt does not work with"),
+        ({"speech_model": US, "language_detection": True}, "language_detection"),
+        ({"format_turns": True}, "format_turns does not work with"),
+        (
+            {"speech_model": U3, "end_of_turn_confidence_threshold": 0.5},
+            "does not work",
+        ),
+    ],
+)
+def test_bad_values_are_refused_with_what_is_allowed(
+    values: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(OptionError, match=says):
+        Options(values)
+
+
+def test_models_that_we_do_not_know_take_everything() -> None:
+    Options({"speech_model": "universal-9", "prompt": "x", "format_turns": True})
+
+
+def test_modes_are_open() -> None:
+    assert Options({"mode": "warp"}).query() == {"mode": "warp"}
+
+
+@pytest.mark.parametrize("private", ["prompt", "agent_context", "keyterms_prompt"])
+def test_errors_do_not_quote_what_people_said(private: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        Options({private: {"said": "my secret"}})
+    assert "secret" not in str(caught.value)
+    assert "dict" in str(caught.value)
+
+
+@pytest.mark.parametrize("old", RENAMED)
+def test_old_names_are_today_s_with_a_warning(old: str) -> None:
+    new = RENAMED[old]
+    value: Any = {"language_codes": "en", "voice_focus": "near-field"}.get(new, 1)
+    with pytest.warns(DeprecationWarning, match=f"{old} is deprecated, use {new}"):
+        renamed = Options({old: value})
+    assert renamed.query() == Options({new: value}).query()
+
+
+def test_today_s_name_wins_over_the_old_one() -> None:
+    with pytest.warns(DeprecationWarning):
+        options = Options(
+            {"min_turn_silence": 1, "min_end_of_turn_silence_when_confident": 2}
+        )
+    assert options.query() == {"min_turn_silence": "1"}
+
+
+def test_a_live_change_makes_its_message_and_new_options() -> None:
+    before = Options({"speech_model": U3, "prompt": "old", "vad_threshold": 0.5})
+    after, message = before.updated({"prompt": "", "keyterms_prompt": ["a"]})
+    assert message == {
+        "type": "UpdateConfiguration",
+        "prompt": "",
+        "keyterms_prompt": ["a"],
+    }
+    assert after.query() == {
+        "speech_model": U3,
+        "vad_threshold": "0.5",
+        "keyterms_prompt": '["a"]',
+    }
+    assert before.query()["prompt"] == "old"
+
+
+@pytest.mark.parametrize(
+    ("live", "says"),
+    [
+        ({"speech_model": US}, "speech_model can't be changed"),
+        ({"mode": "balanced"}, "mode can't be changed"),
+        ({"format_turns": True}, "does not work with"),
+        ({"prompt": "x", "vad_threshold": 2}, "vad_threshold"),
+        ({"nonsense": 1}, "nonsense"),
+    ],
+)
+def test_a_bad_live_change_changes_nothing(live: dict[str, Any], says: str) -> None:
+    options = Options({"speech_model": U3, "prompt": "old"})
+    with pytest.raises(OptionError, match=says):
+        options.updated(live)
+    assert options.query() == {"speech_model": U3, "prompt": "old"}
+
+
+def test_begin_shows_what_was_not_understood() -> None:
+    options = Options({"speech_model": U3, "mode": "warp", "prompt": "x"})
+    assert options.not_understood({"model": U3, "mode": "warp"}) == []
+    told = {"model": "other", "mode": "balanced", "api_version": "1"}
+    assert options.not_understood(told) == ["speech_model", "mode"]
+
+
+def _example(name: str) -> st.SearchStrategy[Any]:
+    """Values that `name` takes, and some that it may not."""
+    parameter = PARAMETERS[name]
+    kinds: dict[type, st.SearchStrategy[Any]] = {
+        bool: st.booleans(),
+        int: st.integers(0, 200_000),
+        float: st.floats(-1, 2),
+        str: st.sampled_from([*(parameter.choices or ()), "en", ""]),
+        list: st.lists(st.sampled_from(["en", "multi", "de"]), max_size=3),
+        dict: st.just({"a": 1}),
+    }
+    return kinds[parameter.type]
+
+
+some_values = st.sets(st.sampled_from(sorted(PARAMETERS)), max_size=5).flatmap(
+    lambda names: st.fixed_dictionaries({name: _example(name) for name in names})
+)
+
+
+@given(some_values, some_values)
+def test_options_either_take_all_or_refuse_all(
+    values: dict[str, Any], live: dict[str, Any]
+) -> None:
+    """Whatever is taken can be sent, and a refused change leaves no trace."""
+    try:
+        options = Options(values)
+    except OptionError:
+        return
+    before = options.query()
+    assert before.keys() <= values.keys()
+    urlencode(before)
+    try:
+        after, message = options.updated(live)
+    except OptionError:
+        assert options.query() == before
+        return
+    assert message == {"type": "UpdateConfiguration", **live}
+    assert Options({**values, **live}).query() == after.query()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("speaker_labels", "true", True),
+        ("max_speakers", "3", 3),
+        ("keyterms_prompt", "a,b", ["a", "b"]),
+        ("keyterms_prompt", '["a,b"]', ["a,b"]),
+        ("prompt", "true", "true"),
+        ("llm_gateway", '{"model": "m"}', {"model": "m"}),
+    ],
+)
+def test_values_can_be_written_as_text(name: str, text: str, value: object) -> None:
+    assert PARAMETERS[name].parse(text) == value
+
+
+def test_text_that_is_no_value_is_refused() -> None:
+    with pytest.raises(OptionError, match="max_speakers must be a whole number"):
+        PARAMETERS["max_speakers"].parse("three")

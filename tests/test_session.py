@@ -1,0 +1,300 @@
+"""One connection: how it opens, how it ends, and what is said of that."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from aai_stream import messages
+from aai_stream._core import AudioRing
+from aai_stream.credentials import Credentials, endpoint
+from aai_stream.errors import (
+    BusyError,
+    DroppedError,
+    EndedError,
+    ExpiredError,
+    RefusedError,
+    RejectedError,
+    SessionError,
+    TimedOutError,
+    TooFastError,
+    TransientError,
+)
+from aai_stream.messages import Event
+from aai_stream.options import Options
+from aai_stream.session import Session, closed_error
+from aai_stream.wire.aiohttp import open_wire
+from tests.servers import (
+    BEGIN,
+    Handler,
+    begin_then,
+    read_to_end,
+    terminate_when_asked,
+    websocket_server,
+    within,
+)
+
+KEY = "key-that-nobody-may-see"
+
+
+class Caller:
+    """Opens a session and keeps what it was told."""
+
+    def __init__(self, **options: Any) -> None:
+        self.options = Options(options)
+        self.events: list[Event] = []
+        self.arrived = asyncio.Condition()
+        self.closed: asyncio.Future[SessionError | None] = asyncio.Future()
+
+    async def open(self, url: str, timeout: float = 5.0) -> Session:
+        return await Session.open(
+            open_wire,
+            endpoint(url, "/v3/ws"),
+            Credentials(KEY),
+            self.options,
+            sample_rate=16000,
+            timeout=timeout,
+            on_event=self.events.append,
+            on_closed=self.closed.set_result,
+        )
+
+
+async def how_it_ends(handler: Handler) -> tuple[SessionError | None, list[Event]]:
+    """Open a session with a server that then ends it."""
+    caller = Caller()
+    async with websocket_server(handler) as url:
+        session = await caller.open(url)
+        end = await within(5, caller.closed)
+        await session.close()
+    assert KEY not in repr(end)
+    return end, caller.events
+
+
+async def test_a_session_from_begin_to_termination() -> None:
+    seen: list[Any] = []
+    asked: dict[str, str] = {}
+
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        asked.update(request.query)
+        asked["key"] = request.headers["Authorization"]
+        await begin_then(socket, {"type": "Turn", "turn_order": 0})
+        seen.extend(await terminate_when_asked(socket))
+
+    caller = Caller(speech_model="u3-rt-pro", sample_rate=16000)
+    async with websocket_server(handler) as url:
+        session = await caller.open(url)
+        assert session.id == "session-1"
+        assert session.expires_at == 2_000_000_000
+        ring = AudioRing()
+        ring.write(b"\1\2" * 800, 16000)
+        chunk = ring.next_chunk()
+        assert chunk is not None
+        session.send_audio(chunk)
+        session.update({"type": "UpdateConfiguration", "prompt": "x"})
+        session.force_endpoint()
+        session.keep_alive()
+        termination = await session.terminate(5)
+        assert await within(5, caller.closed) is None
+    assert asked == {"speech_model": "u3-rt-pro", "sample_rate": "16000", "key": KEY}
+    assert seen == [
+        b"\1\2" * 800,
+        {"type": "UpdateConfiguration", "prompt": "x"},
+        {"type": "ForceEndpoint"},
+        {"type": "KeepAlive"},
+        {"type": "Terminate"},
+    ]
+    assert [type(event).__name__ for event in caller.events] == [
+        "Begin",
+        "Turn",
+        "Termination",
+    ]
+    assert termination is caller.events[-1]
+
+
+async def test_closing_terminates_so_that_billing_stops() -> None:
+    seen: list[Any] = []
+
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        await begin_then(socket)
+        seen.extend(await read_to_end(socket))
+
+    caller = Caller()
+    async with websocket_server(handler) as url:
+        session = await caller.open(url)
+        await session.close()
+        assert await within(5, caller.closed) is None
+        await session.close()
+    assert seen == [{"type": "Terminate"}]
+
+
+async def test_terminate_does_not_wait_for_ever() -> None:
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        await begin_then(socket)
+        await read_to_end(socket)
+
+    caller = Caller()
+    async with websocket_server(handler) as url:
+        session = await caller.open(url)
+        assert await session.terminate(0.01) is None
+        assert await within(5, caller.closed) is None
+
+
+@pytest.mark.parametrize("begins", [False, True])
+@pytest.mark.parametrize(
+    ("code", "kind"), [(3005, DroppedError), (1008, RefusedError), (3009, BusyError)]
+)
+async def test_the_server_closes_with_error_and_code(
+    code: int, kind: type[SessionError], begins: bool
+) -> None:
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        if begins:
+            await begin_then(socket)
+        error = {"type": "Error", "error_code": code, "error": f"no, {KEY}"}
+        await socket.send_json(error)
+        await socket.close(code=code, message=b"short")
+
+    if begins:
+        end, events = await how_it_ends(handler)
+        assert isinstance(events[-1], messages.Error)
+    else:
+        with pytest.raises(SessionError) as caught:
+            await how_it_ends(handler)
+        end = caught.value
+    assert type(end) is kind
+    assert str(end) == f"the server closed the session with code {code}: no, ***"
+    assert end.code == code
+    assert end.retryable == issubclass(kind, TransientError)
+
+
+async def test_an_error_without_a_proper_close_still_tells_its_code() -> None:
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        await begin_then(socket, {"error": "old form", "error_code": 4029})
+        assert request.transport is not None
+        await asyncio.sleep(0)
+        request.transport.close()
+
+    end, _ = await how_it_ends(handler)
+    assert isinstance(end, TooFastError)
+    assert end.code == 4029
+
+
+async def test_a_close_before_begin_is_an_error() -> None:
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        await socket.close()
+
+    with pytest.raises(EndedError):
+        await how_it_ends(handler)
+
+
+async def test_no_begin_in_time() -> None:
+    seen: list[Any] = []
+
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        seen.extend(await read_to_end(socket))
+
+    caller = Caller()
+    async with websocket_server(handler) as url:
+        with pytest.raises(TimedOutError, match=r"within 0\.05 s"):
+            await caller.open(url, timeout=0.05)
+    assert seen == [{"type": "Terminate"}]
+    assert not caller.closed.done()
+    assert caller.events == []
+
+
+async def test_cancelling_the_opening_closes_the_socket() -> None:
+    arrived = asyncio.Event()
+    gone = asyncio.Event()
+
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        arrived.set()
+        await read_to_end(socket)
+        gone.set()
+
+    caller = Caller()
+    async with websocket_server(handler) as url:
+        opening = asyncio.ensure_future(caller.open(url))
+        await within(5, arrived.wait())
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        await within(5, gone.wait())
+
+
+async def test_messages_that_cannot_be_read_are_counted_and_survived(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        bad = '{"type":"Turn","turn_order":0,"words":"what was said"}'
+        await begin_then(socket, "garbage", bad, {"type": "New"})
+        await socket.send_bytes(b"binary")
+        await socket.send_json({"type": "Turn", "turn_order": 1})
+        await terminate_when_asked(socket)
+
+    caller = Caller()
+    with caplog.at_level(logging.DEBUG):
+        async with websocket_server(handler) as url:
+            session = await caller.open(url)
+            await session.terminate(5)
+    assert session.malformed_messages == 2
+    assert caller.events[1:3] == [
+        messages.Unknown(type="New", raw={"type": "New"}),
+        messages.Turn(turn_order=1),
+    ]
+    assert "what was said" not in caplog.text
+    assert KEY not in caplog.text
+
+
+async def test_what_the_server_did_not_take_is_warned_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        await socket.send_json({**BEGIN, "configuration": {"mode": "balanced"}})
+        await read_to_end(socket)
+
+    caller = Caller(mode="max_accuracy")
+    async with websocket_server(handler) as url:
+        session = await caller.open(url)
+        await session.close()
+    assert [record.getMessage() for record in caplog.records] == [
+        "the server did not take: mode"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "kind"),
+    [
+        (1000, "", EndedError),
+        (1006, "", DroppedError),
+        (1008, "Invalid API key", RefusedError),
+        (1008, "Too many concurrent sessions", BusyError),
+        (1009, "", RejectedError),
+        (1011, "", DroppedError),
+        (1013, "", DroppedError),
+        (3005, "", DroppedError),
+        (3006, "Invalid value", RejectedError),
+        (3006, "Session closed due to inactivity", EndedError),
+        (3007, "", TooFastError),
+        (3008, "", ExpiredError),
+        (3009, "", BusyError),
+        (4001, "", RefusedError),
+        (4002, "", RefusedError),
+        (4008, "", ExpiredError),
+        (4029, "", TooFastError),
+        (4031, "", EndedError),
+        (4101, "", RejectedError),
+        (4102, "", BusyError),
+        (4999, "", DroppedError),
+    ],
+)
+def test_every_code_has_its_type(
+    code: int, text: str, kind: type[SessionError]
+) -> None:
+    error = closed_error(code, text)
+    assert type(error) is kind
+    assert error.code == code
+    assert str(code) in str(error)
+    assert text in str(error)

@@ -1,0 +1,354 @@
+"""A stream against the embedded server: audio in, turns out, errors by type."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import numpy as np
+import pytest
+from aiohttp import web
+
+import aai_stream
+from aai_stream import connect, messages
+from aai_stream.emulator.marked import MarkedEngine, marked_audio
+from aai_stream.emulator.script import ScriptEngine, say
+from aai_stream.emulator.server import Emulator
+from aai_stream.errors import (
+    AudioError,
+    DroppedError,
+    OptionError,
+    RefusedError,
+    RejectedError,
+    StateError,
+)
+from tests.servers import (
+    begin_then,
+    terminate_when_asked,
+    until,
+    websocket_server,
+    within,
+)
+
+SCRIPT = [say("hello world", at_ms=200), say("how are you", at_ms=2000)]
+SECOND = bytes(32_000)
+
+
+async def collect(stream: aai_stream.Stream) -> list[Any]:
+    return [event async for event in stream]
+
+
+def finals(events: list[Any]) -> list[messages.Turn]:
+    return [e for e in events if isinstance(e, messages.Turn) and e.end_of_turn]
+
+
+async def test_a_whole_conversation() -> None:
+    async with (
+        Emulator(ScriptEngine(SCRIPT)) as server,
+        connect(api_key="k", base_url=server.url) as stream,
+    ):
+        assert stream.session_id
+        reading = asyncio.ensure_future(collect(stream))
+        for _ in range(4):
+            stream.push(SECOND)
+            await stream.drain()
+        termination = await within(5, stream.end())
+        events = await within(5, reading)
+        assert stream.stats.turns == 2
+    assert isinstance(events[0], messages.Begin)
+    assert events[-1] is termination
+    assert termination is not None
+    assert termination.audio_duration_seconds == 4
+    assert [turn.transcript for turn in finals(events)] == [
+        "Hello world.",
+        "How are you?",
+    ]
+    assert finals(events)[1].words[0].start == 2000
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000])
+@pytest.mark.parametrize("channels", [1, 2])
+async def test_every_sample_arrives_whatever_the_input(
+    rate: int, channels: int
+) -> None:
+    audio = np.repeat(marked_audio(6, sample_rate=rate), channels)
+    step = rate * 3 // 100 * channels
+    async with (
+        Emulator(MarkedEngine()) as server,
+        connect(api_key="k", base_url=server.url) as stream,
+    ):
+        for start in range(0, len(audio), step):
+            block = audio[start : start + step]
+            stream.push(block, sample_rate=rate, num_channels=channels)
+            await stream.drain()
+        await within(5, stream.end())
+        turns = finals(await collect(stream))
+        stats = stream.stats
+    heard = " ".join(turn.transcript for turn in turns).lower()
+    said = [word.strip(".,?") for word in heard.split()]
+    assert said == [f"w{k:04}" for k in range(6)]
+    frames = len(audio) // channels
+    assert stats.written_samples == round(frames * 16000 / rate)
+    assert stats.sent_samples == stats.written_samples
+    assert stats.dropped_samples == 0
+    assert stats.pending_ms == 0
+
+
+async def test_mu_law_is_half_the_bytes_and_the_same_words() -> None:
+    async with (
+        Emulator(MarkedEngine()) as server,
+        connect(api_key="k", base_url=server.url, encoding="pcm_mulaw") as stream,
+    ):
+        stream.push(marked_audio(3))
+        await stream.drain()
+        await within(5, stream.end())
+        turns = finals(await collect(stream))
+    assert "W0000 w0001 w0002" in " ".join(turn.transcript for turn in turns)
+
+
+async def test_a_full_chunk_is_sent_before_push_returns() -> None:
+    """No task or loop turn between: the server's socket has it when push is done."""
+    received: list[bytes] = []
+
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        await begin_then(socket)
+        received.extend(await terminate_when_asked(socket))
+
+    async with (
+        websocket_server(handler) as url,
+        connect(api_key="k", base_url=url, chunk_ms=60) as stream,
+    ):
+        stream.push(bytes(1918))
+        assert stream.stats.sent_samples == 0
+        stream.push(bytes(4))
+        assert stream.stats.sent_samples == 960
+        stream.push(bytes(1920 * 3))
+        assert stream.stats.sent_samples == 960 * 4
+        await stream.end()
+    audio = [data for data in received if isinstance(data, bytes)]
+    assert [len(data) for data in audio] == [1920] * 4 + [1600]
+
+
+async def test_flush_sends_the_tail_and_time_goes_on_unbroken() -> None:
+    async with (
+        Emulator(ScriptEngine([say("late", at_ms=1100)])) as server,
+        connect(api_key="k", base_url=server.url) as stream,
+    ):
+        stream.push(SECOND[: 2 * 160])
+        stream.flush()
+        assert stream.stats.sent_samples == 160
+        assert stream.stats.padded_samples == 640
+        stream.push(SECOND * 3)
+        await stream.drain()
+        await within(5, stream.end())
+        (turn,) = finals(await collect(stream))
+        # The server heard 40 ms of padding; the caller never said them.
+        assert turn.words[0].start == 1060
+        assert stream.stats.billed_seconds == pytest.approx(3.05)
+
+
+async def test_live_changes_and_endpoints_reach_the_server() -> None:
+    seen: list[Any] = []
+
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        await begin_then(socket)
+        seen.extend(await terminate_when_asked(socket))
+
+    async with (
+        websocket_server(handler) as url,
+        connect(api_key="k", base_url=url) as stream,
+    ):
+        stream.update(prompt="a clinic", keyterms_prompt=[])
+        with pytest.raises(OptionError, match="vad_threshold"):
+            stream.update(prompt="another", vad_threshold=5)
+        with pytest.raises(OptionError, match="can't be changed"):
+            stream.update(mode="balanced")
+        stream.force_endpoint()
+        stream.keep_alive()
+        await stream.end()
+    assert seen == [
+        {"type": "UpdateConfiguration", "prompt": "a clinic", "keyterms_prompt": []},
+        {"type": "ForceEndpoint"},
+        {"type": "KeepAlive"},
+        {"type": "Terminate"},
+    ]
+
+
+async def test_final_turns_let_go_of_their_audio() -> None:
+    async with (
+        Emulator(ScriptEngine(SCRIPT)) as server,
+        connect(api_key="k", base_url=server.url) as stream,
+    ):
+        stream.push(SECOND * 4)
+        await stream.drain()
+        seen: list[messages.Turn] = []
+        while len(seen) < 2:
+            seen += finals([await anext(stream)])
+        assert stream.stats.acked_samples == seen[1].words[-1].end * 16
+
+
+@pytest.mark.parametrize("end_ms", [-5, 10**15])
+async def test_times_out_of_this_world_do_no_harm(end_ms: int) -> None:
+    word = {"text": "x", "start": 0, "end": end_ms, "confidence": 1}
+    turn = {"type": "Turn", "turn_order": 0, "end_of_turn": True, "words": [word]}
+
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        await begin_then(socket, turn)
+        await terminate_when_asked(socket)
+
+    async with (
+        websocket_server(handler) as url,
+        connect(api_key="k", base_url=url) as stream,
+    ):
+        stream.push(SECOND)
+        await within(5, stream.end())
+        assert len(finals(await collect(stream))) == 1
+
+
+async def test_bad_audio_is_refused_and_good_audio_kept() -> None:
+    async with (
+        Emulator(ScriptEngine(SCRIPT)) as server,
+        connect(api_key="k", base_url=server.url) as stream,
+    ):
+        stream.push(bytes(100))
+        with pytest.raises(AudioError):
+            stream.push(bytes(101))
+        with pytest.raises(AudioError):
+            stream.push(bytes(100), sample_rate=0)
+        assert stream.stats.written_samples == 50
+
+
+async def test_a_refused_key_is_an_error_at_once() -> None:
+    async with Emulator(ScriptEngine([]), api_keys={"right"}) as server:
+        with pytest.raises(RefusedError) as caught:
+            async with connect(api_key="wrong", base_url=server.url):
+                pytest.fail("the stream opened")
+    assert caught.value.code == 401
+    assert "wrong" not in repr(caught.value)
+
+
+async def test_a_bad_parameter_that_only_the_server_knows() -> None:
+    async with Emulator(ScriptEngine([])) as server:
+        with pytest.raises(RejectedError, match="vad_threshold"):
+            async with connect(
+                api_key="k", base_url=server.url, extra_params={"vad_threshold": 9}
+            ):
+                pytest.fail("the stream opened")
+
+
+async def test_a_lost_connection_reaches_reader_and_pusher() -> None:
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        await begin_then(socket, {"type": "Turn", "turn_order": 0})
+        await socket.receive()
+        assert request.transport is not None
+        request.transport.abort()
+
+    async with (
+        websocket_server(handler) as url,
+        connect(api_key="k", base_url=url) as stream,
+    ):
+        stream.push(SECOND)
+        assert [type(await anext(stream)).__name__ for _ in "12"] == ["Begin", "Turn"]
+        with pytest.raises(DroppedError):
+            await anext(stream)
+        with pytest.raises(DroppedError):
+            stream.push(SECOND)
+        with pytest.raises(DroppedError):
+            await stream.end()
+
+
+async def test_a_server_that_stops_reading_leaves_audio_in_the_ring() -> None:
+    go_on = asyncio.Event()
+    received: list[Any] = []
+
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        await begin_then(socket)
+        assert request.transport is not None
+        request.transport.pause_reading()
+        await go_on.wait()
+        request.transport.resume_reading()
+        received.extend(await terminate_when_asked(socket))
+
+    async with (
+        websocket_server(handler) as url,
+        connect(
+            api_key="k", base_url=url, sample_rate=96_000, replay_seconds=600
+        ) as stream,
+    ):
+        seconds = 0
+        while stream.stats.sent_samples == stream.stats.written_samples:
+            stream.push(bytes(192_000))
+            seconds += 1
+            assert seconds < 600, "the socket took everything"
+            await asyncio.sleep(0)
+        draining = asyncio.ensure_future(stream.drain())
+        await asyncio.sleep(0)
+        assert not draining.done()
+        go_on.set()
+        await within(10, draining)
+        await within(10, stream.end())
+    audio = b"".join(data for data in received if isinstance(data, bytes))
+    assert len(audio) == seconds * 192_000
+    assert stream.stats.dropped_samples == 0
+
+
+async def test_calls_at_the_wrong_time() -> None:
+    async with Emulator(ScriptEngine([])) as server:
+        stream = connect(api_key="k", base_url=server.url)
+        with pytest.raises(StateError, match="not open yet"):
+            stream.push(SECOND)
+        async with stream:
+            await stream.end()
+            with pytest.raises(StateError, match="ended"):
+                stream.push(SECOND)
+            with pytest.raises(StateError, match="ended"):
+                await stream.end()
+        with pytest.raises(StateError, match="once"):
+            async with stream:
+                pass
+        assert [type(e).__name__ for e in await collect(stream)] == [
+            "Begin",
+            "Termination",
+        ]
+
+
+async def test_closing_early_ends_the_iteration_and_the_session() -> None:
+    async with Emulator(ScriptEngine(SCRIPT)) as server:
+        async with connect(api_key="k", base_url=server.url) as stream:
+            reading = asyncio.ensure_future(collect(stream))
+            stream.push(SECOND)
+            await stream.aclose()
+            await within(5, reading)
+            await stream.aclose()
+        await until(lambda: server.sessions == 0)
+
+
+async def test_nothing_is_left_behind() -> None:
+    before = asyncio.all_tasks()
+    async with Emulator(ScriptEngine(SCRIPT)) as server:
+        for _ in range(3):
+            async with connect(api_key="k", base_url=server.url) as stream:
+                stream.push(SECOND)
+                await stream.end()
+        await until(lambda: server.sessions == 0)
+    assert asyncio.all_tasks() == before
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"sample_rate": 7999},
+        {"encoding": "opus"},
+        {"encoding": "mp3"},
+        {"chunk_ms": 49},
+        {"chunk_ms": 1001},
+        {"replay_seconds": 0},
+        {"base_url": "nonsense"},
+        {"no_such_parameter": 1},
+    ],
+)
+def test_bad_options_are_refused_before_anything_happens(
+    options: dict[str, Any],
+) -> None:
+    with pytest.raises(OptionError, match=next(iter(options))):
+        connect(api_key="k", **options)

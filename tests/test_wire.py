@@ -1,0 +1,236 @@
+"""Bytes on a socket: what arrives, what is told when it ends, what an error says."""
+
+from __future__ import annotations
+
+import array
+import asyncio
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from aai_stream.errors import (
+    BusyError,
+    DroppedError,
+    RefusedError,
+    RejectedError,
+    SessionError,
+    TimedOutError,
+    UnreachableError,
+)
+from aai_stream.wire.aiohttp import AiohttpWire, open_wire
+from tests.servers import http_server, read_to_end, until, websocket_server, within
+
+SECRET = "key-that-nobody-may-see"
+
+
+class Heard:
+    """What a wire called back with."""
+
+    def __init__(self) -> None:
+        self.texts: list[bytes] = []
+        self.spoken = asyncio.Event()
+        self.closed: asyncio.Future[tuple[int, str]] = asyncio.Future()
+
+    def on_text(self, text: bytes) -> None:
+        self.texts.append(text)
+        self.spoken.set()
+
+    def on_closed(self, code: int, reason: str) -> None:
+        assert not self.closed.done(), "on_closed was called twice"
+        self.closed.set_result((code, reason))
+
+    async def open(self, url: str, **options: Any) -> AiohttpWire:
+        return await open_wire(
+            f"{url}/v3/ws?token={SECRET}",
+            {"Authorization": SECRET},
+            on_text=self.on_text,
+            on_closed=self.on_closed,
+            **options,
+        )
+
+
+async def test_messages_arrive_whole_and_in_order() -> None:
+    seen: list[Any] = []
+
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        await socket.send_str('{"grüße":1}')
+        seen.extend(await read_to_end(socket))
+
+    heard = Heard()
+    async with websocket_server(handler) as url:
+        wire = await heard.open(url)
+        audio = array.array("h", range(-400, 400))
+        wire.send_audio(audio)
+        wire.send_text(b'{"a":"\xc3\xa4"}')
+        wire.send_audio(memoryview(audio)[:10])
+        await within(5, heard.spoken.wait())
+        await wire.close()
+    assert seen == [audio.tobytes(), {"a": "ä"}, audio[:10].tobytes()]
+    assert heard.texts == ['{"grüße":1}'.encode()]
+
+
+async def test_a_buffer_may_be_reused_at_once() -> None:
+    seen: list[Any] = []
+
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        seen.extend(await read_to_end(socket))
+
+    async with websocket_server(handler) as url:
+        wire = await Heard().open(url)
+        buffer = bytearray(b"first")
+        wire.send_audio(buffer)
+        buffer[:] = b"later"
+        wire.send_audio(buffer)
+        await wire.close()
+    assert seen == [b"first", b"later"]
+
+
+@pytest.mark.parametrize("code", [1000, 1011, 3005, 3007, 3009, 4001])
+async def test_the_close_code_is_the_true_one(code: int) -> None:
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        await socket.close(code=code, message=b"because")
+
+    heard = Heard()
+    async with websocket_server(handler) as url:
+        wire = await heard.open(url)
+        assert await within(5, heard.closed) == (code, "because")
+        await wire.close()
+
+
+async def test_a_cut_connection_is_1006_and_takes_no_more() -> None:
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        assert request.transport is not None
+        request.transport.abort()
+
+    heard = Heard()
+    async with websocket_server(handler) as url:
+        wire = await heard.open(url)
+        assert await within(5, heard.closed) == (1006, "")
+        wire.send_audio(bytes(1600))
+        wire.send_text(b"{}")
+        await wire.close()
+
+
+async def test_a_peer_that_does_not_read_makes_the_wire_unwritable() -> None:
+    go_on = asyncio.Event()
+    received = 0
+
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        nonlocal received
+        assert request.transport is not None
+        request.transport.pause_reading()
+        await go_on.wait()
+        request.transport.resume_reading()
+        received = sum(len(data) for data in await read_to_end(socket))
+
+    async with websocket_server(handler) as url:
+        wire = await Heard().open(url)
+        sent = 0
+        while wire.writable:
+            wire.send_audio(bytes(64_000))
+            sent += 64_000
+            assert sent < 100_000_000
+            await asyncio.sleep(0)
+        go_on.set()
+        await until(lambda: wire.writable)
+        await wire.close()
+    assert received == sent
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "kind", "retry_after"),
+    [
+        (401, {}, RefusedError, None),
+        (403, {}, RefusedError, None),
+        (404, {}, RejectedError, None),
+        (408, {}, TimedOutError, None),
+        (429, {"Retry-After": "7"}, BusyError, 7.0),
+        (429, {"Retry-After": "Thu, 01 Jan 1970 00:00:00 GMT"}, BusyError, 0.0),
+        (429, {"Retry-After": "soon"}, BusyError, None),
+        (500, {}, DroppedError, None),
+        (503, {"Retry-After": "1"}, DroppedError, 1.0),
+    ],
+)
+async def test_a_refused_upgrade_is_an_error_by_type(
+    status: int,
+    headers: dict[str, str],
+    kind: type[SessionError],
+    retry_after: float | None,
+) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=status, headers=headers)
+
+    async with http_server(handler) as url:
+        with pytest.raises(kind) as caught:
+            await Heard().open(url)
+    assert caught.value.code == status
+    assert getattr(caught.value, "retry_after", None) == retry_after
+    assert_no_secret(caught.value)
+
+
+async def test_no_server_is_unreachable() -> None:
+    async with http_server(_never) as url:
+        pass
+    with pytest.raises(UnreachableError, match=r"127\.0\.0\.1:\d+") as caught:
+        await Heard().open(url)
+    assert_no_secret(caught.value)
+
+
+async def test_a_server_that_hangs_up_on_the_handshake_is_unreachable() -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    async with http_server(handler) as url:
+        with pytest.raises(UnreachableError) as caught:
+            await Heard().open(url)
+    assert_no_secret(caught.value)
+
+
+async def test_a_session_of_the_caller_s_is_used_and_left_open() -> None:
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        await socket.send_str(request.headers["X-Mine"])
+        await read_to_end(socket)
+
+    heard = Heard()
+    async with (
+        websocket_server(handler) as url,
+        aiohttp.ClientSession(headers={"X-Mine": "yes"}) as session,
+    ):
+        wire = await heard.open(url, http_session=session)
+        await within(5, heard.spoken.wait())
+        await wire.close()
+        assert heard.texts == [b"yes"]
+        assert not session.closed
+
+
+async def test_cancelling_leaves_nothing_open() -> None:
+    arrived = asyncio.Event()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        arrived.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with http_server(handler) as url:
+        opening = asyncio.ensure_future(Heard().open(url))
+        await within(5, arrived.wait())
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+
+
+async def _never(request: web.Request) -> web.StreamResponse:
+    raise AssertionError
+
+
+def assert_no_secret(error: BaseException | None) -> None:
+    """No key in an exception or in anything it drags along."""
+    while error is not None:
+        assert SECRET not in repr(error)
+        assert SECRET not in str(error)
+        assert SECRET not in repr(vars(error))
+        error = error.__cause__ or error.__context__
