@@ -223,6 +223,17 @@ async def test_aclose_leaves_no_process() -> None:
         engine.open(RATE, SETTINGS, print)
 
 
+async def test_aclose_ends_a_stopped_worker() -> None:
+    engine = PocketsphinxEngine()
+    await engine.start()
+    await Session(engine).until_alive()
+    (worker,) = children(fork_server())
+    os.kill(worker, signal.SIGSTOP)
+    await engine.aclose()
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)
+
+
 async def test_it_starts_again_after_aclose() -> None:
     engine = PocketsphinxEngine()
     for _ in range(2):

@@ -7,8 +7,7 @@ import sys
 try:
     import typer
 
-    from .serve import serve
-    from .transcribe import transcribe
+    from . import serve, transcribe
 except ImportError as exc:
     sys.exit(f"aai-stream: {exc.name} is missing: pip install 'aai-stream[cli]'")
 
@@ -19,8 +18,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command()(transcribe)
-app.command()(serve)
+app.command(epilog=transcribe.EPILOG)(transcribe.transcribe)
+app.command()(serve.serve)
 
 
 def main() -> None:

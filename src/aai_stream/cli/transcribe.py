@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 # The audio's own; the command line always sends 16 kHz PCM.
 _SETTABLE = [name for name in PARAMETERS if name not in ("sample_rate", "encoding")]
+EPILOG = "Parameters for -o: " + ", ".join(_SETTABLE)
 
 
 class Format(str, Enum):
@@ -76,8 +77,8 @@ def transcribe(
             "--option",
             "-o",
             metavar="NAME=VALUE",
-            help="A parameter of AssemblyAI's streaming API; repeat it for more. Lists "
-            "as JSON or with commas. The names: " + ", ".join(_SETTABLE),
+            help="A parameter of AssemblyAI's streaming API, listed below; repeat it "
+            "for more. Lists as JSON or with commas.",
         ),
     ] = None,
     url: Annotated[

@@ -112,6 +112,7 @@ def main(control_fd: int) -> None:
             os.close(fds[0])
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         os.killpg(0, signal.SIGTERM)
+        os.killpg(0, signal.SIGCONT)  # or a stopped one would never end
         with suppress(ChildProcessError):
             os.waitpid(-1, 0)  # returns when all are gone, as SIGCHLD is ignored
 

@@ -1,0 +1,215 @@
+"""`aai-stream transcribe` in this process, with an engine that hears marked audio."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from typer.testing import CliRunner, Result
+
+from aai_stream.cli import app
+from aai_stream.cli import transcribe as command
+from aai_stream.emulator.marked import MarkedEngine
+from aai_stream.errors import EngineError
+from aai_stream.parameters import PARAMETERS
+from tests.cli.conftest import in_thread
+from tests.servers import begin_then, terminate_when_asked, websocket_server
+
+OFFLINE = "ASSEMBLYAI_API_KEY is not set: recognising on this machine, offline\n"
+
+
+@pytest.fixture(autouse=True)
+def _no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ASSEMBLYAI_API_KEY", raising=False)
+    monkeypatch.setattr(command, "PocketsphinxEngine", lambda capacity: MarkedEngine())
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, ["transcribe", *map(str, arguments)])
+
+
+def test_without_a_key_the_embedded_server_is_used_and_says_so(speech: Path) -> None:
+    result = run(speech, "--fast")
+    assert result.exit_code == 0, result.output
+    assert result.stderr == OFFLINE
+    assert result.stdout == "W0000 w0001 w0002 w0003.\n"
+
+
+def test_json_is_one_object_a_line(speech: Path) -> None:
+    result = run(speech, speech, "--fast", "-f", "json")
+    assert result.exit_code == 0, result.output
+    turns = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [turn["file"] for turn in turns] == ["speech.wav"] * 2
+    assert turns[0]["transcript"] == "W0000 w0001 w0002 w0003."
+    assert turns[0]["words"][1]["text"] == "w0001"
+    assert turns[0]["type"] == "Turn"
+
+
+@pytest.mark.parametrize(
+    ("kind", "head", "mark"), [("srt", "1\n00:00:00,", ","), ("vtt", "WEBVTT\n", ".")]
+)
+def test_subtitles(speech: Path, kind: str, head: str, mark: str) -> None:
+    result = run(speech, "--fast", "--format", kind)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith(head)
+    assert "W0000 w0001 w0002 w0003." in result.stdout
+    assert f"00:00:00{mark}" in result.stdout
+
+
+def test_formatted_turns_are_printed_once(speech: Path) -> None:
+    model = ("-m", "universal-streaming-english", "-o", "format_turns=true")
+    result = run(speech, "--fast", *model)
+    assert result.stdout == "W0000 w0001 w0002 w0003.\n"
+
+
+def test_with_a_key_the_server_named_is_used(
+    speech: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSEMBLYAI_API_KEY", "right")
+    result = run(speech, "--fast", "--url", url)
+    assert result.exit_code == 0, result.output
+    assert result.stderr == ""
+    assert result.stdout == "W0000 w0001 w0002 w0003.\n"
+
+
+def test_every_parameter_is_in_the_help_and_reaches_the_server(
+    speech: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, str] = {}
+
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        asked.update(request.query)
+        await begin_then(socket)
+        await terminate_when_asked(socket)
+
+    monkeypatch.setenv("ASSEMBLYAI_API_KEY", "k")
+    with in_thread(websocket_server(handler)) as url:
+        result = run(
+            *(speech, "--fast", "--url", url, "-m", "u3-rt-pro"),
+            *("-o", "keyterms_prompt=Zoe,Ann", "-o", "max_speakers=2"),
+            *("-o", "speaker_labels=true", "-o", 'llm_gateway={"model":"m"}'),
+        )
+    assert result.exit_code == 0, result.output
+    assert asked == {
+        "speech_model": "u3-rt-pro",
+        "keyterms_prompt": '["Zoe","Ann"]',
+        "max_speakers": "2",
+        "speaker_labels": "true",
+        "llm_gateway": '{"model":"m"}',
+        "sample_rate": "16000",
+        "encoding": "pcm_s16le",
+    }
+    shown = run("--help").stdout.replace("│", "").split()
+    names = {word.strip(",") for word in shown}
+    assert names >= PARAMETERS.keys() - {"sample_rate", "encoding"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (["none.wav"], 66, "none.wav: No such file or directory"),
+        (["{text}"], 65, "text.wav: "),
+        (["{speech}", "-o", "nonsense=1"], 2, "--help lists, not 'nonsense'"),
+        (["{speech}", "-o", "vad_threshold=2"], 2, "from 0 to 1, not 2"),
+        (["{speech}", "-o", "max_speakers=x"], 2, "max_speakers must be a whole"),
+        (["{speech}", "{speech}", "-f", "srt"], 2, "srt takes one file"),
+        (["{speech}", "--url", "wss://x", "--fast"], 2, "--fast"),
+        (["{speech}", "--url", "ws://127.0.0.1:1"], 2, "ASSEMBLYAI_API_KEY"),
+    ],
+)
+def test_what_goes_wrong_is_one_line_and_a_status(
+    speech: Path, arguments: list[str], status: int, says: str
+) -> None:
+    text = speech.parent / "text.wav"
+    text.write_text("this is not audio")
+    result = run(*(a.format(speech=speech, text=text) for a in arguments))
+    assert result.exit_code == status
+    (line,) = result.stderr.replace(OFFLINE, "").splitlines()
+    assert line.startswith("aai-stream: ")
+    assert says in line
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("key", "host", "status", "says"),
+    [
+        ("wrong", "{url}", 77, "refused (HTTP 401)"),
+        ("right", "ws://127.0.0.1:1", 69, "cannot connect to 127.0.0.1:1"),
+    ],
+)
+def test_a_server_that_will_not(
+    speech: Path,
+    url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    key: str,
+    host: str,
+    status: int,
+    says: str,
+) -> None:
+    monkeypatch.setenv("ASSEMBLYAI_API_KEY", key)
+    result = run(speech, "--url", host.format(url=url))
+    assert result.exit_code == status
+    assert says in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert key not in result.stderr
+
+
+def test_without_the_recogniser_the_command_to_get_it_is_told(
+    speech: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Missing(MarkedEngine):
+        async def start(self) -> None:
+            raise EngineError("pip install 'aai-stream[local]'")
+
+    monkeypatch.setattr(command, "PocketsphinxEngine", lambda capacity: Missing())
+    result = run(speech)
+    assert result.exit_code == 69
+    assert result.stderr == OFFLINE + "aai-stream: pip install 'aai-stream[local]'\n"
+
+
+def test_a_server_that_dies_is_told_after_what_was_final(
+    speech: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    word: dict[str, Any] = {"text": "Kept.", "start": 0, "end": 9, "confidence": 1}
+    turn = {
+        "type": "Turn",
+        "turn_order": 0,
+        "end_of_turn": True,
+        "transcript": "Kept.",
+        "words": [word],
+    }
+
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        await begin_then(socket, turn)
+        await socket.receive()
+        await socket.close(code=3005, message=b"sorry")
+
+    @contextlib.asynccontextmanager
+    async def server() -> AsyncIterator[str]:
+        async with websocket_server(handler) as url:
+            yield url
+
+    monkeypatch.setenv("ASSEMBLYAI_API_KEY", "k")
+    with in_thread(server()) as url:
+        result = run(speech, "--url", url)
+    assert result.exit_code == 69
+    assert result.stdout == "Kept.\n"
+    assert "code 3005: sorry" in result.stderr
+
+
+def test_subtitles_are_of_a_length_that_can_be_read() -> None:
+    from aai_stream.cli.printing import CUE_CHARACTERS, CUE_MS, split_into_cues
+    from aai_stream.messages import Word
+
+    words = [Word(text="word" * 3, start=k * 300, end=k * 300 + 250) for k in range(40)]
+    cues = split_into_cues(words)
+    assert [word for cue in cues for word in cue] == words
+    assert all(len(" ".join(w.text for w in cue)) <= CUE_CHARACTERS for cue in cues)
+    assert all(cue[-1].end - cue[0].start <= CUE_MS for cue in cues)
+    assert len(cues) == 7
+    assert split_into_cues([]) == []
