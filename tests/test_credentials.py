@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from aiohttp import web
 
-from aai_stream import connect, mint_token
+from aai_stream import __version__, connect, mint_token
 from aai_stream.credentials import Credentials, endpoint
 from aai_stream.emulator.script import ScriptEngine
 from aai_stream.emulator.server import Emulator
@@ -18,7 +18,11 @@ from tests.test_wire import assert_no_secret
 
 async def test_a_key_goes_into_the_header_as_it_is() -> None:
     headers, query = await Credentials("k").for_connect()
-    assert headers == {"AssemblyAI-Version": "2025-05-12", "Authorization": "k"}
+    assert headers == {
+        "AssemblyAI-Version": "2025-05-12",
+        "User-Agent": f"aai-stream/{__version__}",
+        "Authorization": "k",
+    }
     assert query == {}
 
 

@@ -17,6 +17,7 @@ from .files import transcribe
 from .parameters import PARAMETERS
 from .stats import StreamStats
 from .stream import Stream, connect
+from .version import __version__
 
 __all__ = [
     "PARAMETERS",
@@ -25,6 +26,7 @@ __all__ = [
     "Chunk",
     "Stream",
     "StreamStats",
+    "__version__",
     "connect",
     "errors",
     "messages",

@@ -15,6 +15,7 @@ import aiohttp
 import msgspec
 
 from .errors import OptionError, SessionError
+from .version import __version__
 from .wire.aiohttp import describe_failure, http_failure
 
 DEFAULT_URL = "wss://streaming.assemblyai.com"
@@ -58,7 +59,10 @@ class Credentials:
 
     async def for_connect(self) -> tuple[dict[str, str], dict[str, str]]:
         """The headers and the query parameters that one connect needs."""
-        headers = {"AssemblyAI-Version": API_VERSION}
+        headers = {
+            "AssemblyAI-Version": API_VERSION,
+            "User-Agent": f"aai-stream/{__version__}",
+        }
         if self._token is None:
             headers["Authorization"] = self._key or ""
             return headers, {}

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
+
+from aai_stream.version import __version__
 
 try:
     import typer
@@ -15,9 +18,23 @@ app = typer.Typer(
     help="AssemblyAI's streaming speech-to-text, and a server of the same protocol "
     "that works offline.",
     no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback()
+def aai_stream(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.")
+    ] = False,
+) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
 app.command(epilog=transcribe.EPILOG)(transcribe.transcribe)
 app.command()(serve.serve)
 
