@@ -185,10 +185,10 @@ cdef class AudioRing:
             part = min(frames, self.rate_in)  # one second, so that staging stays small
             self.resampler.reserve(part)
             self.resampler.stage(source, channels, part)
-            # Run only when what is staged would fill the chunk that is being made.
+            # Run only when that would fill the chunk that is being made.
             missing = self.chunk_samples
             missing -= (self.written - self.sent) % self.chunk_samples
-            if self.resampler.staged * self.sample_rate >= missing * self.rate_in:
+            if self.resampler.outlook() >= missing:
                 self.take_resampled(False)
             source += part * channels
             frames -= part

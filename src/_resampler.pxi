@@ -7,8 +7,8 @@ cdef class Resampler:
     """From one rate to another, mono: PCM goes in by `stage`, floats come by `run`.
 
     Staging is apart from running because a run costs much the same for 10 ms as for
-    50: the ring stages what is pushed and runs once a chunk. This class is the seam;
-    a kernel other than soxr offers the same two methods and three counts.
+    50: the ring stages what is pushed and runs once a chunk, when `outlook` is enough.
+    This class is the seam: a kernel other than soxr offers the same methods.
     """
 
     cdef int64_t rate
@@ -16,6 +16,8 @@ cdef class Resampler:
     cdef int64_t taken  # input samples, staged ones included
     cdef int64_t given  # output samples
     cdef int64_t staged  # input samples
+    cdef int64_t block  # fewest output samples of a run that gave any
+    cdef int64_t rest  # most that was `held` after a run
     cdef int64_t room  # input samples that `stage_memory` can hold
     cdef float* stage_memory
     cdef object stage_bytes  # bytearray: owns `stage_memory`
@@ -25,6 +27,7 @@ cdef class Resampler:
     def __cinit__(self, int64_t rate, int64_t rate_out, object quality):
         self.rate = rate
         self.rate_out = rate_out
+        self.block = rate_out
         # float32, because soxr's int16 mode dithers: silence would not stay silence
         # and the output would depend on how the input was cut.
         self.kernel = soxr.ResampleStream(rate, rate_out, 1, "float32", quality)
@@ -35,7 +38,8 @@ cdef class Resampler:
         if need <= self.room:
             return 0
         memory = bytearray(need * 4)
-        array = numpy.frombuffer(memory, dtype=numpy.float32)
+        # One column: of a plain row soxr makes a column first, at a cost.
+        array = numpy.frombuffer(memory, dtype=numpy.float32).reshape(-1, 1)
         if self.staged:
             memcpy(PyByteArray_AS_STRING(memory), self.stage_memory,
                    <size_t>(self.staged * 4))
@@ -54,20 +58,38 @@ cdef class Resampler:
         self.staged += frames
         self.taken += frames
 
+    cdef int64_t held(self) noexcept:
+        """What was taken and not given yet, in units of 1 / (rate · rate_out) s."""
+        return self.taken * self.rate_out - self.given * self.rate
+
+    cdef int64_t outlook(self) noexcept:
+        """How many samples a run would give now, judged by the runs before.
+
+        soxr gives whole blocks, each as soon as it holds more than its `rest`.
+        """
+        cdef int64_t surplus = self.held() - self.rest
+        if surplus <= 0:
+            return 0
+        return ((surplus - 1) // (self.block * self.rate) + 1) * self.block
+
     cdef object run(self, bint last):
         """Resample what is staged; with `last`, all that is still held back too.
 
         Returns an object that exports contiguous float32.
         """
+        cdef int64_t count
         staged = self.stage_array
         if self.staged != self.room:
             staged = staged[:self.staged]
         output = self.kernel.resample_chunk(staged, last)
         self.staged = 0
-        self.given += len(output)
+        count = len(output)
+        self.given += count
+        self.rest = max(self.rest, self.held())
+        if count > 0:
+            self.block = min(self.block, count)
         return output
 
     cdef double pending_ms(self):
-        cdef double held = (<double>self.taken / <double>self.rate
-                            - <double>self.given / <double>self.rate_out)
-        return 1000.0 * max(held, 0.0)  # the last sample given may be rounded up
+        # Not below 0, where the last sample given was rounded up.
+        return max(1000.0 * self.held() / self.rate / self.rate_out, 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -118,5 +119,6 @@ class RingAgainstModel(RuleBasedStateMachine):
             assert bytes(chunk) == expected  # type: ignore[call-overload]
 
 
-TestRingAgainstModel = RingAgainstModel.TestCase
+# A failure takes minutes to shrink to the shortest sequence of calls.
+TestRingAgainstModel = pytest.mark.timeout(600)(RingAgainstModel.TestCase)
 TestRingAgainstModel.settings = settings(max_examples=120, stateful_step_count=40)

@@ -123,7 +123,7 @@ def test_equal_rates_go_around_the_resampler(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("unsent", [0, 1, 799])
-def test_short_pushes_are_gathered_before_they_are_resampled(
+def test_short_pushes_are_resampled_once_a_chunk(
     unsent: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Counting(soxr.ResampleStream):  # type: ignore[misc]
@@ -145,7 +145,7 @@ def test_short_pushes_are_gathered_before_they_are_resampled(
         while ring.next_chunk() is not None:
             chunks += 1
     assert chunks >= 98
-    assert Counting.runs < 2 * chunks  # soxr answers in blocks, so not always 1
+    assert Counting.runs < 1.1 * chunks
 
 
 def test_a_change_of_rate_drains_the_old_one() -> None:

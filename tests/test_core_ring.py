@@ -68,12 +68,15 @@ def test_longer_chunks_than_the_ring_was_made_for() -> None:
     assert ring.memory_bytes == 2 * (1000 + 1)
 
 
-@pytest.mark.parametrize("chunk_ms", [*range(1, 60), 249, 250, 251, 500, 999, 1000])
-def test_chunks_of_any_length_lie_in_one_piece_over_the_end(chunk_ms: int) -> None:
+@pytest.mark.parametrize("step", [1, 37])
+@pytest.mark.parametrize("chunk_ms", [*range(1, 40), 249, 250, 251, 500, 1000])
+def test_chunks_of_any_length_lie_in_one_piece_over_the_end(
+    chunk_ms: int, step: int
+) -> None:
     ring = AudioRing(1000, chunk_ms=chunk_ms, replay_seconds=2)
     sent = 0
-    for start in range(0, 7400, 37):
-        ring.write(count_up(start, 37), 1000)
+    for start in range(0, 7400, step):
+        ring.write(count_up(start, step), 1000)
         while (chunk := ring.next_chunk()) is not None:
             assert bytes(chunk) == count_up(sent, chunk_ms)
             sent += chunk_ms

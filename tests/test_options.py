@@ -170,7 +170,7 @@ def test_old_names_are_today_s_with_a_warning(old: str) -> None:
 
 
 def test_today_s_name_wins_over_the_old_one() -> None:
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="use min_turn_silence"):
         options = Options(
             {"min_turn_silence": 1, "min_end_of_turn_silence_when_confident": 2}
         )

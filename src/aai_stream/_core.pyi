@@ -17,7 +17,6 @@ class Chunk(Buffer):
     if sys.version_info >= (3, 12):
         def __buffer__(self, flags: int, /) -> memoryview: ...
 
-
 @final
 class AudioRing:
     def __new__(

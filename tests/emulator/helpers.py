@@ -85,7 +85,10 @@ class PuppetEngine:
 
 
 class Puppet:
-    """A recogniser; `may_hear` is its backpressure, `fails` its bad day."""
+    """A recogniser; `may_hear` is its backpressure, `fails` its bad day.
+
+    Unless it `finishes` by itself, the test has to tell `Finished`.
+    """
 
     def __init__(
         self, sample_rate: int, settings: TurnSettings, tell: Callable[[Heard], None]
@@ -97,6 +100,8 @@ class Puppet:
         self.hearing = asyncio.Event()
         self.may_hear = asyncio.Event()
         self.may_hear.set()
+        self.finishing = asyncio.Event()
+        self.finishes = True
         self.fails: Exception | None = None
         self.forced = 0
         self.closed = asyncio.Event()
@@ -115,7 +120,9 @@ class Puppet:
         self.forced += 1
 
     def finish(self) -> None:
-        self.tell(Finished())
+        self.finishing.set()
+        if self.finishes:
+            self.tell(Finished())
 
     def close(self) -> None:
         assert not self.closed.is_set(), "closed twice"

@@ -237,6 +237,31 @@ def is_nearly(one: Samples, other: Samples) -> bool:
     return int(np.count_nonzero(one != other)) < 3 * 16
 
 
+def in_word(level: int, ms: int) -> int:
+    """The sample `ms` into a level of the first word."""
+    return (LAYOUT.start_ms(0) + 20 * level + ms) * 16
+
+
+@pytest.mark.parametrize("level", range(11))
+async def test_two_ms_too_few_or_too_many_are_damage(level: int) -> None:
+    at = in_word(level, 8)
+    fewer = np.delete(AUDIO, slice(at, at + 32))
+    more = np.insert(AUDIO, at, AUDIO[at : at + 32])
+    for changed in (fewer, more):
+        text, _ = said(await listen(changed))[0]
+        assert text == DAMAGE
+
+
+@pytest.mark.parametrize("level", range(2, 11))
+async def test_parts_of_two_words_are_damage(level: int) -> None:
+    one, other = marked_audio(1), marked_audio(1, first=8**6 - 1)
+    here = slice(in_word(level, 0), in_word(level + 1, 0))
+    assert not np.array_equal(one[here], other[here])
+    one[here] = other[here]
+    ((text, _),) = said(await listen(one))
+    assert text == DAMAGE
+
+
 async def test_noise_is_damage_once() -> None:
     noise = np.random.default_rng(1).integers(-9000, 9000, 3 * RATE).astype(np.int16)
     quiet = np.zeros(RATE, np.int16)

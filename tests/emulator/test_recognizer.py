@@ -129,6 +129,15 @@ async def gone(pid: int) -> None:
         os.close(fd)
 
 
+def stop(pid: int) -> None:
+    """Stop this process, as a debugger does, and wait until it stands still."""
+    os.kill(pid, signal.SIGSTOP)
+    state = ""
+    while state != "T":
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+        state = stat.rpartition(")")[2].split()[0]
+
+
 async def test_same_text_in_parallel_and_again(engine: PocketsphinxEngine) -> None:
     both = [Session(engine).run(SENTENCE) for _ in range(2)]
     one, other = await asyncio.gather(*both)
@@ -152,6 +161,7 @@ async def test_orders_reach_the_worker_in_order(engine: PocketsphinxEngine) -> N
 
 async def test_nothing_is_told_after_close(engine: PocketsphinxEngine) -> None:
     session = Session(engine)
+    await session.until_alive()
     await session.hear(HELLO)
     (worker,) = children(fork_server())
     session.recognizer.close()
@@ -165,7 +175,7 @@ async def test_hear_waits_while_seconds_are_queued(engine: PocketsphinxEngine) -
     session = Session(engine)
     await session.until_alive()
     (worker,) = children(fork_server())
-    os.kill(worker, signal.SIGSTOP)
+    stop(worker)
     await session.recognizer.hear(bytes(2 * SECOND))
     waiting = asyncio.create_task(session.recognizer.hear(bytes(2 * SECOND)))
     done, _ = await asyncio.wait([waiting], timeout=0.05)
@@ -208,6 +218,7 @@ async def test_aclose_leaves_no_process() -> None:
     await engine.start()
     session, other = Session(engine), Session(engine)
     await session.until_alive()
+    await other.until_alive()
     await other.hear(HELLO)
     server = fork_server()
     workers = children(server)
@@ -228,7 +239,7 @@ async def test_aclose_ends_a_stopped_worker() -> None:
     await engine.start()
     await Session(engine).until_alive()
     (worker,) = children(fork_server())
-    os.kill(worker, signal.SIGSTOP)
+    stop(worker)
     await engine.aclose()
     with pytest.raises(ProcessLookupError):
         os.kill(worker, 0)

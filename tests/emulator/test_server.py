@@ -1,4 +1,4 @@
-"""The server as a client sees it: handshake, capacity, failures, the end."""
+"""The server as a client sees it: handshake, capacity, the end."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ import uuid
 import aiohttp
 import pytest
 
-from aai_stream.emulator import conversation
 from aai_stream.emulator.engine import (
-    Broken,
+    Finished,
     Heard,
     HeardWord,
     Hypothesis,
 )
 from aai_stream.emulator.script import ScriptEngine, say
 from aai_stream.emulator.server import Emulator
-from aai_stream.errors import EngineError, OptionError
+from aai_stream.errors import OptionError
 from tests.emulator.helpers import (
     Client,
     ManualClock,
@@ -138,60 +137,6 @@ async def test_one_session_too_many_is_refused_until_another_ends() -> None:
             assert emulator.sessions == 1
 
 
-async def test_a_vanished_client_frees_its_recogniser(clock: ManualClock) -> None:
-    engine = PuppetEngine(capacity=1)
-    async with Emulator(engine, clock=clock) as emulator:
-        async with connection(emulator, inactivity_timeout=5) as client:
-            client.vanish()
-            await engine.puppets[0].closed.wait()
-        assert clock.pending == 0
-
-
-async def test_a_client_that_closes_frees_its_recogniser(engine: PuppetEngine) -> None:
-    async with Emulator(engine) as emulator, connection(emulator) as client:
-        await client.ws.close()
-        await engine.puppets[0].closed.wait()
-
-
-async def test_a_client_that_vanishes_while_the_engine_is_busy(
-    engine: PuppetEngine,
-) -> None:
-    async with Emulator(engine) as emulator, connection(emulator) as client:
-        puppet = engine.puppets[0]
-        puppet.may_hear.clear()
-        await client.audio(100)
-        await puppet.hearing.wait()
-        client.vanish()
-        puppet.may_hear.set()
-        await puppet.closed.wait()
-
-
-# The engine's failures
-
-
-async def test_a_broken_recogniser_ends_the_session(engine: PuppetEngine) -> None:
-    async with Emulator(engine) as emulator, connection(emulator) as client:
-        engine.puppets[0].tell(Broken("its worker died"))
-        error = await client.error()
-        assert error["error_code"] == 3005
-        assert "worker" not in error["error"]
-        assert engine.puppets[0].closed.is_set()
-
-
-async def test_a_recogniser_that_raises_is_broken(engine: PuppetEngine) -> None:
-    async with Emulator(engine) as emulator, connection(emulator) as client:
-        engine.puppets[0].fails = RuntimeError("oh")
-        await client.audio(100)
-        assert (await client.error())["error_code"] == 3005
-
-
-async def test_an_engine_that_can_not_open_is_an_error() -> None:
-    engine = PuppetEngine()
-    engine.fails = EngineError("no worker to be had")
-    async with Emulator(engine) as emulator, raw_connection(emulator) as client:
-        assert (await client.error())["error_code"] == 3005
-
-
 # The end
 
 
@@ -206,7 +151,6 @@ async def test_terminate_tells_the_last_turn_and_closes(clock: ManualClock) -> N
         clock.advance(2.2)
         await client.audio(600)
         await client.send("Terminate")
-        await client.send("KeepAlive")  # too late to matter
         messages = await client.rest()
         assert messages[-1] == {
             "type": "Termination",
@@ -214,6 +158,23 @@ async def test_terminate_tells_the_last_turn_and_closes(clock: ManualClock) -> N
             "session_duration_seconds": 3,
         }
         assert client.close_code == 1000
+
+
+async def test_nothing_counts_after_terminate(engine: PuppetEngine) -> None:
+    async with Emulator(engine) as emulator, connection(emulator) as client:
+        puppet = engine.puppets[0]
+        puppet.finishes = False
+        await client.send("Terminate")
+        await client.send("Terminate")
+        await client.audio(100)
+        await client.ws.send_str("{not json")
+        await puppet.finishing.wait()
+        await client.ws.ping()
+        puppet.tell(Hypothesis((HeardWord("bye", 0, 9, 1.0),), 9, True, 1.0))
+        puppet.tell(Finished())
+        assert finals(await client.rest()) == ["Bye."]
+        assert client.close_code == 1000
+        assert puppet.pcm == b""
 
 
 async def test_terminate_ends_an_open_turn() -> None:
@@ -243,34 +204,6 @@ async def test_stopping_closes_every_session(engine: PuppetEngine) -> None:
         assert all(puppet.closed.is_set() for puppet in engine.puppets)
         assert engine.stopped
         assert asyncio.all_tasks() == before
-
-
-async def test_a_deaf_client_does_not_hold_the_server_up(
-    engine: PuppetEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(conversation, "CLOSE_SECONDS", 0.01)
-    words = tuple(HeardWord("word" * 100, i, i + 1, 1.0) for i in range(1000))
-    async with aiohttp.ClientSession() as http:
-        async with Emulator(engine) as emulator:
-            url = f"{emulator.url}/v3/ws"
-            ws = await http.ws_connect(url, headers={"Authorization": "key"})
-            for i in range(40):  # more than the sockets and both their buffers hold
-                engine.puppets[0].tell(Hypothesis(words, i, False, i / 100))
-        assert engine.puppets[0].closed.is_set()
-        await ws.close()
-
-
-async def test_a_client_that_reads_slowly_hears_everything(
-    engine: PuppetEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(conversation, "_UNREAD_LIMIT", 0)
-    async with Emulator(engine) as emulator, connection(emulator) as client:
-        for start in range(5):
-            word = HeardWord("word", start, start + 1, 1.0)
-            engine.puppets[0].tell(Hypothesis((word,), 1, True, 1.0))
-            await client.audio(100)
-        messages = await client.transcribe(100)
-        assert [t["turn_order"] for t in turns(messages)] == [0, 1, 2, 3, 4]
 
 
 async def test_nothing_secret_is_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aai_stream.emulator.engine import HeardWord, Hypothesis, Silence
+from aai_stream.emulator.engine import Finished, HeardWord, Hypothesis, Silence
 from aai_stream.emulator.server import Emulator
 from tests.emulator.helpers import (
     ManualClock,
@@ -80,6 +80,23 @@ async def test_a_busy_engine_is_not_the_clients_inactivity(
         assert client.close_code == 1000
 
 
+async def test_waiting_for_the_last_turn_is_not_inactivity(
+    engine: PuppetEngine, clock: ManualClock
+) -> None:
+    async with (
+        Emulator(engine, clock=clock) as emulator,
+        connection(emulator, inactivity_timeout=5) as client,
+    ):
+        puppet = engine.puppets[0]
+        puppet.finishes = False
+        await client.send("Terminate")
+        await puppet.finishing.wait()
+        clock.advance(1000)
+        puppet.tell(Finished())
+        await client.rest()
+        assert client.close_code == 1000
+
+
 async def test_without_a_timeout_silence_is_for_ever(
     engine: PuppetEngine, clock: ManualClock
 ) -> None:
@@ -99,8 +116,9 @@ async def test_heartbeats_have_real_figures(
     ):
         await client.audio(4000)
         engine.puppets[0].tell(Hypothesis((HeardWord("a", 0, 9, 1.0),), 9, False, 0.0))
-        await client.settle()
-        clock.advance(10)
+        clock.advance(3)
+        await client.settle()  # updates don't shift the beat
+        clock.advance(7)
         assert [await client.receive() for _ in range(2)] == [
             {
                 "type": "Heartbeat",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
-from aai_stream.version import __version__
+from ..version import __version__
 
 try:
     import typer

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from aai_stream.messages import Turn, Word
+from ..messages import Turn, Word
 
 CUE_CHARACTERS = 84
 CUE_MS = 6000

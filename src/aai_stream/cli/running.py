@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from aai_stream.errors import AaiStreamError, AudioError, InputError, RefusedError
+from ..errors import AaiStreamError, AudioError, InputError, RefusedError
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""

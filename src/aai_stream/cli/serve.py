@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from aai_stream.emulator.recognizer import PocketsphinxEngine
-from aai_stream.emulator.server import Emulator
-
+from ..emulator.recognizer import PocketsphinxEngine
+from ..emulator.server import Emulator
 from .running import run
 
 

@@ -14,21 +14,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aai_stream.credentials import DEFAULT_URL, KEY_VARIABLE
-from aai_stream.emulator.recognizer import PocketsphinxEngine
-from aai_stream.emulator.server import Emulator
-from aai_stream.errors import OptionError
-from aai_stream.files import (
+from ..credentials import DEFAULT_URL, KEY_VARIABLE
+from ..emulator.recognizer import PocketsphinxEngine
+from ..emulator.server import Emulator
+from ..errors import OptionError
+from ..files import (
     Recording,
     count_frames,
     open_recording,
     play,
     raw_recording,
 )
-from aai_stream.messages import Turn
-from aai_stream.parameters import PARAMETERS
-from aai_stream.stream import Stream, connect
-
+from ..messages import Turn
+from ..parameters import PARAMETERS
+from ..stream import Stream, connect
 from .printing import LinePrinter, Printer, SubtitlePrinter, TerminalPrinter
 from .running import INTERRUPTED, run
 

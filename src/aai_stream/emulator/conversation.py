@@ -17,8 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 from aiohttp import WSMsgType, web
 
-from aai_stream.errors import OptionError
-
+from ..errors import OptionError
 from . import mulaw, replies
 from .clock import Clock, Timers
 from .engine import (
@@ -138,9 +137,8 @@ class Conversation:
         if not self._judge_length(samples):
             return
         self._samples += samples
-        self._timers.disarm(
-            "inactivity"
-        )  # waiting for the engine is not the client's fault
+        # Waiting for the engine is not the client's fault.
+        self._timers.disarm("inactivity")
         await self._recognizer.hear(pcm)
         self._watch_inactivity()
 

@@ -2,6 +2,12 @@
 
 Each session has a worker process of its own (see `worker.py`); this side is asyncio
 without threads.
+
+Measured with the demo call, 50 ms messages, two shared cores, 400 ms of silence asked
+for: a stream costs 0.15-0.2 of a core while someone speaks and next to nothing in
+silence; a turn ends 560-600 ms after its last word, 570-790 ms with four streams in
+step; a worker answers within 30 ms of `open` and takes 24 MB of its own next to the
+110 MB they share.
 """
 
 from __future__ import annotations

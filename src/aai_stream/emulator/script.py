@@ -229,10 +229,12 @@ class TurnTaker:
             if step > self._silent_ms:
                 confidence = (step - ended_ms) / (longest - ended_ms)
                 self._tell_turn(step, confidence, pause=step == shortest)
-                self._silent_ms = step
             step += _PARTIAL_EVERY_MS
         if end_ms <= until_ms:
+            # With other settings since, that may lie behind what has been told.
             self.end(max(end_ms, self._silent_ms))
+        else:
+            self._silent_ms = until_ms
 
     def _tell_turn(
         self,

@@ -19,8 +19,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from aai_stream.errors import EngineError, OptionError
-
+from ..errors import EngineError, OptionError
 from . import replies
 from .clock import Clock, LoopClock
 from .conversation import CLOSE_SECONDS, Conversation
@@ -37,6 +36,9 @@ _TOKEN_PREFIX = "emulated-token-"
 
 class Emulator:
     """An AssemblyAI streaming server in this process, with `engine` as its ears.
+
+    An async context manager, to be entered once: it starts the engine and listens,
+    and closes every session (1001), the socket and the engine when it is left.
 
     `api_keys` are the keys that it takes; None takes any that isn't empty. Sessions
     last `max_session_seconds`, or less if their token says so. `clock` is there for
@@ -80,7 +82,7 @@ class Emulator:
 
     @property
     def url(self) -> str:
-        """`ws://HOST:PORT`, what a client takes as the base of its URLs."""
+        """`ws://HOST:PORT` while it listens; clients take it as the base of URLs."""
         host, port = self._runner.addresses[0][:2]
         return f"ws://[{host}]:{port}" if ":" in host else f"ws://{host}:{port}"
 

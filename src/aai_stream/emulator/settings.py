@@ -1,6 +1,6 @@
 """What a session was asked to do: the query and UpdateConfiguration, understood.
 
-Names, types and ranges come from `aai_stream.options`. A known parameter with a bad
+Names, types and ranges come from `aai_stream.parameters`. A known parameter with a bad
 value is refused. A name that v3 doesn't have, or that this model or moment doesn't
 take, is left out and complained about, where the real server says nothing.
 """
@@ -11,9 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from aai_stream.errors import OptionError
-from aai_stream.parameters import DEFAULT_MODEL, MULTILINGUAL, PARAMETERS, Parameter
-
+from ..errors import OptionError
+from ..parameters import DEFAULT_MODEL, MULTILINGUAL, PARAMETERS, Parameter
 from .engine import TurnSettings
 from .turns import Style
 
