@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Rebuilt when any of these changes.
 CORE := pyproject.toml setup.py $(wildcard src/*.p*)
 
-.PHONY: demo test test-asan lint types bench serve clean
+.PHONY: demo test test-asan lint types bench clean
 
 demo: $(VENV)/demo.installed
 	@echo "What was said:"; sed 's/^/    /' examples/call.txt; echo "What is heard, live:"
@@ -21,10 +21,15 @@ lint: $(VENV)/dev.installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	PATH="$(abspath $(BIN)):$$PATH" cython-lint src
+	$(BIN)/python tests/check_c_warnings.py
 
 types: $(VENV)/dev.installed
 	$(BIN)/mypy
 	$(BIN)/stubtest --mypy-config-file pyproject.toml aai_stream._core
+
+# The core's tests under AddressSanitizer and UndefinedBehaviorSanitizer; needs gcc.
+test-asan: $(VENV)/dev.installed
+	$(BIN)/python tests/sanitize.py
 
 bench: $(VENV)/dev.installed
 	$(BIN)/pytest --benchmark-only benchmarks

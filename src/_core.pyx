@@ -351,7 +351,7 @@ cdef class AudioRing:
         return 0
 
     cdef void append(self, const int16_t* source, int64_t count) noexcept:
-        """Place `count` (≤ SCRATCH) samples behind the last; `reserve` made the room."""
+        """Place `count` samples (≤ SCRATCH) behind the last; `reserve` made room."""
         cdef int64_t excess = self.written + count - self.acked - self.limit
         cdef int64_t position, part
         if excess > 0:

@@ -92,4 +92,5 @@ cdef class Resampler:
 
     cdef double pending_ms(self):
         # Not below 0, where the last sample given was rounded up.
-        return max(1000.0 * self.held() / self.rate / self.rate_out, 0.0)
+        cdef double units_per_ms = <double>self.rate * <double>self.rate_out / 1000
+        return max(<double>self.held() / units_per_ms, 0.0)
