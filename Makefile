@@ -35,9 +35,10 @@ bench: $(VENV)/dev.installed
 	$(BIN)/pytest --benchmark-only benchmarks
 
 $(VENV)/%.installed: $(CORE)
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
-	touch $@
+	@echo "Setting up $(VENV): a minute or two, the first time"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
+	@touch $@
 
 $(VENV)/demo.installed: EXTRAS = cli,local
 $(VENV)/dev.installed: EXTRAS = dev

@@ -97,7 +97,8 @@ def test_what_is_held_still_shows_its_audio(
     assert [bytes(chunk) for chunk in held] == shown
 
 
-def test_memory_of_a_chunk_is_used_again_once_it_is_gone() -> None:
+@pytest.mark.parametrize("hold", [False, True])
+def test_memory_of_a_chunk_is_used_again_once_it_is_gone(hold: bool) -> None:
     def address(chunk: Chunk) -> int:
         return int(np.frombuffer(memoryview(chunk), np.uint8).ctypes.data)
 
@@ -105,9 +106,11 @@ def test_memory_of_a_chunk_is_used_again_once_it_is_gone() -> None:
     places = set()
     for _ in range(100):
         ring.write(bytes(1600), RATE)
+        chunk = None
         chunk = next_chunk(ring)
         places.add(address(chunk))
-        del chunk
+        if not hold:
+            chunk = None
         ring.ack(ring.sent - 1)
     assert len(places) == 5  # 250 ms of 50 ms chunks, over and over
 

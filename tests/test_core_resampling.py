@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from aai_stream._core import AudioRing
 from tests import reference
-from tests.audio import everything, noise, to_pcm, to_samples
+from tests.audio import everything, noise, to_frames, to_pcm, to_samples
 
 PAIRS = [
     (8000, 16000),
@@ -51,6 +51,16 @@ def test_any_cutting_gives_the_same_samples(
     expected = reference.resample(to_samples(audio), rate_in, rate_out)
     assert to_samples(everything(ring)) == expected
     assert ring.samples_in == {rate_in: 3 * rate_in}
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_long_write_is_as_good_as_many(channels: int) -> None:
+    pcm = noise(60_000, channels)
+    ring = AudioRing(16000)
+    ring.write(pcm, 24000, channels)
+    means = [sum(frame) / channels for frame in to_frames(pcm, channels)]
+    expected = reference.resample(means, 24000, 16000)
+    assert to_samples(everything(ring)) == expected
 
 
 @pytest.mark.parametrize("quality", ["QQ", "LQ", "MQ", "HQ", "VHQ"])

@@ -21,7 +21,7 @@ RATE = 16000
 
 @pytest.mark.parametrize(
     ("chunk_ms", "samples"),
-    [(30, 480), (50, 800), (0.03 * 1000, 480), (62.5, 1000), (1000, 16000), (1, 16)],
+    [(30, 480), (50, 800), (0.1 * 3 * 100, 480), (62.5, 1000), (1000, 16000), (1, 16)],
 )
 def test_chunks_have_the_exact_length(chunk_ms: float, samples: int) -> None:
     ring = AudioRing(RATE, chunk_ms=chunk_ms)
@@ -38,7 +38,7 @@ def test_chunks_have_the_exact_length(chunk_ms: float, samples: int) -> None:
 
 def test_a_fraction_of_a_sample_is_rounded_up() -> None:
     assert AudioRing(11025, chunk_ms=50).chunk_samples == 552  # of 551.25
-    assert AudioRing(44100, chunk_ms=0.03 * 1000).chunk_samples == 1323
+    assert AudioRing(44100, chunk_ms=0.1 * 3 * 100).chunk_samples == 1323
 
 
 def test_chunk_ms_may_change_at_any_time() -> None:
@@ -184,7 +184,7 @@ def test_rewind_refuses_what_is_not_kept(sample: object) -> None:
 
 
 CALLS: dict[str, Callable[[AudioRing], object]] = {
-    "write": lambda ring: ring.write(b"\0\0", RATE),
+    "write": lambda ring: ring.write(b"\0\0", 24000),
     "drain": AudioRing.drain,
     "next_chunk": AudioRing.next_chunk,
     "flush": AudioRing.flush,

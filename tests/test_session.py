@@ -131,6 +131,23 @@ async def test_closing_terminates_so_that_billing_stops() -> None:
     assert seen == [{"type": "Terminate"}]
 
 
+async def test_a_server_that_still_tells_turns_is_given_time() -> None:
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        await begin_then(socket)
+        await socket.receive()
+        for order in range(6):
+            await asyncio.sleep(0.1)  # less than the timeout, but more in all
+            await socket.send_json({"type": "Turn", "turn_order": order})
+        await socket.send_json({"type": "Termination"})
+        await socket.close()
+
+    caller = Caller()
+    async with websocket_server(handler) as url:
+        session = await caller.open(url)
+        assert await session.terminate(0.5) is not None
+    assert len(caller.events) == 8
+
+
 async def test_terminate_does_not_wait_for_ever() -> None:
     async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
         await begin_then(socket)

@@ -21,9 +21,11 @@ from aai_stream.errors import (
     RefusedError,
     RejectedError,
     StateError,
+    TimedOutError,
 )
 from tests.servers import (
     begin_then,
+    read_to_end,
     terminate_when_asked,
     until,
     websocket_server,
@@ -290,6 +292,37 @@ async def test_a_server_that_stops_reading_leaves_audio_in_the_ring() -> None:
     audio = b"".join(data for data in received if isinstance(data, bytes))
     assert len(audio) == seconds * 192_000
     assert stream.stats.dropped_samples == 0
+
+
+async def test_ending_does_not_wait_for_ever() -> None:
+    stop = asyncio.Event()
+
+    async def deaf(socket: web.WebSocketResponse, request: web.Request) -> None:
+        await begin_then(socket)
+        assert request.transport is not None
+        request.transport.pause_reading()
+        await stop.wait()
+
+    async def mute(socket: web.WebSocketResponse, request: web.Request) -> None:
+        await begin_then(socket)
+        await read_to_end(socket)
+
+    async with websocket_server(mute) as url:
+        stream = connect(api_key="k", base_url=url, close_timeout=0.02)
+        async with stream:
+            with pytest.raises(TimedOutError, match="did not finish"):
+                await within(5, stream.end())
+    async with websocket_server(deaf) as url:
+        stream = connect(
+            api_key="k", base_url=url, close_timeout=0.05, sample_rate=96_000
+        )
+        async with stream:
+            while stream.stats.sent_samples == stream.stats.written_samples:
+                stream.push(bytes(192_000))
+                await asyncio.sleep(0)
+            with pytest.raises(TimedOutError, match="took no audio"):
+                await within(5, stream.end())
+        stop.set()
 
 
 async def test_calls_at_the_wrong_time() -> None:

@@ -28,7 +28,7 @@ from .errors import (
     TimedOutError,
     TooFastError,
 )
-from .messages import Begin, Event, Termination
+from .messages import Begin, Event, Termination, Turn
 from .wire import ABNORMAL, OpenWire, Wire
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class Session:
         self.expires_at: int | None = None
         self.configuration: dict[str, Any] = {}
         self.malformed_messages = 0
+        self._turn_messages = 0
         self.clock = SessionClock(sample_rate)
         self._credentials = credentials
         self._on_event = on_event
@@ -152,11 +153,15 @@ class Session:
     async def terminate(self, timeout: float) -> Termination | None:
         """End the session: the last turn and Termination come by `on_event` first.
 
-        Waits at most `timeout` seconds for that, then closes all the same and returns
-        None.
+        A server that still has audio to work through may take its time, as long as it
+        tells turns: after `timeout` seconds without any this closes all the same and
+        returns None.
         """
         self._wire.send_text(TERMINATE)
-        await asyncio.wait([self._over], timeout=timeout)
+        told = -1
+        while not self._over.done() and self._turn_messages > told:
+            told = self._turn_messages
+            await asyncio.wait([self._over], timeout=timeout)
         self._closing = True
         await self._wire.close()
         return self._termination
@@ -183,6 +188,8 @@ class Session:
             self._last_error = event
         elif isinstance(event, Termination):
             self._termination = event
+        elif isinstance(event, Turn):
+            self._turn_messages += 1
         messages.retime(event, self.clock.to_stream_ms)
         self._on_event(event)
         if self._termination is not None and not self._over.done():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from functools import partial
 from types import TracebackType
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._core import AudioRing
 from .credentials import DEFAULT_URL, Credentials, TokenSource, endpoint
-from .errors import AudioError, OptionError, SessionError, StateError
+from .errors import AudioError, OptionError, SessionError, StateError, TimedOutError
 from .messages import Event, Termination, Turn
 from .options import Options
 from .session import Session
@@ -87,22 +88,37 @@ class Stream:
     ) -> None:
         await self.aclose()
 
-    async def end(self) -> Termination | None:
+    async def end(self) -> Termination:
         """No more audio: send what is left, wait for the last turn and Termination.
 
-        Iterate on to read them; the iteration then ends. Returns the Termination, or
-        None if none came within `close_timeout` seconds.
+        Iterate on to read them; the iteration then ends.
 
-        Raises what ended the stream, if it failed.
+        Raises `TimedOutError` if the server took no audio, or told neither a turn nor
+        Termination, for `close_timeout` seconds: then words may be missing. Raises
+        what ended the stream, if it failed.
         """
         session = self._live_session()
-        await self.drain()
+        while self._has_backlog():
+            await self._drain_some()
         self.flush()
         self._ended = True
         termination = await session.terminate(self._close_timeout)
         if self._failure is not None:
             raise self._failure
+        if termination is None:
+            raise TimedOutError(
+                f"the server did not finish: nothing came for {self._close_timeout:g} s"
+            )
         return termination
+
+    async def _drain_some(self) -> None:
+        sent = self._ring.sent
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self.drain(), self._close_timeout)
+        if self._ring.sent == sent and self._has_backlog():
+            raise TimedOutError(
+                f"the server took no audio for {self._close_timeout:g} s"
+            )
 
     async def aclose(self) -> None:
         """Close at once, without waiting for the last turn; harmless when closed.
@@ -306,7 +322,7 @@ def connect(
         replay_seconds: how much audio is kept until a final turn covers it, 1 to 600.
         http_session: an aiohttp session to connect with; it stays the caller's.
         connect_timeout: seconds until Begin.
-        close_timeout: seconds that `Stream.end` waits for the last turn.
+        close_timeout: seconds that `Stream.end` waits for a sign of the server.
         extra_params: query parameters sent as they are, unchecked.
         **parameters: v3's own, by their names in `aai_stream.PARAMETERS`, such as
             `speech_model`, `keyterms_prompt` or `format_turns`.
