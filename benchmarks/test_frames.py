@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from typing import Any
 from unittest.mock import Mock
 
 import numpy as np
@@ -13,7 +14,6 @@ from aiohttp import ClientWebSocketResponse, ClientWSTimeout
 from aiohttp._websocket.reader import WebSocketDataQueue
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http_websocket import WebSocketWriter
-from pytest_benchmark.fixture import BenchmarkFixture
 
 from aai_stream._core import AudioRing
 from aai_stream.messages import decode
@@ -37,7 +37,7 @@ def noise(samples: int) -> bytes:
     ],
 )
 def test_ring(
-    benchmark: BenchmarkFixture,
+    benchmark: Any,
     request: pytest.FixtureRequest,
     rate: int,
     channels: int,
@@ -93,7 +93,7 @@ def wire() -> Iterator[AiohttpWire]:
     loop.close()
 
 
-def test_ring_to_wire(benchmark: BenchmarkFixture, wire: AiohttpWire) -> None:
+def test_ring_to_wire(benchmark: Any, wire: AiohttpWire) -> None:
     ring = AudioRing(16000)
     pcm = noise(800)
     transport = wire._transport
@@ -111,7 +111,7 @@ def test_ring_to_wire(benchmark: BenchmarkFixture, wire: AiohttpWire) -> None:
 
 
 @pytest.mark.parametrize("words", [4, 30])
-def test_decode_turn(benchmark: BenchmarkFixture, words: int) -> None:
+def test_decode_turn(benchmark: Any, words: int) -> None:
     turn = {
         "type": "Turn",
         "turn_order": 7,

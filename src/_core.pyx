@@ -175,7 +175,7 @@ cdef class AudioRing:
     cdef int take(
         self, const int16_t* source, Py_ssize_t channels, int64_t frames
     ) except -1:
-        cdef int64_t missing, part
+        cdef int64_t begun, part
         self.frames_in += frames
         if self.resampler is None:
             self.reserve(frames)
@@ -186,9 +186,8 @@ cdef class AudioRing:
             self.resampler.reserve(part)
             self.resampler.stage(source, channels, part)
             # Run only when that would fill the chunk that is being made.
-            missing = self.chunk_samples
-            missing -= (self.written - self.sent) % self.chunk_samples
-            if self.resampler.outlook() >= missing:
+            begun = (self.written - self.sent) % self.chunk_samples
+            if begun + self.resampler.outlook() >= self.chunk_samples:
                 self.take_resampled(False)
             source += part * channels
             frames -= part

@@ -19,9 +19,10 @@ FLAGS = "-fsanitize=address,undefined -fno-sanitize-recover=all"
 
 
 def run(*command: str, **environment: str) -> None:
-    subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **environment}, check=True, timeout=600
-    )
+    environment = {**os.environ, **environment}
+    done = subprocess.run(command, cwd=ROOT, env=environment, timeout=600)
+    if done.returncode != 0:
+        sys.exit(done.returncode)
 
 
 def runtime(name: str) -> str:
@@ -50,7 +51,9 @@ def main(arguments: list[str]) -> None:
     check = f"import aai_stream._core as core; assert {str(LIBRARY)!r} in core.__file__"
     run(sys.executable, "-c", check, **sanitized)
     tests = [str(path) for path in sorted((ROOT / "tests").glob("test_core_*.py"))]
-    run(sys.executable, "-m", "pytest", "-q", *tests, *arguments, **sanitized)
+    # Capturing file descriptors would swallow the sanitizers' reports.
+    pytest = (sys.executable, "-m", "pytest", "-q", "--capture=sys")
+    run(*pytest, *tests, *arguments, **sanitized)
 
 
 if __name__ == "__main__":

@@ -165,12 +165,13 @@ def test_memory_doubles_up_to_the_limit_and_shrinks_when_acked() -> None:
     assert bytes(next_chunk(ring)) == count_up(0, 800)
 
 
-def test_a_hundred_idle_rings_cost_next_to_nothing() -> None:
+@pytest.mark.parametrize("rate", [16000, 24000])
+def test_a_hundred_idle_rings_cost_next_to_nothing(rate: int) -> None:
     tracemalloc.start()
     rings = [AudioRing(RATE) for _ in range(100)]
     fresh, _ = tracemalloc.get_traced_memory()
     for ring in rings:
-        ring.write(bytes(100_000), RATE)
+        ring.write(bytes(100_000), rate)
         ring.flush()
         ring.ack(ring.sent)
     idle, _ = tracemalloc.get_traced_memory()

@@ -376,6 +376,8 @@ async def test_nothing_is_left_behind() -> None:
         {"chunk_ms": 49},
         {"chunk_ms": 1001},
         {"replay_seconds": 0},
+        {"replay_seconds": 601},
+        {"replay_seconds": 1, "chunk_ms": 501},
         {"base_url": "nonsense"},
         {"no_such_parameter": 1},
     ],

@@ -340,6 +340,10 @@ def connect(
         )
     if not 50 <= chunk_ms <= 1000:
         raise OptionError(f"chunk_ms must be from 50 to 1000, not {chunk_ms!r}")
+    if replay_seconds * 1000 < 2 * chunk_ms:
+        raise OptionError(
+            f"replay_seconds must be at least two chunks, not {replay_seconds!r}"
+        )
     try:
         ring = AudioRing(
             sample_rate,
