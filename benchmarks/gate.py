@@ -2,8 +2,8 @@
 
 Raw times double when the cores are shared. So every round times 20 frames, a second of
 audio, and then a yardstick, and what counts is the median over the rounds of the two
-times' ratio: that stays within 20 %, mostly 10. The yardstick is `calibrate`, or the path
-that ours is compared with.
+times' ratio: that stays within 20 %, mostly 10. The yardstick is `calibrate`, or the
+path that ours is compared with.
 
 Baselines are in baseline.json, by Python version; this makes those of the present one:
 
