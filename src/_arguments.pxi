@@ -27,6 +27,20 @@ cdef int64_t ms_to_samples(object ms, str name, int64_t rate, double low) except
     return math.ceil(round(rate * ms / 1000, 6))
 
 
+def count_frames(data, sample_rate, num_channels=1):
+    """How many frames `data` holds, if all three are what `AudioRing.write` takes.
+
+    Raises `AudioError` as that does.
+    """
+    whole(sample_rate, "sample_rate", MIN_RATE, MAX_RATE)
+    cdef int64_t channels = whole(num_channels, "num_channels", 1, MAX_CHANNELS)
+    cdef int64_t frames = 0
+    cdef Py_buffer view
+    acquire(data, channels, &view, &frames)
+    PyBuffer_Release(&view)
+    return frames
+
+
 cdef int acquire(
     object data, int64_t channels, Py_buffer* view, int64_t* frames
 ) except -1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -11,7 +12,13 @@ from aai_stream import __version__, connect, mint_token
 from aai_stream.credentials import Credentials, endpoint
 from aai_stream.emulator.script import ScriptEngine
 from aai_stream.emulator.server import Emulator
-from aai_stream.errors import OptionError, RefusedError, TimedOutError, UnreachableError
+from aai_stream.errors import (
+    DroppedError,
+    OptionError,
+    RefusedError,
+    TimedOutError,
+    UnreachableError,
+)
 from tests.servers import http_server
 from tests.test_wire import assert_no_secret
 
@@ -54,6 +61,26 @@ async def test_a_token_source_is_asked_for_each_connect() -> None:
     }
 
 
+@pytest.mark.parametrize("secret", ["  ", "a\nb", "sch\u00fcssel", "a\0"])
+async def test_what_is_no_secret(secret: str) -> None:
+    with pytest.raises(OptionError, match="characters of no key") as caught:
+        Credentials(secret)
+    assert secret not in str(caught.value)
+    with pytest.raises(OptionError, match="characters of no key"):
+        await Credentials(token=lambda: secret).for_connect()
+
+
+async def test_a_key_from_a_file_may_end_with_a_newline() -> None:
+    headers, _ = await Credentials("k\n").for_connect()
+    assert headers["Authorization"] == "k"
+
+
+@pytest.mark.parametrize("given", [None, 5, b"x"])
+async def test_a_token_source_must_give_a_token(given: Any) -> None:
+    with pytest.raises(OptionError, match=type(given).__name__):
+        await Credentials(token=lambda: given).for_connect()
+
+
 def test_key_and_token_exclude_each_other() -> None:
     with pytest.raises(OptionError, match="not both"):
         Credentials("k", "t")
@@ -81,9 +108,22 @@ def test_where_a_base_url_leads(base: str, url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "base", ["", "streaming.assemblyai.com", "ftp://x", "wss://", "wss://x/?token=abc"]
+    "base",
+    [
+        "",
+        "streaming.assemblyai.com",
+        "ftp://x",
+        "wss://",
+        "wss://x/?token=abc",
+        "wss://me:abc@x",
+        "wss://[::1",
+        "wss://x:99999",
+        "wss://x:abc",
+        f"wss://{'x' * 64}.com",
+        5,
+    ],
 )
-def test_what_is_no_base_url(base: str) -> None:
+def test_what_is_no_base_url(base: Any) -> None:
     with pytest.raises(OptionError, match="base_url") as caught:
         endpoint(base, "/v3/ws")
     assert "abc" not in str(caught.value)
@@ -137,5 +177,5 @@ async def test_an_answer_that_is_no_token_is_an_error() -> None:
         return web.json_response({"tok": 1})
 
     async with http_server(handler) as url:
-        with pytest.raises(UnreachableError):
+        with pytest.raises(DroppedError, match="no token"):
             await mint_token(api_key="k", base_url=url)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from aiohttp import web
 
 import aai_stream
 from aai_stream.emulator.marked import MarkedEngine, marked_audio
@@ -19,7 +20,7 @@ from aai_stream.emulator.script import ScriptEngine
 from aai_stream.emulator.server import Emulator
 from aai_stream.errors import AudioError, EngineError, InputError, RefusedError
 from aai_stream.files import Recording, open_recording, play, raw_recording
-from tests.servers import within
+from tests.servers import begin_then, terminate_when_asked, websocket_server, within
 
 WORDS = ["w0000", "w0001", "w0002", "w0003"]
 
@@ -34,14 +35,24 @@ def words(turns: list[aai_stream.messages.Turn]) -> list[str]:
     return [w.text.lower().strip(".") for turn in turns for w in turn.words]
 
 
-@pytest.mark.parametrize("kind", ["wav", "flac"])
+@pytest.mark.parametrize(
+    ("kind", "subtype"),
+    [
+        ("wav", "PCM_16"),
+        ("wav", "PCM_24"),
+        ("wav", "FLOAT"),
+        ("wav", "DOUBLE"),
+        ("wav", "ULAW"),
+        ("flac", "PCM_16"),
+    ],
+)
 @pytest.mark.parametrize(("rate", "channels"), [(16000, 1), (44100, 2)])
 async def test_a_file_becomes_turns(
-    tmp_path: Path, url: str, kind: str, rate: int, channels: int
+    tmp_path: Path, url: str, kind: str, subtype: str, rate: int, channels: int
 ) -> None:
     path = tmp_path / f"speech.{kind}"
     audio = np.repeat(marked_audio(4, sample_rate=rate)[:, None], channels, axis=1)
-    soundfile.write(path, audio, rate)
+    soundfile.write(path, audio / 32768, rate, subtype=subtype)
     turns = await aai_stream.transcribe(path, api_key="k", base_url=url, realtime=False)
     assert words(turns) == WORDS
     assert [turn.turn_order for turn in turns] == list(range(len(turns)))
@@ -75,10 +86,20 @@ async def test_formatted_finals_take_the_place_of_plain_ones(url: str) -> None:
 async def test_audio_that_cannot_be_taken(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="sample_rate"):
         await aai_stream.transcribe(b"", api_key="k")
-    with pytest.raises(AudioError, match="C-contiguous"):
-        await aai_stream.transcribe(
-            np.zeros(10, "i2")[::2], sample_rate=16000, api_key="k"
-        )
+    bad: list[tuple[Any, int, int]] = [
+        (np.zeros(10, "i2")[::2], 16000, 1),
+        (np.zeros(10, "f4"), 16000, 1),
+        (np.zeros((10, 2), "i2"), 16000, 1),
+        (bytes(3), 16000, 1),
+        (bytes(4), 0, 1),
+        (bytes(4), 16000, 0),
+        ([1, 2], 16000, 1),
+    ]
+    for audio, rate, channels in bad:
+        with pytest.raises(AudioError):
+            await aai_stream.transcribe(
+                audio, sample_rate=rate, num_channels=channels, api_key="k"
+            )
     with pytest.raises(FileNotFoundError):
         await aai_stream.transcribe(tmp_path / "none.wav", api_key="k")
     (tmp_path / "text.wav").write_text("not audio")
@@ -150,7 +171,7 @@ async def test_leaving_early_stops_the_feeding(url: str) -> None:
         events = play(Recording(blocks(), 16000), stream, realtime=False)
         await anext(events)
         assert any(map(_is_feeder, asyncio.all_tasks()))
-        await events.aclose()
+        await within(5, events.aclose())
         assert not any(map(_is_feeder, asyncio.all_tasks()))
 
 
@@ -158,21 +179,75 @@ def _is_feeder(task: asyncio.Task[Any]) -> bool:
     return getattr(task.get_coro(), "__qualname__", "").endswith(".feed")
 
 
-async def test_real_time_is_the_audio_s_own_speed() -> None:
-    """Blocks are pushed when their time has come, measured on the loop's clock."""
+async def test_a_server_that_is_slow_misses_nothing() -> None:
+    """Fast feeding waits for the socket: the ring holds a second, the file sixty."""
+    go_on = asyncio.Event()
+    heard = 0
+
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        nonlocal heard
+        await begin_then(socket)
+        assert request.transport is not None
+        request.transport.pause_reading()
+        await go_on.wait()
+        request.transport.resume_reading()
+        seen = await terminate_when_asked(socket)
+        heard = sum(len(data) for data in seen if isinstance(data, bytes))
+
+    async def blocks() -> AsyncIterator[bytes]:
+        for _ in range(60):
+            yield bytes(192_000)
+        go_on.set()
+
+    async with (
+        websocket_server(handler) as url,
+        aai_stream.connect(
+            api_key="k", base_url=url, sample_rate=96_000, replay_seconds=1
+        ) as stream,
+    ):
+        loop = asyncio.get_running_loop()
+        loop.call_later(0.3, go_on.set)
+        async for _ in play(Recording(blocks(), 96_000), stream, realtime=False):
+            pass
+    assert stream.stats.dropped_samples == 0
+    assert heard == 60 * 192_000
+
+
+async def test_a_device_that_is_always_ready() -> None:
+    null = os.open(os.devnull, os.O_RDONLY)
+    assert await anext(raw_recording(null, 16000).blocks, None) is None
+    os.close(null)
+    with pytest.raises(AudioError, match="sample_rate"):
+        raw_recording(0, 0)
+
+
+async def test_real_time_is_the_audio_s_own_speed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each wait is up to when the next block is due on the loop's clock."""
     loop = asyncio.get_running_loop()
-    times: list[float] = []
+    waits: list[float] = []
+    really_sleep = asyncio.sleep
+
+    async def sleep(seconds: float) -> None:
+        if seconds:
+            waits.append(seconds)
+        await really_sleep(0)
 
     async def blocks() -> AsyncIterator[bytes]:
         for _ in range(4):
-            times.append(loop.time())
-            yield bytes(2 * 160)  # 10 ms
+            yield bytes(2 * 16_000)  # a second
 
     async with (
         Emulator(ScriptEngine([])) as server,
         aai_stream.connect(api_key="k", base_url=server.url) as stream,
     ):
+        monkeypatch.setattr(asyncio, "sleep", sleep)
+        begin = loop.time()
         async for _ in play(Recording(blocks(), 16000), stream):
             pass
-    for index, moment in enumerate(times):
-        assert moment - times[0] >= index * 0.010 - 0.001
+        took = loop.time() - begin
+        monkeypatch.undo()
+    assert len(waits) == 4
+    for due, wait in zip((1, 2, 3, 4), waits, strict=True):
+        assert due - took <= wait <= due

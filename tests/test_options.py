@@ -152,12 +152,22 @@ def test_modes_are_open() -> None:
     assert Options({"mode": "warp"}).query() == {"mode": "warp"}
 
 
-@pytest.mark.parametrize("private", ["prompt", "agent_context", "keyterms_prompt"])
-def test_errors_do_not_quote_what_people_said(private: str) -> None:
-    with pytest.raises(OptionError) as caught:
-        Options({private: {"said": "my secret"}})
+@pytest.mark.parametrize(
+    ("private", "value"),
+    [
+        ("prompt", b"my secret"),
+        ("agent_context", ("my secret",)),
+        ("keyterms_prompt", {"my secret"}),
+        ("keyterms_prompt", [("my secret",)]),
+        ("llm_gateway", "my secret"),
+        ("webhook_url", ["my secret"]),
+        ("webhook_auth_header_value", b"my secret"),
+    ],
+)
+def test_errors_do_not_quote_what_is_private(private: str, value: object) -> None:
+    with pytest.raises(OptionError, match=private) as caught:
+        Options({private: value})
     assert "secret" not in str(caught.value)
-    assert "dict" in str(caught.value)
 
 
 @pytest.mark.parametrize("old", RENAMED)

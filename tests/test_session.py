@@ -24,9 +24,10 @@ from aai_stream.errors import (
     TooFastError,
     TransientError,
 )
+from aai_stream.failures import closed_error
 from aai_stream.messages import Event
 from aai_stream.options import Options
-from aai_stream.session import Session, closed_error
+from aai_stream.session import Session
 from aai_stream.wire.aiohttp import open_wire
 from tests.servers import (
     BEGIN,
@@ -135,28 +136,43 @@ async def test_a_server_that_still_tells_turns_is_given_time() -> None:
     async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
         await begin_then(socket)
         await socket.receive()
-        for order in range(6):
+        await socket.receive()
+        word = {"text": "x", "start": 0, "confidence": 1}
+        for ms in range(10, 70, 10):
             await asyncio.sleep(0.1)  # less than the timeout, but more in all
-            await socket.send_json({"type": "Turn", "turn_order": order})
+            words = [{**word, "end": ms}]
+            await socket.send_json({"type": "Turn", "turn_order": 0, "words": words})
         await socket.send_json({"type": "Termination"})
         await socket.close()
 
     caller = Caller()
     async with websocket_server(handler) as url:
         session = await caller.open(url)
+        ring = AudioRing()
+        ring.write(bytes(3200), 16000)
+        for chunk in ring.flush():
+            session.send_audio(chunk)
         assert await session.terminate(0.5) is not None
     assert len(caller.events) == 8
 
 
-async def test_terminate_does_not_wait_for_ever() -> None:
+@pytest.mark.parametrize("repeats_itself", [False, True])
+async def test_terminate_does_not_wait_for_ever(repeats_itself: bool) -> None:
+    words = [{"text": "x", "start": 0, "end": 10**9, "confidence": 1}]
+    turn = {"type": "Turn", "turn_order": 0, "words": words}
+
     async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
         await begin_then(socket)
-        await read_to_end(socket)
+        reading = asyncio.ensure_future(read_to_end(socket))
+        while repeats_itself and not reading.done():
+            await socket.send_json(turn)
+            await asyncio.sleep(0.001)
+        await reading
 
     caller = Caller()
     async with websocket_server(handler) as url:
         session = await caller.open(url)
-        assert await session.terminate(0.01) is None
+        assert await within(5, session.terminate(0.02)) is None
         assert await within(5, caller.closed) is None
 
 
@@ -197,6 +213,42 @@ async def test_an_error_without_a_proper_close_still_tells_its_code() -> None:
     end, _ = await how_it_ends(handler)
     assert isinstance(end, TooFastError)
     assert end.code == 4029
+
+
+async def test_an_error_before_begin_is_the_answer_even_without_a_close() -> None:
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        error = {"type": "Error", "error_code": 1008, "error": "Invalid API key"}
+        await socket.send_json(error)
+        await read_to_end(socket)
+
+    with pytest.raises(RefusedError, match="Invalid API key"):
+        await how_it_ends(handler)
+
+
+async def test_an_error_that_was_survived_explains_no_later_cut() -> None:
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        error = {"type": "Error", "error_code": 3006, "error": "x"}
+        await begin_then(socket, error, {"type": "Turn", "turn_order": 0})
+        assert request.transport is not None
+        request.transport.close()
+
+    end, _ = await how_it_ends(handler)
+    assert isinstance(end, DroppedError)
+    assert end.code == 1006
+
+
+@pytest.mark.parametrize("closes", [False, True])
+async def test_a_termination_that_nobody_asked_for(closes: bool) -> None:
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        await begin_then(socket, {"type": "Termination"})
+        if closes:
+            await socket.close()
+        else:
+            await read_to_end(socket)
+
+    end, events = await how_it_ends(handler)
+    assert isinstance(end, EndedError)
+    assert isinstance(events[-1], messages.Termination)
 
 
 async def test_a_close_before_begin_is_an_error() -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
+import aiohttp
 import numpy as np
 import pytest
 from aiohttp import web
@@ -17,12 +20,14 @@ from aai_stream.emulator.server import Emulator
 from aai_stream.errors import (
     AudioError,
     DroppedError,
+    EndedError,
     OptionError,
     RefusedError,
     RejectedError,
     StateError,
     TimedOutError,
 )
+from aai_stream.stream import RETRY_SECONDS
 from tests.servers import (
     begin_then,
     read_to_end,
@@ -146,7 +151,7 @@ async def test_flush_sends_the_tail_and_time_goes_on_unbroken() -> None:
         (turn,) = finals(await collect(stream))
         # The server heard 40 ms of padding; the caller never said them.
         assert turn.words[0].start == 1060
-        assert stream.stats.billed_seconds == pytest.approx(3.05)
+        assert stream.stats.heard_seconds == pytest.approx(3.05)
 
 
 async def test_live_changes_and_endpoints_reach_the_server() -> None:
@@ -259,9 +264,25 @@ async def test_a_lost_connection_reaches_reader_and_pusher() -> None:
             await stream.end()
 
 
-async def test_a_server_that_stops_reading_leaves_audio_in_the_ring() -> None:
-    go_on = asyncio.Event()
-    received: list[Any] = []
+async def test_one_push_may_be_longer_than_the_ring() -> None:
+    audio = marked_audio(20)
+    async with (
+        Emulator(MarkedEngine()) as server,
+        connect(api_key="k", base_url=server.url, replay_seconds=1) as stream,
+    ):
+        stream.push(np.repeat(audio, 2), num_channels=2)
+        await stream.drain()
+        await within(5, stream.end())
+        turns = finals(await collect(stream))
+        assert stream.stats.dropped_samples == 0
+    assert sum(len(turn.words) for turn in turns) == 20
+
+
+@asynccontextmanager
+async def stalled_stream(
+    go_on: asyncio.Event, received: list[Any], **options: Any
+) -> AsyncIterator[aai_stream.Stream]:
+    """A stream whose server doesn't read before `go_on`, with a full socket."""
 
     async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
         await begin_then(socket)
@@ -271,38 +292,68 @@ async def test_a_server_that_stops_reading_leaves_audio_in_the_ring() -> None:
         request.transport.resume_reading()
         received.extend(await terminate_when_asked(socket))
 
+    options = {"sample_rate": 96_000, "replay_seconds": 600, **options}
     async with (
         websocket_server(handler) as url,
-        connect(
-            api_key="k", base_url=url, sample_rate=96_000, replay_seconds=600
-        ) as stream,
+        connect(api_key="k", base_url=url, **options) as stream,
     ):
-        seconds = 0
         while stream.stats.sent_samples == stream.stats.written_samples:
+            assert stream.stats.written_samples < 600 * 96_000, "it took everything"
             stream.push(bytes(192_000))
-            seconds += 1
-            assert seconds < 600, "the socket took everything"
             await asyncio.sleep(0)
+        try:
+            yield stream
+        finally:
+            go_on.set()
+
+
+async def test_a_full_socket_leaves_audio_in_the_ring_until_it_has_room() -> None:
+    go_on, received = asyncio.Event(), list[Any]()
+    async with stalled_stream(go_on, received) as stream:
+        for _ in range(20):
+            stream.push(bytes(192_002))
+            stream.flush()  # must not throw at the socket what it can't take
+        assert stream.stats.written_samples - stream.stats.sent_samples > 15 * 96_000
         draining = asyncio.ensure_future(stream.drain())
         await asyncio.sleep(0)
         assert not draining.done()
         go_on.set()
         await within(10, draining)
         await within(10, stream.end())
+        stats = stream.stats
     audio = b"".join(data for data in received if isinstance(data, bytes))
-    assert len(audio) == seconds * 192_000
-    assert stream.stats.dropped_samples == 0
+    assert stats.dropped_samples == 0
+    assert stats.sent_samples == stats.written_samples
+    assert len(audio) == 2 * (stats.written_samples + stats.padded_samples)
 
 
-async def test_ending_does_not_wait_for_ever() -> None:
-    stop = asyncio.Event()
+async def test_a_lost_connection_wakes_who_waits_for_the_socket() -> None:
+    cut = asyncio.Event()
 
-    async def deaf(socket: web.WebSocketResponse, request: web.Request) -> None:
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
         await begin_then(socket)
         assert request.transport is not None
         request.transport.pause_reading()
-        await stop.wait()
+        await cut.wait()
+        request.transport.abort()
 
+    async with (
+        websocket_server(handler) as url,
+        connect(
+            api_key="k", base_url=url, sample_rate=96_000, replay_seconds=600
+        ) as stream,
+    ):
+        while stream.stats.sent_samples == stream.stats.written_samples:
+            stream.push(bytes(192_000))
+            await asyncio.sleep(0)
+        draining = asyncio.ensure_future(stream.drain())
+        await asyncio.sleep(0)
+        cut.set()
+        with pytest.raises(DroppedError):
+            await within(5, draining)
+
+
+async def test_ending_does_not_wait_for_ever() -> None:
     async def mute(socket: web.WebSocketResponse, request: web.Request) -> None:
         await begin_then(socket)
         await read_to_end(socket)
@@ -312,17 +363,123 @@ async def test_ending_does_not_wait_for_ever() -> None:
         async with stream:
             with pytest.raises(TimedOutError, match="did not finish"):
                 await within(5, stream.end())
-    async with websocket_server(deaf) as url:
-        stream = connect(
-            api_key="k", base_url=url, close_timeout=0.05, sample_rate=96_000
-        )
-        async with stream:
-            while stream.stats.sent_samples == stream.stats.written_samples:
-                stream.push(bytes(192_000))
+    async with stalled_stream(asyncio.Event(), [], close_timeout=0.05) as stream:
+        with pytest.raises(TimedOutError, match="took no audio"):
+            await within(5, stream.end())
+        await within(5, stream.aclose())
+        sent = stream.stats.sent_samples
+        await asyncio.sleep(2 * RETRY_SECONDS)
+        assert stream.stats.sent_samples == sent  # nothing goes on behind our back
+
+
+async def test_opening_does_not_wait_for_ever() -> None:
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        await read_to_end(socket)
+
+    async with websocket_server(handler) as url:
+        stream = connect(api_key="k", base_url=url, connect_timeout=0.2)
+        with pytest.raises(TimedOutError, match=r"within 0\.2 s"):
+            await within(5, stream.__aenter__())
+        with pytest.raises(StopAsyncIteration):
+            await within(5, anext(stream))
+
+
+async def test_opening_may_be_cancelled_at_any_moment() -> None:
+    """The cancelled task is cancelled, and no session stays open."""
+    async with Emulator(ScriptEngine([])) as server:
+        opened = False
+        turns = 0
+        while not opened:
+            stream = connect(api_key="k", base_url=server.url)
+            opening = asyncio.ensure_future(stream.__aenter__())
+            for _ in range(turns):
                 await asyncio.sleep(0)
-            with pytest.raises(TimedOutError, match="took no audio"):
-                await within(5, stream.end())
-        stop.set()
+            opened = opening.done()
+            if not opened:
+                assert opening.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await within(5, opening)
+            await stream.aclose()
+            turns += 1
+            assert turns < 2000
+        assert turns > 5
+        await until(lambda: server.sessions == 0)
+
+
+async def test_a_session_of_the_caller_s_is_used() -> None:
+    asked: list[str] = []
+
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        asked.append(request.headers["X-Mine"])
+        await begin_then(socket)
+        await terminate_when_asked(socket)
+
+    async with (
+        websocket_server(handler) as url,
+        aiohttp.ClientSession(headers={"X-Mine": "yes"}) as session,
+        connect(api_key="k", base_url=url, http_session=session) as stream,
+    ):
+        await stream.end()
+    assert asked == ["yes"]
+
+
+async def test_entering_twice_and_closing_meanwhile_leave_no_session() -> None:
+    async with Emulator(ScriptEngine([])) as server:
+        stream = connect(api_key="k", base_url=server.url)
+        first, second = await asyncio.gather(
+            stream.__aenter__(), stream.__aenter__(), return_exceptions=True
+        )
+        assert first is stream
+        assert isinstance(second, StateError)
+        await stream.aclose()
+
+        stream = connect(api_key="k", base_url=server.url)
+        opening = asyncio.ensure_future(stream.__aenter__())
+        await asyncio.sleep(0)
+        await stream.aclose()
+        with pytest.raises(StateError, match="was closed"):
+            await within(5, opening)
+        await until(lambda: server.sessions == 0)
+
+
+async def test_closing_while_it_ends() -> None:
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        await begin_then(socket)
+        await read_to_end(socket)
+
+    async with (
+        websocket_server(handler) as url,
+        connect(api_key="k", base_url=url) as stream,
+    ):
+        ending = asyncio.ensure_future(stream.end())
+        await asyncio.sleep(0)
+        await stream.aclose()
+        with pytest.raises(StateError, match="closed before"):
+            await within(5, ending)
+
+
+async def test_iterating_over_what_is_not_open() -> None:
+    stream = connect(api_key="k")
+    with pytest.raises(StateError, match="not open yet"):
+        await anext(stream)
+    await stream.aclose()
+    with pytest.raises(StopAsyncIteration):
+        await within(5, anext(stream))
+
+
+async def test_a_server_that_ends_on_its_own() -> None:
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        await begin_then(socket, {"type": "Termination"})
+        await socket.close()
+
+    async with (
+        websocket_server(handler) as url,
+        connect(api_key="k", base_url=url) as stream,
+    ):
+        with pytest.raises(EndedError):
+            await within(5, collect(stream))
+        with pytest.raises(EndedError):
+            stream.push(SECOND)
 
 
 async def test_calls_at_the_wrong_time() -> None:
@@ -375,6 +532,7 @@ async def test_nothing_is_left_behind() -> None:
         {"encoding": "mp3"},
         {"chunk_ms": 49},
         {"chunk_ms": 1001},
+        {"chunk_ms": "50"},
         {"replay_seconds": 0},
         {"replay_seconds": 601},
         {"replay_seconds": 1, "chunk_ms": 501},

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import array
 import asyncio
+import contextlib
+import ssl
 from typing import Any
 
 import aiohttp
 import pytest
+import trustme
 from aiohttp import web
 
 from aai_stream.errors import (
     BusyError,
     DroppedError,
+    OptionError,
     RefusedError,
     RejectedError,
     SessionError,
     TimedOutError,
     UnreachableError,
+    UntrustedError,
 )
 from aai_stream.wire.aiohttp import AiohttpWire, open_wire
 from tests.servers import http_server, read_to_end, until, websocket_server, within
@@ -148,7 +153,10 @@ async def test_a_peer_that_does_not_read_makes_the_wire_unwritable() -> None:
         (408, {}, TimedOutError, None),
         (429, {"Retry-After": "7"}, BusyError, 7.0),
         (429, {"Retry-After": "Thu, 01 Jan 1970 00:00:00 GMT"}, BusyError, 0.0),
+        (429, {"Retry-After": "Thu, 01 Jan 1970 00:00:00 -0000"}, BusyError, 0.0),
         (429, {"Retry-After": "soon"}, BusyError, None),
+        (429, {"Retry-After": "Thu, 01 Jan 99999999999 00:00:00"}, BusyError, None),
+        (200, {}, UnreachableError, None),
         (500, {}, DroppedError, None),
         (503, {"Retry-After": "1"}, DroppedError, 1.0),
     ],
@@ -168,6 +176,45 @@ async def test_a_refused_upgrade_is_an_error_by_type(
     assert caught.value.code == status
     assert getattr(caught.value, "retry_after", None) == retry_after
     assert_no_secret(caught.value)
+
+
+async def test_a_certificate_that_nobody_trusts_is_refused() -> None:
+    """And not tried again: the type is no TransientError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    async with http_server(_never, context) as url:
+        with pytest.raises(UntrustedError, match="not trusted") as caught:
+            await Heard().open(url.replace("ws:", "wss:"))
+    assert not caught.value.retryable
+    assert_no_secret(caught.value)
+
+
+async def test_a_closed_session_of_the_caller_s() -> None:
+    session = aiohttp.ClientSession()
+    await session.close()
+    with pytest.raises(OptionError, match="http_session is closed"):
+        await Heard().open("ws://127.0.0.1:1", http_session=session)
+
+
+async def test_closing_is_bounded_however_much_the_peer_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gone = asyncio.Event()
+
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        with contextlib.suppress(ConnectionError):
+            while True:  # and never reads, so that our close frame stays unanswered
+                await socket.send_str("{}")
+                await asyncio.sleep(0.001)
+        gone.set()
+
+    monkeypatch.setattr("aai_stream.wire.aiohttp.CLOSE_SECONDS", 0.05)
+    heard = Heard()
+    async with websocket_server(handler) as url:
+        wire = await heard.open(url)
+        await within(5, wire.close())
+        assert heard.closed.done()
+        await within(5, gone.wait())
 
 
 async def test_no_server_is_unreachable() -> None:

@@ -5,6 +5,8 @@ from typing_extensions import Buffer, Self
 
 from .typing import Audio
 
+def count_frames(data: Audio, sample_rate: int, num_channels: int = 1) -> int: ...
+
 @final
 class Chunk(Buffer):
     @property

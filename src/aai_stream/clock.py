@@ -25,6 +25,11 @@ class SessionClock:
         self.samples = 0
         """How many samples the server was sent, padding included."""
 
+    @property
+    def samples_ms(self) -> int:
+        """How much audio that is."""
+        return self.samples * 1000 // self._rate
+
     def sent(self, chunk: Chunk) -> None:
         """Account for a chunk that is about to be sent."""
         if chunk.start != self._expected:
@@ -35,7 +40,7 @@ class SessionClock:
             self._mark(self._expected)
 
     def _mark(self, stream_sample: int) -> None:
-        here = self.samples * 1000 // self._rate
+        here = self.samples_ms
         offset = (stream_sample - self.samples) * 1000 // self._rate
         if self._starts[-1] == here:
             self._offsets[-1] = offset

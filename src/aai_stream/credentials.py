@@ -5,7 +5,6 @@ Secrets live in `Credentials` alone, whose repr hides them; nothing else keeps o
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import os
 from collections.abc import Awaitable, Callable
@@ -14,9 +13,10 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
-from .errors import OptionError, SessionError
+from .errors import DroppedError, OptionError, SessionError
+from .failures import http_failure
 from .version import __version__
-from .wire.aiohttp import describe_failure, http_failure
+from .wire.aiohttp import describe_failure
 
 DEFAULT_URL = "wss://streaming.assemblyai.com"
 """AssemblyAI's edge-routed endpoint; `.us.` and `.eu.` hosts stay in their region."""
@@ -52,6 +52,8 @@ class Credentials:
             raise OptionError(
                 f"an API key is needed: pass api_key, or set {KEY_VARIABLE}"
             )
+        if self._key:
+            self._key = _checked(self._key)
         self._last_token: str | None = None
 
     def __repr__(self) -> str:
@@ -66,8 +68,12 @@ class Credentials:
         if self._token is None:
             headers["Authorization"] = self._key or ""
             return headers, {}
-        token = self._token if isinstance(self._token, str) else self._token()
-        self._last_token = await token if inspect.isawaitable(token) else token
+        token: object = self._token if isinstance(self._token, str) else self._token()
+        if inspect.isawaitable(token):
+            token = await token
+        if not isinstance(token, str):
+            raise OptionError(f"the token source gave no str: {type(token).__name__}")
+        self._last_token = _checked(token)
         return headers, {"token": self._last_token}
 
     def redact(self, text: str) -> str:
@@ -109,7 +115,10 @@ async def mint_token(
         )
     headers, _ = await credentials.for_connect()
     url = endpoint(base_url, "/v3/token").replace("ws", "http", 1)
+    if http_session is not None and http_session.closed:
+        raise OptionError("http_session is closed")
     session = http_session or aiohttp.ClientSession()
+    caught: Exception | None = None
     try:
         async with session.get(
             url,
@@ -120,18 +129,15 @@ async def mint_token(
             if response.status == 200:
                 return msgspec.json.decode(await response.read(), type=_Minted).token
             failure: SessionError = http_failure(response.status, response.headers)
-    except (
-        aiohttp.ClientError,
-        OSError,
-        asyncio.TimeoutError,
-        msgspec.DecodeError,
-    ) as exc:
-        failure = describe_failure(exc)
+    except msgspec.DecodeError:
+        failure = DroppedError("the server's answer was no token")
+    except Exception as exc:
+        caught = exc
     finally:
         if http_session is None:
             await session.close()
     # Outside of the except block: the original may hold the key in its headers.
-    raise failure
+    raise failure if caught is None else describe_failure(caught)
 
 
 def endpoint(base_url: str, path: str) -> str:
@@ -139,13 +145,28 @@ def endpoint(base_url: str, path: str) -> str:
 
     Raises `OptionError` if `base_url` is no such URL or has a query.
     """
-    parts = urlsplit(base_url)
-    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
-    if scheme not in ("ws", "wss") or not parts.hostname or parts.query:
+    try:
+        parts = urlsplit(base_url)
+        scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
+        plain = not (parts.query or parts.fragment or parts.username)
+        host = (parts.hostname or "").encode("idna")
+        good = plain and scheme in ("ws", "wss") and host and parts.port != 0
+    except (ValueError, TypeError, AttributeError):
+        good = False
+    if not good:
         raise OptionError(
-            "base_url must look like wss://streaming.assemblyai.com, without a query"
+            "base_url must look like wss://streaming.assemblyai.com, without a user, "
+            "a query or a fragment"
         )
     return f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}{path}"
+
+
+def _checked(secret: str) -> str:
+    """A key or token that can go into a header; files often end with a newline."""
+    secret = secret.strip()
+    if not secret or not secret.isascii() or not secret.isprintable():
+        raise OptionError("the key or token is empty or has characters of no key")
+    return secret
 
 
 class _Minted(msgspec.Struct):

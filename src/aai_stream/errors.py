@@ -1,4 +1,4 @@
-"""Every error that leaves aai-stream. What may be tried again is said by type.
+"""Every error of aai-stream's own. What may be tried again is said by type.
 
 `InputError` is the caller's own mistake, `StateError` a call at the wrong time; both
 leave everything as it was. `SessionError` is what became of a connection: those below
@@ -55,6 +55,10 @@ class RefusedError(SessionError):
     """The key, the token or the account was refused."""
 
 
+class UntrustedError(SessionError):
+    """The server's certificate is not one that this machine trusts."""
+
+
 class RejectedError(SessionError):
     """The server called a parameter, a message or a chunk of ours wrong."""
 
@@ -80,7 +84,7 @@ class TransientError(SessionError):
 
 
 class UnreachableError(TransientError):
-    """No connection: name not resolved, TCP refused, TLS failed, handshake broken."""
+    """No connection: name not resolved, TCP refused, handshake broken."""
 
 
 class TimedOutError(TransientError):

@@ -11,11 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+
+from ._core import count_frames
 from .errors import AudioError, EngineError, InputError
 from .messages import Event, Turn
 from .stream import Stream, connect
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from typing_extensions import Buffer
 
     from .typing import Audio
@@ -57,8 +61,10 @@ def open_recording(path: str | os.PathLike[str]) -> Recording:
     async def blocks() -> AsyncIterator[Audio]:
         with file:
             size = file.samplerate * BLOCK_MS // 1000
-            while len(block := file.read(size, dtype="int16")):
-                yield block
+            # Floats are from -1 to 1, and soundfile wouldn't scale them to int16.
+            floats = file.subtype in ("FLOAT", "DOUBLE")
+            while len(block := file.read(size, "float32" if floats else "int16")):
+                yield _from_floats(block) if floats else block
 
     return Recording(
         blocks(), file.samplerate, file.channels, file.frames / file.samplerate
@@ -66,8 +72,12 @@ def open_recording(path: str | os.PathLike[str]) -> Recording:
 
 
 def raw_recording(fd: int, sample_rate: int, num_channels: int = 1) -> Recording:
-    """Raw PCM16 from a file descriptor, as it arrives; an incomplete last frame is
-    left out."""
+    """Raw PCM16 from a file descriptor, as it arrives.
+
+    An incomplete last frame is left out. Raises `AudioError` for a rate or a number
+    of channels that no audio has.
+    """
+    count_frames(b"", sample_rate, num_channels)
 
     async def blocks() -> AsyncIterator[Audio]:
         frame = 2 * num_channels
@@ -82,24 +92,23 @@ def raw_recording(fd: int, sample_rate: int, num_channels: int = 1) -> Recording
 
 
 def memory_recording(data: Audio, sample_rate: int, num_channels: int) -> Recording:
-    """Audio in memory: interleaved int16 in a contiguous buffer."""
-    view = memoryview(cast("Buffer", data))
-    if not view.c_contiguous:
-        raise AudioError("audio must lie in memory without gaps (C-contiguous)")
-    view = view.cast("B")
+    """Audio in memory: interleaved int16 in a contiguous buffer.
+
+    Raises `AudioError` if it isn't that.
+    """
+    frames = count_frames(data, sample_rate, num_channels)
+    view = memoryview(cast("Buffer", data)).cast("B")
     size = sample_rate * BLOCK_MS // 1000 * 2 * num_channels
 
     async def blocks() -> AsyncIterator[Audio]:
         for start in range(0, len(view), size):
             yield view[start : start + size]
 
-    seconds = len(view) / (2 * num_channels * sample_rate)
-    return Recording(blocks(), sample_rate, num_channels, seconds)
+    return Recording(blocks(), sample_rate, num_channels, frames / sample_rate)
 
 
-def count_frames(block: Audio, num_channels: int) -> int:
-    """How many frames of interleaved int16 a block holds."""
-    return memoryview(cast("Buffer", block)).nbytes // (2 * num_channels)
+def _from_floats(block: NDArray[np.float32]) -> NDArray[np.int16]:
+    return (block.clip(-1, 1) * 32767).round().astype(np.int16)
 
 
 async def _read(fd: int, size: int) -> bytes:
@@ -107,9 +116,11 @@ async def _read(fd: int, size: int) -> bytes:
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         loop = asyncio.get_running_loop()
         readable = asyncio.Event()
-        loop.add_reader(fd, readable.set)
         try:
+            loop.add_reader(fd, readable.set)
             await readable.wait()
+        except PermissionError:  # a device that is always ready, such as /dev/null
+            pass
         finally:
             loop.remove_reader(fd)
     return os.read(fd, size)
@@ -151,7 +162,7 @@ async def _feed(recording: Recording, stream: Stream, realtime: bool) -> None:
     async for block in recording.blocks:
         stream.push(block, sample_rate=rate, num_channels=channels)
         await stream.drain()
-        frames += count_frames(block, channels)
+        frames += count_frames(block, rate, channels)
         ahead = begin + frames / rate - clock() if realtime else 0
         await asyncio.sleep(max(0.0, ahead))
 

@@ -137,7 +137,7 @@ class Parameter:
 
     def _error(self, value: object, rule: str) -> OptionError:
         # What people said, and secrets, must not reach a log.
-        private = self.name in _PRIVATE and isinstance(value, (str, list, dict))
+        private = self.name in _PRIVATE and not isinstance(value, (int, float))
         shown = f"this {type(value).__name__}" if private else repr(value)
         return OptionError(f"{self.name} {rule}, not {shown}")
 
@@ -152,7 +152,14 @@ _TYPE_NAMES = {
 }
 
 
-_PRIVATE = {"prompt", "agent_context", "keyterms_prompt", "webhook_auth_header_value"}
+_PRIVATE = {
+    "agent_context",
+    "keyterms_prompt",
+    "llm_gateway",
+    "prompt",
+    "webhook_auth_header_value",
+    "webhook_url",
+}
 
 _ROWS = (
     Parameter("speech_model", str),

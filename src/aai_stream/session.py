@@ -14,20 +14,10 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from . import messages
+from . import messages, timeouts
 from .clock import SessionClock
-from .errors import (
-    BusyError,
-    DroppedError,
-    EndedError,
-    ExpiredError,
-    MessageError,
-    RefusedError,
-    RejectedError,
-    SessionError,
-    TimedOutError,
-    TooFastError,
-)
+from .errors import EndedError, MessageError, SessionError, TimedOutError
+from .failures import closed_error
 from .messages import Begin, Event, Termination, Turn
 from .wire import ABNORMAL, OpenWire, Wire
 
@@ -65,17 +55,20 @@ class Session:
         self.expires_at: int | None = None
         self.configuration: dict[str, Any] = {}
         self.malformed_messages = 0
-        self._turn_messages = 0
         self.clock = SessionClock(sample_rate)
         self._credentials = credentials
         self._on_event = on_event
         self._on_closed = on_closed
-        self._wire: Wire
+        self._wire: Wire  # once connected
+        self._is_connected = False
         loop = asyncio.get_running_loop()
         self._begin: asyncio.Future[Begin] = loop.create_future()
         self._over: asyncio.Future[None] = loop.create_future()  # nothing more comes
         self._is_open = False
-        self._closing = False  # by us
+        self._terminating = False  # we have asked for the end
+        self._closing = False  # we have stopped listening
+        self._closer: asyncio.Future[None] | None = None
+        self._covered_ms = 0  # of this session's audio, by the words of turns
         self._last_error: messages.Error | None = None
         self._termination: Termination | None = None
 
@@ -95,19 +88,26 @@ class Session:
         """Connect to `url` and wait for Begin, `timeout` seconds in all.
 
         `on_event` gets every message from Begin on, its times moved to stream time.
-        `on_closed` is called once when an open session ends: with None after
-        Termination, otherwise with what happened.
+        `on_closed` is called once when an open session ends: with None after the
+        Termination that was asked for, otherwise with what happened.
 
-        Raises `SessionError` by type; then nothing was told and nothing is left open.
+        Raises `SessionError` by type; then nothing is left open.
         """
         session = cls(credentials, sample_rate, on_event, on_closed)
+        failure: SessionError
         try:
-            await asyncio.wait_for(session._open(open_wire, url, options), timeout)
-        except asyncio.TimeoutError:
-            pass
-        else:
+            async with timeouts.timeout(timeout):
+                await session._open(open_wire, url, options)
             return session
-        raise TimedOutError(f"the session did not begin within {timeout:g} s")
+        except asyncio.TimeoutError:
+            failure = TimedOutError(f"the session did not begin within {timeout:g} s")
+        except SessionError as exc:
+            failure = exc
+        except BaseException:
+            await session.close()
+            raise
+        await session.close()
+        raise failure
 
     async def _open(self, open_wire: OpenWire, url: str, options: Options) -> None:
         headers, query = await self._credentials.for_connect()
@@ -117,11 +117,8 @@ class Session:
             on_text=self._receive,
             on_closed=self._wire_closed,
         )
-        try:
-            begin = await self._begin
-        except BaseException:
-            await self.close()
-            raise
+        self._is_connected = True
+        begin = await self._begin
         logger.debug("session %s is open", self.id)
         if ignored := options.not_understood(begin.configuration or {}):
             logger.warning("the server did not take: %s", ", ".join(ignored))
@@ -153,24 +150,27 @@ class Session:
     async def terminate(self, timeout: float) -> Termination | None:
         """End the session: the last turn and Termination come by `on_event` first.
 
-        A server that still has audio to work through may take its time, as long as it
-        tells turns: after `timeout` seconds without any this closes all the same and
-        returns None.
+        A server that has audio to work through may take its time, as long as its
+        turns get on: after `timeout` seconds without that this closes all the same
+        and returns None.
         """
+        self._terminating = True
         self._wire.send_text(TERMINATE)
-        told = -1
-        while not self._over.done() and self._turn_messages > told:
-            told = self._turn_messages
+        before = -1
+        while not self._over.done() and self._covered_ms > before:
+            before = self._covered_ms
             await asyncio.wait([self._over], timeout=timeout)
-        self._closing = True
-        await self._wire.close()
+        await self.close()
         return self._termination
 
     async def close(self) -> None:
-        """End the session without waiting for its last turn."""
+        """End the session without waiting for its last turn; harmless when closed."""
         self._closing = True
-        self._wire.send_text(TERMINATE)
-        await self._wire.close()
+        if self._is_connected:
+            if not self._terminating:
+                self._terminating = True
+                self._wire.send_text(TERMINATE)
+            await self._wire.close()
 
     # ---- in ----
 
@@ -181,21 +181,32 @@ class Session:
             self.malformed_messages += 1
             logger.warning("a message could not be read: %s", exc)
             return
-        if not self._begin.done():
+        if self._closing:
+            return
+        if not self._is_open:
             self._receive_first(event)
             return
-        if isinstance(event, messages.Error):
+        if isinstance(event, Turn):
+            self._note_progress(event)
+        elif isinstance(event, messages.Error):
             self._last_error = event
         elif isinstance(event, Termination):
             self._termination = event
-        elif isinstance(event, Turn):
-            self._turn_messages += 1
         messages.retime(event, self.clock.to_stream_ms)
         self._on_event(event)
-        if self._termination is not None and not self._over.done():
-            self._over.set_result(None)
+        if self._termination is not None:
+            self._finish()
+
+    def _note_progress(self, turn: Turn) -> None:
+        self._last_error = None  # it didn't end the session
+        if turn.words:
+            # Bounded by what was sent, so that progress comes to an end.
+            end = min(turn.words[-1].end, self.clock.samples_ms)
+            self._covered_ms = max(self._covered_ms, end)
 
     def _receive_first(self, event: Event) -> None:
+        if self._begin.done():
+            return
         if isinstance(event, Begin):
             self.id = event.id
             self.expires_at = event.expires_at
@@ -204,62 +215,34 @@ class Session:
             self._begin.set_result(event)
             self._on_event(event)
         elif isinstance(event, messages.Error):
+            # A close follows, or should: there is no reason to wait for it.
             self._last_error = event
+            self._begin.set_exception(self._why_closed(ABNORMAL, ""))
+
+    def _finish(self) -> None:
+        """Nothing more comes."""
+        if not self._over.done():
+            self._over.set_result(None)
+        if not self._terminating:
+            # The server ended it on its own; it may forget to close, too.
+            self._closer = asyncio.ensure_future(self._wire.close())
 
     def _wire_closed(self, code: int, reason: str) -> None:
-        error = self._why_closed(code, reason)
         if not self._over.done():
             self._over.set_result(None)
         if self._is_open:
             logger.debug("session %s closed with code %d", self.id, code)
-            self._on_closed(error)
-        elif error is not None and not self._begin.done():
-            self._begin.set_exception(error)
+            ended = self._closing or (self._terminating and self._termination)
+            self._on_closed(None if ended else self._why_closed(code, reason))
+        elif not self._begin.done():
+            self._begin.set_exception(self._why_closed(code, reason))
 
-    def _why_closed(self, code: int, reason: str) -> SessionError | None:
-        if self._closing or self._termination is not None:
-            return None
+    def _why_closed(self, code: int, reason: str) -> SessionError:
+        if self._termination is not None:
+            return EndedError("the server ended the session", code=code)
         text = reason
         if self._last_error is not None:
             text = self._last_error.error
             if code in (1000, ABNORMAL) and self._last_error.error_code is not None:
                 code = self._last_error.error_code
         return closed_error(code, self._credentials.redact(text)[:300])
-
-
-_BY_CODE: dict[int, type[SessionError]] = {
-    1000: EndedError,
-    1008: RefusedError,
-    1009: RejectedError,
-    3006: RejectedError,
-    3007: TooFastError,
-    3008: ExpiredError,
-    3009: BusyError,
-    4001: RefusedError,
-    4002: RefusedError,
-    4003: RefusedError,
-    4008: ExpiredError,
-    4010: EndedError,
-    4029: TooFastError,
-    4031: EndedError,
-    4102: BusyError,
-}
-
-
-def closed_error(code: int, text: str) -> SessionError:
-    """The error for a websocket that was closed with `code`.
-
-    By AssemblyAI's table of v3 codes and the one of v2, which its SDK still carries.
-    1008 is told for a bad key and for too many sessions, 3006 for bad input and for
-    inactivity: there the text decides.
-    """
-    kind = _BY_CODE.get(code)
-    if kind is None:
-        kind = RejectedError if 4000 <= code < 4200 else DroppedError
-    words = text.lower()
-    if code == 1008 and ("too many" in words or "concurrent" in words):
-        kind = BusyError
-    elif code == 3006 and "inactiv" in words:
-        kind = EndedError
-    said = f": {text}" if text else ""
-    return kind(f"the server closed the session with code {code}{said}", code=code)

@@ -25,8 +25,8 @@ class StreamStats:
     """Audio held back by the resampler."""
     memory_bytes: int
     """The ring's memory."""
-    billed_seconds: float
-    """Audio that the server was sent, padding included."""
+    heard_seconds: float
+    """Audio that the server was sent, padding included; what Termination counts."""
     turns: int
     """Turns that ended."""
     malformed_messages: int

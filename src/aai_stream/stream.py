@@ -7,9 +7,9 @@ import contextlib
 from collections.abc import Mapping
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from ._core import AudioRing
+from ._core import AudioRing, count_frames
 from .credentials import DEFAULT_URL, Credentials, TokenSource, endpoint
 from .errors import AudioError, OptionError, SessionError, StateError, TimedOutError
 from .messages import Event, Termination, Turn
@@ -20,9 +20,12 @@ from .wire.aiohttp import open_wire
 
 if TYPE_CHECKING:
     import aiohttp
-    from typing_extensions import Self
+    from typing_extensions import Buffer, Self
 
     from .typing import Audio
+
+LONGEST_WRITE_SECONDS = 0.5
+"""More than this is written to the ring in steps, with chunks sent between."""
 
 RETRY_SECONDS = 0.02
 """How soon a socket that was full is tried again."""
@@ -32,8 +35,9 @@ class Stream:
     """Audio in, turns out; made by `aai_stream.connect`.
 
     Push audio of any rate as it comes; iterate over the server's messages. The two
-    may be done by different tasks of one event loop. Times in messages are stream
-    time: ms since the first sample that was pushed.
+    may be done by different tasks, but all of it on one event loop and its thread.
+    Messages wait for the iteration without a bound. Times in them are stream time: ms
+    since the first sample that was pushed.
     """
 
     def __init__(
@@ -57,7 +61,9 @@ class Stream:
         self._session: Session | None = None
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()  # None: the end
         self._failure: SessionError | None = None
-        self._ended = False  # by `end` or `aclose`: takes no more audio
+        self._entered = False
+        self._ended = False  # takes no more audio
+        self._closed = False  # by `aclose`
         self._retry: asyncio.TimerHandle | None = None
         self._room = asyncio.Event()  # set when the ring's backlog is short
         self._turns = 0
@@ -65,19 +71,27 @@ class Stream:
     # ---- life ----
 
     async def __aenter__(self) -> Self:
-        if self._session is not None or self._ended:
+        if self._entered or self._closed:
             raise StateError("a stream can be entered only once")
-        self._session = await Session.open(
-            self._open_wire,
-            self._url,
-            self._credentials,
-            self._options,
-            sample_rate=self._ring.sample_rate,
-            timeout=self._connect_timeout,
-            on_event=self._on_event,
-            on_closed=self._on_closed,
-        )
-        self._pump()
+        self._entered = True
+        try:
+            session = await Session.open(
+                self._open_wire,
+                self._url,
+                self._credentials,
+                self._options,
+                sample_rate=self._ring.sample_rate,
+                timeout=self._connect_timeout,
+                on_event=self._on_event,
+                on_closed=self._on_closed,
+            )
+        except BaseException:
+            self._on_closed(None)
+            raise
+        if self._closed:  # meanwhile
+            await session.close()
+            raise StateError("the stream was closed")
+        self._session = session
         return self
 
     async def __aexit__(
@@ -105,6 +119,8 @@ class Stream:
         termination = await session.terminate(self._close_timeout)
         if self._failure is not None:
             raise self._failure
+        if self._closed and termination is None:
+            raise StateError("the stream was closed before it came to its end")
         if termination is None:
             raise TimedOutError(
                 f"the server did not finish: nothing came for {self._close_timeout:g} s"
@@ -126,11 +142,13 @@ class Stream:
         The server is told to terminate all the same, since it bills by the time a
         session is open.
         """
-        self._ended = True
+        self._ended = self._closed = True
         if self._retry is not None:
             self._retry.cancel()
         if self._session is not None:
             await self._session.close()
+        else:
+            self._on_closed(None)
 
     # ---- audio in ----
 
@@ -138,6 +156,9 @@ class Stream:
         self, data: Audio, *, sample_rate: int | None = None, num_channels: int = 1
     ) -> None:
         """Take audio; every chunk that it fills goes to the socket before this returns.
+
+        While the socket is full, audio waits: up to `replay_seconds` of it, then the
+        oldest is dropped and counted. `drain` waits for the socket.
 
         Args:
             data: interleaved int16 in any contiguous buffer (bytes, NumPy, LiveKit's
@@ -152,17 +173,26 @@ class Stream:
         """
         self._live_session()
         rate = self._ring.sample_rate if sample_rate is None else sample_rate
-        self._ring.write(data, rate, num_channels)
-        self._pump()
+        if count_frames(data, rate, num_channels) <= LONGEST_WRITE_SECONDS * rate:
+            self._ring.write(data, rate, num_channels)
+            self._pump()
+            return
+        # The ring need not hold all of it at once.
+        view = memoryview(cast("Buffer", data)).cast("B")
+        step = 2 * num_channels * int(LONGEST_WRITE_SECONDS * rate)
+        for start in range(0, len(view), step):
+            self._ring.write(view[start : start + step], rate, num_channels)
+            self._pump()
 
     async def drain(self) -> None:
         """Wait until all full chunks are on their way.
 
-        Audio that is pushed faster than the network takes it waits in the ring, which
-        drops the oldest beyond `replay_seconds`; `push` and then `drain` never drops.
+        For audio that comes faster than the network takes it: with a `drain` after
+        each, pushes shorter than `replay_seconds` never drop anything.
 
         Raises what ended the stream, if it failed.
         """
+        await asyncio.sleep(0)  # a socket that is never full would starve the others
         while self._has_backlog():
             self._live_session()
             self._room.clear()
@@ -171,11 +201,15 @@ class Stream:
     def flush(self) -> None:
         """Send what was pushed and is no full chunk yet, padded to 50 ms with silence.
 
-        Drains the resampler, so do it where speech rests.
+        Drains the resampler, so do it where speech rests. While the socket is full
+        the rest stays with what follows it.
         """
         session = self._live_session()
-        for chunk in self._ring.flush():
-            session.send_audio(chunk)
+        self._ring.drain()
+        self._pump()
+        if not self._has_backlog():
+            for chunk in self._ring.flush():
+                session.send_audio(chunk)
 
     # ---- control ----
 
@@ -220,7 +254,7 @@ class Stream:
             dropped_samples=ring.dropped_samples,
             pending_ms=ring.pending_ms,
             memory_bytes=ring.memory_bytes,
-            billed_seconds=samples / ring.sample_rate,
+            heard_seconds=samples / ring.sample_rate,
             turns=self._turns,
             malformed_messages=session.malformed_messages if session else 0,
         )
@@ -232,7 +266,9 @@ class Stream:
 
     async def __anext__(self) -> Event:
         """The next message. Ends after Termination or `aclose`, or raises what ended
-        the stream (`SessionError`)."""
+        the stream (`SessionError`), or `StateError` if it was never opened."""
+        if not self._entered and not self._closed:
+            raise StateError("the stream is not open yet")
         event = await self._events.get()
         if event is not None:
             return event
@@ -338,12 +374,6 @@ def connect(
         raise OptionError(
             f"encoding must be pcm_s16le or pcm_mulaw: a stream can't make {encoding}"
         )
-    if not 50 <= chunk_ms <= 1000:
-        raise OptionError(f"chunk_ms must be from 50 to 1000, not {chunk_ms!r}")
-    if replay_seconds * 1000 < 2 * chunk_ms:
-        raise OptionError(
-            f"replay_seconds must be at least two chunks, not {replay_seconds!r}"
-        )
     try:
         ring = AudioRing(
             sample_rate,
@@ -353,6 +383,12 @@ def connect(
         )
     except AudioError as exc:
         raise OptionError(str(exc)) from None
+    if chunk_ms < 50:
+        raise OptionError(f"chunk_ms must be from 50 to 1000, not {chunk_ms!r}")
+    if replay_seconds * 1000 < 2 * chunk_ms:
+        raise OptionError(
+            f"replay_seconds must be at least two chunks, not {replay_seconds!r}"
+        )
     return Stream(
         Credentials(api_key, token),
         options,

@@ -9,14 +9,18 @@ import re
 import signal
 import subprocess
 import sys
+import threading
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import jiwer
 import pytest
 import soundfile
+from aiohttp import web
 
 from aai_stream import transcribe
-from aai_stream.emulator.marked import marked_audio
+from tests.cli.conftest import in_thread
+from tests.servers import begin_then, http_server, websocket_server
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 COMMAND = [sys.executable, "-c", "from aai_stream.cli import main; main()"]
@@ -24,12 +28,13 @@ COMMAND = [sys.executable, "-c", "from aai_stream.cli import main; main()"]
 
 @pytest.fixture
 def environment() -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if k != "ASSEMBLYAI_API_KEY"}
-    return {**kept, "COLUMNS": "100", "TERM": "xterm"}
+    mine = {"ASSEMBLYAI_API_KEY": "right", "COLUMNS": "100", "TERM": "xterm"}
+    return {**os.environ, **mine}
 
 
 @pytest.mark.parametrize("name", ["call.wav", "call-stereo-44k.flac"])
 def test_the_demo_speech_is_recognised(name: str, environment: dict[str, str]) -> None:
+    del environment["ASSEMBLYAI_API_KEY"]
     done = subprocess.run(
         [*COMMAND, "transcribe", "--fast", str(EXAMPLES / name)],
         env=environment,
@@ -48,38 +53,130 @@ def bare(text: str) -> str:
     return " ".join(re.findall("[a-z']+", text.lower()))
 
 
-def test_ctrl_c_keeps_what_is_final(environment: dict[str, str], url: str) -> None:
-    """Audio that never ends, until Ctrl-C: the last turn is told, the status is 130."""
-    environment["ASSEMBLYAI_API_KEY"] = "right"
-    process = subprocess.Popen(
-        [*COMMAND, "transcribe", "--url", url, "-"],
+def talking_server(
+    began: threading.Event, *, ends: bool
+) -> AbstractAsyncContextManager[str]:
+    """A server that tells its one turn after Terminate, or else never ends."""
+    word = {"text": "Kept.", "start": 0, "end": 9, "confidence": 1}
+    turn = {"type": "Turn", "turn_order": 0, "transcript": "Kept.", "words": [word]}
+
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        await begin_then(socket, turn)
+        async for message in socket:
+            began.set()
+            if ends and message.type is web.WSMsgType.TEXT:
+                await socket.send_json({**turn, "end_of_turn": True})
+                await socket.send_json({"type": "Termination"})
+                await socket.close()
+
+    return websocket_server(handler)
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
+def test_ctrl_c_keeps_what_is_final(
+    environment: dict[str, str], number: signal.Signals, status: int
+) -> None:
+    """Audio that never ends, until Ctrl-C; then the last turn is still told."""
+    began = threading.Event()
+    with in_thread(talking_server(began, ends=True)) as url:
+        process = start("transcribe", "--url", url, "-", environment=environment)
+        assert process.stdin is not None
+        process.stdin.write(bytes(32_000))
+        process.stdin.flush()
+        assert began.wait(20)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=20)
+    assert (out, err, process.returncode) == (b"Kept.\n", b"", status)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_ctrl_c_does_not_wait(
+    environment: dict[str, str], number: signal.Signals
+) -> None:
+    began = threading.Event()
+    with in_thread(talking_server(began, ends=False)) as url:
+        process = start("transcribe", "--url", url, "-", environment=environment)
+        assert process.stdin is not None
+        process.stdin.write(bytes(32_000))
+        process.stdin.flush()
+        assert began.wait(20)
+        process.send_signal(number)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)  # it waits for the last turn
+        process.send_signal(number)
+        process.communicate(timeout=8)
+    assert process.returncode in (130, -signal.SIGTERM)
+
+
+def test_ctrl_c_while_connecting(environment: dict[str, str]) -> None:
+    arrived = threading.Event()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        arrived.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    with in_thread(http_server(handler)) as url:
+        speech = str(EXAMPLES / "call.wav")
+        process = start("transcribe", "--url", url, speech, environment=environment)
+        assert arrived.wait(20)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=8)
+    assert (out, err, process.returncode) == (b"", b"", 130)
+
+
+def test_a_reader_that_has_had_enough(
+    environment: dict[str, str], url: str, speech: Path
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [*COMMAND, "transcribe", "--fast", "--url", url, str(speech)],
         env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
+        stdout=writer,
         stderr=subprocess.PIPE,
+        timeout=20,
     )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(marked_audio(2).tobytes() + bytes(32_000))
-    process.stdin.write(marked_audio(1, first=7).tobytes())
-    process.stdin.flush()
-    assert process.stdout.readline() == b"W0000 w0001.\n"
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
-    assert err == b""
-    assert out in (b"W0007.\n", b"")  # the second turn may not have been sent yet
-    assert process.returncode == 130
+    os.close(writer)
+    assert (done.stderr, done.returncode) == (b"", 141)
 
 
 def test_a_terminal_shows_partials_times_and_progress(
     environment: dict[str, str], url: str, speech: Path
 ) -> None:
-    environment["ASSEMBLYAI_API_KEY"] = "right"
+    shown, status = on_terminal(environment, "--url", url, str(speech))
+    assert status == 0
+    assert "00:00." in shown
+    assert "W0000 w0001 w0002 w0003." in shown
+    assert "w0000 w0001" in shown.replace("W0000", "")  # a partial
+    assert len(set(re.findall(r"(\d\.\d) / 2\.\d s of audio", shown))) > 2
+    assert shown.count("\x1b[?25h") == shown.count("\x1b[?25l") > 0  # the cursor
+
+
+def test_an_error_leaves_the_terminal_as_it_was(
+    environment: dict[str, str], speech: Path
+) -> None:
+    environment["ASSEMBLYAI_API_KEY"] = "wrong"
+    server = ("--url", "ws://127.0.0.1:1")
+    shown, status = on_terminal(environment, *server, str(speech))
+    assert status == 69
+    assert "\x1b[?25l" not in shown
+
+
+def start(*arguments: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [*COMMAND, *arguments], env=environment, stdin=pipe, stdout=pipe, stderr=pipe
+    )
+
+
+def on_terminal(environment: dict[str, str], *arguments: str) -> tuple[str, int]:
+    """What `transcribe` shows on a terminal of 100 columns, and its exit status."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [*COMMAND, "transcribe", "--url", url, str(speech)],
-        env=environment,
-        stdout=theirs,
+        [*COMMAND, "transcribe", *arguments], env=environment, stdout=theirs
     )
     os.close(theirs)
     shown = b""
@@ -89,12 +186,7 @@ def test_a_terminal_shows_partials_times_and_progress(
     except OSError:  # how Linux tells the end of a terminal
         pass
     os.close(ours)
-    assert process.wait(20) == 0
-    text = shown.decode()
-    assert "00:00." in text
-    assert "W0000 w0001 w0002 w0003." in text
-    assert "w0000 w0001" in text.replace("W0000", "")  # a partial
-    assert "s of audio" in text
+    return shown.decode(), process.wait(20)
 
 
 def test_serve_recognises_speech_for_any_client(environment: dict[str, str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Protocol
 
 import msgspec
@@ -75,7 +74,7 @@ class SubtitlePrinter:
 
     def finish(self) -> None:
         """Print the whole file."""
-        sys.stdout.write(self._file.to_string(self._kind))
+        print(self._file.to_string(self._kind), end="")
 
 
 def split_into_cues(words: list[Word]) -> list[list[Word]]:

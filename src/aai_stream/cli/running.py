@@ -6,44 +6,72 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine
-from typing import Any
-
-import typer
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 from ..errors import AaiStreamError, AudioError, InputError, RefusedError
 
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells have it."""
+T = TypeVar("T")
 
 
-def run(command: Callable[[asyncio.Event], Coroutine[Any, Any, int]]) -> None:
-    """Run a command to its exit status; a failure is one line on stderr.
+class Stop(asyncio.Event):
+    """Set by the first Ctrl-C or SIGTERM, which asks for an orderly end.
 
-    The command is given an event. The first Ctrl-C sets it, which asks for an orderly
-    end; the second stops at once.
+    The second one is the system's own: it ends the process.
     """
 
-    async def with_signals() -> int:
-        stop = asyncio.Event()
+    status = 0
+    """The exit status that shells give a command after that signal."""
+
+    def listen(self) -> None:
+        """Take the signals from here on."""
         loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._received, number)
 
-        def interrupted() -> None:
-            stop.set()
-            loop.remove_signal_handler(signal.SIGINT)
+    def _received(self, number: int) -> None:
+        self.status = 128 + number
+        self.set()
+        for each in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().remove_signal_handler(each)
 
-        loop.add_signal_handler(signal.SIGINT, interrupted)
-        loop.add_signal_handler(signal.SIGTERM, interrupted)
-        return await command(stop)
+    async def or_done(self, work: Awaitable[T]) -> T | None:
+        """What `work` gives; None if stopped before, and then it is cancelled."""
+        task = asyncio.ensure_future(work)
+        stopped = asyncio.ensure_future(self.wait())
+        try:
+            await asyncio.wait([task, stopped], return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            return None
+        finally:
+            stopped.cancel()
+            task.cancel()
+            await asyncio.wait([task])
+
+
+def run(command: Callable[[Stop], Coroutine[Any, Any, None]]) -> int:
+    """Run a command; gives its exit status. A failure is one line on stderr."""
+    stop: Stop | None = None
+
+    async def with_signals() -> None:
+        nonlocal stop
+        stop = Stop()
+        stop.listen()
+        await command(stop)
 
     try:
-        status = asyncio.run(with_signals())
+        asyncio.run(with_signals())
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our output has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except (AaiStreamError, OSError) as exc:
         print(f"aai-stream: {_in_one_line(exc)}", file=sys.stderr)
-        status = _status(exc)
+        return stop.status if stop and stop.status else _status(exc)
     except KeyboardInterrupt:
-        status = INTERRUPTED
-    raise typer.Exit(status)
+        return 128 + signal.SIGINT
+    return stop.status if stop else 0
 
 
 def _in_one_line(exc: Exception) -> str:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 
 import typer
 
 from ..emulator.recognizer import PocketsphinxEngine
 from ..emulator.server import Emulator
-from .running import run
+from .running import Stop, run
 
 
 def serve(
     host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 for any that is free.")] = 8765,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="0 for any that is free.")
+    ] = 8765,
     max_sessions: Annotated[
         int | None,
-        typer.Option(help="Refuse more than this at once. Default: two a core."),
+        typer.Option(min=1, help="Refuse more than this at once. Default: two a core."),
     ] = None,
     key: Annotated[
         list[str] | None,
@@ -34,7 +35,7 @@ def serve(
     0.4 of a core.
     """
 
-    async def command(stop: asyncio.Event) -> int:
+    async def command(stop: Stop) -> None:
         emulator = Emulator(
             PocketsphinxEngine(max_sessions),
             host=host,
@@ -45,6 +46,6 @@ def serve(
         async with emulator:
             print(f"Listening on {emulator.url}; Ctrl-C stops.", flush=True)
             await stop.wait()
-        return 0
+        stop.status = 0  # it is how a server ends
 
-    run(command)
+    raise typer.Exit(run(command))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import sys
@@ -11,28 +10,25 @@ from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 
+from .._core import count_frames
 from ..credentials import DEFAULT_URL, KEY_VARIABLE
 from ..emulator.recognizer import PocketsphinxEngine
-from ..emulator.server import Emulator
+from ..emulator.server import Emulator, is_loopback
 from ..errors import OptionError
-from ..files import (
-    Recording,
-    count_frames,
-    open_recording,
-    play,
-    raw_recording,
-)
+from ..files import Recording, open_recording, play, raw_recording
 from ..messages import Turn
+from ..options import Options
 from ..parameters import PARAMETERS
 from ..stream import Stream, connect
 from .printing import LinePrinter, Printer, SubtitlePrinter, TerminalPrinter
-from .running import INTERRUPTED, run
+from .running import Stop, run
 
 if TYPE_CHECKING:
-    from aai_stream.typing import Audio
+    from ..typing import Audio
 
 # The audio's own; the command line always sends 16 kHz PCM.
 _SETTABLE = [name for name in PARAMETERS if name not in ("sample_rate", "encoding")]
@@ -84,10 +80,11 @@ def transcribe(
         str | None, typer.Option(help="A server other than AssemblyAI's or our own.")
     ] = None,
     rate: Annotated[
-        int, typer.Option(help="Hz, of raw PCM on standard input.")
+        int,
+        typer.Option(min=1000, max=768_000, help="Hz, of raw PCM on standard input."),
     ] = 16000,
     channels: Annotated[
-        int, typer.Option(help="Channels, of raw PCM on standard input.")
+        int, typer.Option(min=1, max=64, help="Of raw PCM on standard input.")
     ] = 1,
 ) -> None:
     """Transcribe recordings, or live audio from a pipe.
@@ -99,26 +96,25 @@ def transcribe(
     65 unreadable audio, 66 no such file, 69 no server, 77 refused, 130 Ctrl-C.
     """
 
-    async def command(stop: asyncio.Event) -> int:
+    async def command(stop: Stop) -> None:
         parameters = _parameters(option or [], model)
         if output in (Format.SRT, Format.VTT) and len(files) > 1:
             raise OptionError(f"{output.value} takes one file")
-        recordings = [_recording(name, rate, channels) for name in files]
+        for name in files:
+            _recording(name, rate, channels)  # or the last would fail after the first
         async with _server(url, realtime) as (base_url, api_key):
-            for name, recording in zip(files, recordings, strict=True):
-                printer = _printer(output, name, recording)
-                await _show(
-                    connect(base_url=base_url, api_key=api_key, **parameters),
-                    _watched(recording, printer, stop),
-                    printer,
-                    realtime=realtime,
-                    formatted=parameters.get("format_turns") is True,
-                )
-                if stop.is_set():
-                    return INTERRUPTED
-        return 0
+            for name in files:
+                stream = connect(base_url=base_url, api_key=api_key, **parameters)
+                if await stop.or_done(stream.__aenter__()) is None:
+                    return
+                async with contextlib.aclosing(stream):
+                    recording = _recording(name, rate, channels)
+                    printer = _printer(output, name, recording)
+                    watched = _watched(recording, printer, stop)
+                    formatted = parameters.get("format_turns") is True
+                    await _show(stream, watched, printer, realtime, formatted)
 
-    run(command)
+    raise typer.Exit(run(command))
 
 
 def _parameters(pairs: list[str], model: str | None) -> dict[str, Any]:
@@ -130,6 +126,7 @@ def _parameters(pairs: list[str], model: str | None) -> dict[str, Any]:
                 f"-o takes NAME=VALUE with a name that --help lists, not {name!r}"
             )
         parameters[name] = PARAMETERS[name].parse(text)
+    Options(parameters)  # refuses what is bad before a server is started
     return parameters
 
 
@@ -147,17 +144,13 @@ async def _server(
             yield emulator.url, "embedded"
         return
     url = url or DEFAULT_URL
-    if not realtime and not url.startswith(("ws://127.0.0.1", "ws://localhost")):
-        raise OptionError(
-            "--fast is for an embedded server; AssemblyAI's wants --realtime"
-        )
+    if not realtime and not is_loopback(urlsplit(url).hostname or ""):
+        raise OptionError("--fast is for an embedded server, AssemblyAI is --realtime")
     yield url, None
 
 
 def _recording(name: str, rate: int, channels: int) -> Recording:
-    if name == "-":
-        return raw_recording(sys.stdin.fileno(), rate, channels)
-    return open_recording(name)
+    return raw_recording(0, rate, channels) if name == "-" else open_recording(name)
 
 
 def _printer(output: Format, name: str, recording: Recording) -> Printer:
@@ -165,32 +158,23 @@ def _printer(output: Format, name: str, recording: Recording) -> Printer:
         return SubtitlePrinter(output.value)
     if output is Format.TEXT and sys.stdout.isatty():
         return TerminalPrinter(recording.seconds)
-    return LinePrinter(output is Format.JSON, Path(name).name)
+    readable = os.fsencode(Path(name).name).decode(errors="replace")
+    return LinePrinter(output is Format.JSON, readable)
 
 
-def _watched(recording: Recording, printer: Printer, stop: asyncio.Event) -> Recording:
+def _watched(recording: Recording, printer: Printer, stop: Stop) -> Recording:
     """The recording, its progress shown, and over as soon as `stop` is set."""
+    rate, channels = recording.sample_rate, recording.num_channels
 
     async def blocks() -> AsyncIterator[Audio]:
-        stopped = asyncio.ensure_future(stop.wait())
         frames = 0
-        try:
-            while not stop.is_set():
-                block = asyncio.ensure_future(anext(recording.blocks, None))
-                await asyncio.wait(
-                    [block, stopped], return_when=asyncio.FIRST_COMPLETED
-                )
-                if not block.done():
-                    block.cancel()
-                    return
-                data = block.result()
-                if data is None:
-                    return
-                yield data
-                frames += count_frames(data, recording.num_channels)
-                printer.progress(frames / recording.sample_rate)
-        finally:
-            stopped.cancel()
+        while not stop.is_set():
+            block = await stop.or_done(anext(recording.blocks, None))
+            if block is None:
+                return
+            yield block
+            frames += count_frames(block, rate, channels)
+            printer.progress(frames / rate)
 
     return replace(recording, blocks=blocks())
 
@@ -199,15 +183,13 @@ async def _show(
     stream: Stream,
     recording: Recording,
     printer: Printer,
-    *,
     realtime: bool,
     formatted: bool,
 ) -> None:
     try:
-        async with stream:
-            async for event in play(recording, stream, realtime=realtime):
-                if isinstance(event, Turn) and event.words:
-                    last = event.turn_is_formatted or not formatted
-                    printer.turn(event, final=event.end_of_turn and last)
+        async for event in play(recording, stream, realtime=realtime):
+            if isinstance(event, Turn) and event.words:
+                last = event.turn_is_formatted or not formatted
+                printer.turn(event, final=event.end_of_turn and last)
     finally:
         printer.finish()

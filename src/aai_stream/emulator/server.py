@@ -58,7 +58,7 @@ class Emulator:
         allow_remote: bool = False,
         clock: Clock | None = None,
     ) -> None:
-        if not allow_remote and not _is_loopback(host):
+        if not allow_remote and not is_loopback(host):
             raise OptionError(
                 f"host {host!r} is not a loopback address, and the embedded server "
                 "has no encryption; pass allow_remote to serve it all the same"
@@ -227,7 +227,8 @@ def _refusal(status: int, why: str) -> web.Response:
     return web.json_response({"error": why}, status=status)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether `host`, a name or an address, is this machine talking to itself."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
-from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
+import contextlib
+import os
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from aiohttp import WSMsgType
 
 from ..errors import (
-    BusyError,
-    DroppedError,
-    RefusedError,
-    RejectedError,
+    OptionError,
     SessionError,
     TimedOutError,
     UnreachableError,
+    UntrustedError,
 )
+from ..failures import http_failure
+from ..timeouts import timeout
 from . import ABNORMAL
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 HIGH_WATER_BYTES = 64 * 1024
 """With this much in the transport's buffer (2 s at 16 kHz), audio stays in the ring."""
 
-CLOSE_SECONDS = 3.0
+CLOSE_SECONDS = 2.0
 """How long `close` waits for the peer's close frame."""
 
 
@@ -40,9 +40,14 @@ async def open_wire(
     on_closed: Callable[[int, str], None],
     http_session: aiohttp.ClientSession | None = None,
 ) -> AiohttpWire:
-    """Connect as `OpenWire` says, on `http_session` or on one of the wire's own."""
+    """Connect as `OpenWire` says, on `http_session` or on one of the wire's own.
+
+    Raises `OptionError` if `http_session` is closed.
+    """
+    if http_session is not None and http_session.closed:
+        raise OptionError("http_session is closed")
     session = http_session or aiohttp.ClientSession()
-    failure: SessionError
+    owned = session if http_session is None else None
     try:
         ws = await session.ws_connect(
             url,
@@ -50,19 +55,18 @@ async def open_wire(
             timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
             decode_text=False,
         )
-        return AiohttpWire(
-            ws, on_text, on_closed, session if http_session is None else None
-        )
-    except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as exc:
-        failure = describe_failure(exc)
+        return AiohttpWire(ws, on_text, on_closed, owned)
+    except Exception as exc:
+        caught = exc
     except BaseException:
-        if http_session is None:
-            await session.close()
+        if owned is not None:
+            await owned.close()
         raise
-    if http_session is None:
-        await session.close()
-    # Outside of the except block: the original holds the key in its headers.
-    raise failure
+    # Outside of the except block: what was caught holds the key in its headers, and
+    # must not become the context of what is raised.
+    if owned is not None:
+        await owned.close()
+    raise describe_failure(caught)
 
 
 class AiohttpWire:
@@ -79,8 +83,10 @@ class AiohttpWire:
         self._on_text = on_text
         self._on_closed = on_closed
         self._owned = owned
-        # aiohttp shows its transport nowhere in public, and without the size of its
-        # buffer a stalled peer would swallow audio that could not be replayed.
+        # Private names of aiohttp's, for want of public ones. Its `send_*` are
+        # coroutines that may wait for a full transport, each in a task then; and a
+        # stalled peer must be seen before its transport swallows audio.
+        self._write = ws._writer._write_websocket_frame
         self._transport: asyncio.WriteTransport = ws._writer.transport
         self._reader = asyncio.ensure_future(self._read())
 
@@ -90,14 +96,22 @@ class AiohttpWire:
 
     def send_audio(self, chunk: Buffer) -> None:
         # Bytes as items: of any other format aiohttp would declare a wrong length.
-        _run_now(self._ws.send_bytes(memoryview(chunk).cast("B")))  # type: ignore[arg-type]
+        self._send(memoryview(chunk).cast("B"), WSMsgType.BINARY)
 
     def send_text(self, text: bytes) -> None:
-        _run_now(self._ws.send_frame(text, WSMsgType.TEXT))
+        self._send(text, WSMsgType.TEXT)
+
+    def _send(self, message: bytes | memoryview, kind: WSMsgType) -> None:
+        if not self._ws.closed:
+            with contextlib.suppress(ConnectionError):  # the reader tells
+                self._write(message, kind, 0)  # type: ignore[arg-type]
 
     async def close(self) -> None:
         try:
-            await self._ws.close()
+            # aiohttp's own bound begins anew with every message that still arrives.
+            with contextlib.suppress(asyncio.TimeoutError):
+                async with timeout(CLOSE_SECONDS):
+                    await self._ws.close()
             await self._reader
         finally:
             self._reader.cancel()
@@ -123,60 +137,27 @@ class AiohttpWire:
             self._on_closed(code, reason)
 
 
-def _run_now(send: Coroutine[Any, Any, None]) -> None:
-    """Run aiohttp's `send` up to the point where it has written.
-
-    It only suspends afterwards, to wait for a full transport; `writable` stands for
-    that. A lost connection is told by the reader.
-    """
-    try:
-        send.send(None)
-    except (StopIteration, ConnectionError, aiohttp.ClientError):
-        return
-    send.close()
-
-
 def describe_failure(exc: Exception) -> SessionError:
     """The error of ours that says what `exc` says, without URL, headers or key."""
     if isinstance(exc, aiohttp.WSServerHandshakeError):
         return http_failure(exc.status, exc.headers or {})
     if isinstance(exc, (asyncio.TimeoutError, TimeoutError)):
         return TimedOutError("the server did not answer in time")
+    if isinstance(exc, aiohttp.ClientConnectorCertificateError):
+        return UntrustedError(
+            f"the certificate of {exc.host}:{exc.port} is not trusted"
+        )
     if isinstance(exc, aiohttp.ClientConnectorError):
-        why = exc.os_error.strerror or type(exc.os_error).__name__
+        why = _reason(exc.os_error)
         return UnreachableError(f"cannot connect to {exc.host}:{exc.port}: {why}")
     if isinstance(exc, OSError) and exc.strerror:
-        return UnreachableError(f"cannot connect: {exc.strerror}")
+        return UnreachableError(f"cannot connect: {_reason(exc)}")
     return UnreachableError(
         f"the connection broke while opening ({type(exc).__name__})"
     )
 
 
-def http_failure(status: int, headers: Mapping[str, str]) -> SessionError:
-    """The error for a handshake or request that was answered with `status`."""
-    wait = _retry_after(headers.get("Retry-After"))
-    text = f"the server answered with HTTP status {status}"
-    if status in (401, 403):
-        return RefusedError(
-            f"the key or token was refused (HTTP {status})", code=status
-        )
-    if status == 408:
-        return TimedOutError(text, code=status, retry_after=wait)
-    if status == 429:
-        return BusyError(text, code=status, retry_after=wait)
-    if status >= 500:
-        return DroppedError(text, code=status, retry_after=wait)
-    return RejectedError(text, code=status)
-
-
-def _retry_after(value: str | None) -> float | None:
-    """Seconds from a Retry-After header, which holds seconds or a date (RFC 9110)."""
-    if value is None:
-        return None
-    if value.strip().isdecimal():
-        return float(value)
-    try:
-        moment = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    return max(0.0, (moment - datetime.now(timezone.utc)).total_seconds())
+def _reason(exc: OSError) -> str:
+    if exc.errno is not None and exc.errno > 0:
+        return os.strerror(exc.errno)
+    return exc.strerror or type(exc).__name__

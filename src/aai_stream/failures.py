@@ -1,0 +1,93 @@
+"""From what a server answers, HTTP statuses and close codes, to errors by type.
+
+By AssemblyAI's table of v3 codes and the one of v2, which its SDK still carries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+
+from .errors import (
+    BusyError,
+    DroppedError,
+    EndedError,
+    ExpiredError,
+    RefusedError,
+    RejectedError,
+    SessionError,
+    TimedOutError,
+    TooFastError,
+    UnreachableError,
+)
+
+_BY_CODE: dict[int, type[SessionError]] = {
+    1000: EndedError,
+    1008: RefusedError,
+    1009: RejectedError,
+    3006: RejectedError,
+    3007: TooFastError,
+    3008: ExpiredError,
+    3009: BusyError,
+    4001: RefusedError,
+    4002: RefusedError,
+    4003: RefusedError,
+    4008: ExpiredError,
+    4010: EndedError,
+    4029: TooFastError,
+    4031: EndedError,
+    4102: BusyError,
+}
+
+
+def closed_error(code: int, text: str) -> SessionError:
+    """The error for a websocket that was closed with `code`.
+
+    1008 is told for a bad key and for too many sessions, 3006 for bad input and for
+    inactivity: there the text decides.
+    """
+    kind = _BY_CODE.get(code)
+    if kind is None:
+        kind = RejectedError if 4000 <= code < 4200 else DroppedError
+    words = text.lower()
+    if code == 1008 and ("too many" in words or "concurrent" in words):
+        kind = BusyError
+    elif code == 3006 and "inactiv" in words:
+        kind = EndedError
+    said = f": {text}" if text else ""
+    return kind(f"the server closed the session with code {code}{said}", code=code)
+
+
+def http_failure(status: int, headers: Mapping[str, str]) -> SessionError:
+    """The error for a handshake or request that was answered with `status`."""
+    wait = _retry_after(headers.get("Retry-After"))
+    text = f"the server answered with HTTP status {status}"
+    if status < 400:
+        return UnreachableError(f"{text}, which is no websocket's", code=status)
+    if status in (401, 403):
+        return RefusedError(
+            f"the key or token was refused (HTTP {status})", code=status
+        )
+    if status == 408:
+        return TimedOutError(text, code=status, retry_after=wait)
+    if status == 429:
+        return BusyError(text, code=status, retry_after=wait)
+    if status >= 500:
+        return DroppedError(text, code=status, retry_after=wait)
+    return RejectedError(text, code=status)
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds from a Retry-After header, which holds seconds or a date (RFC 9110)."""
+    if value is None:
+        return None
+    try:
+        if value.strip().isdecimal():
+            return float(value)
+        moment = parsedate_to_datetime(value)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=timezone.utc)
+        return max(0.0, (moment - datetime.now(timezone.utc)).total_seconds())
+    except (ValueError, OverflowError, TypeError):
+        return None
