@@ -27,8 +27,8 @@ cdef int64_t ms_to_samples(object ms, str name, int64_t rate, double low) except
     return math.ceil(round(rate * ms / 1000, 6))
 
 
-def count_frames(data, sample_rate, num_channels=1):
-    """How many frames `data` holds, if all three are what `AudioRing.write` takes.
+def as_bytes(data, sample_rate, num_channels=1):
+    """`data` as raw bytes, if all three are what `AudioRing.write` takes.
 
     Raises `AudioError` as that does.
     """
@@ -38,7 +38,7 @@ def count_frames(data, sample_rate, num_channels=1):
     cdef Py_buffer view
     acquire(data, channels, &view, &frames)
     PyBuffer_Release(&view)
-    return frames
+    return memoryview(data).cast("B") if frames else memoryview(b"")
 
 
 cdef int acquire(

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from livekit import rtc
 
-from aai_stream._core import AudioRing
+from aai_stream._core import AudioRing, as_bytes
 from aai_stream.errors import AudioError, InputError
 from tests import reference
 from tests.audio import everything, noise, to_frames, to_pcm, to_samples
@@ -241,3 +241,32 @@ def test_mulaw_codes_survive_a_round_trip() -> None:
     assert everything(ring) == bytes(
         0xFF if byte == negative_zero else byte for byte in range(256)
     )
+
+
+@pytest.mark.parametrize(
+    "data", [b"", bytes(4), np.zeros((0, 2), np.int16), np.ones((3, 2), np.int16)]
+)
+def test_as_bytes_shows_what_write_takes(data: Any) -> None:
+    view = as_bytes(data, 16000, 2)
+    assert (view.format, view.ndim) == ("B", 1)
+    assert bytes(view) == bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "rate", "channels"),
+    [
+        (bytes(3), 16000, 1),
+        (np.zeros(4, np.float32), 16000, 1),
+        (np.zeros((4, 2), np.int16), 16000, 1),
+        (b"", 0, 1),
+        (b"", 16000, 0),
+    ],
+)
+def test_as_bytes_refuses_what_write_refuses(
+    data: Any, rate: int, channels: int
+) -> None:
+    with pytest.raises(AudioError) as ours:
+        as_bytes(data, rate, channels)
+    with pytest.raises(AudioError) as write:
+        AudioRing().write(data, rate, channels)
+    assert str(ours.value) == str(write.value)

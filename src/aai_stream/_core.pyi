@@ -5,7 +5,7 @@ from typing_extensions import Buffer, Self
 
 from .typing import Audio
 
-def count_frames(data: Audio, sample_rate: int, num_channels: int = 1) -> int: ...
+def as_bytes(data: Audio, sample_rate: int, num_channels: int = 1) -> memoryview: ...
 
 @final
 class Chunk(Buffer):

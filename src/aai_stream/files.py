@@ -9,18 +9,17 @@ import stat
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._core import count_frames
+from ._core import as_bytes
 from .errors import AudioError, EngineError, InputError
 from .messages import Event, Turn
 from .stream import Stream, connect
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from typing_extensions import Buffer
 
     from .typing import Audio
 
@@ -77,7 +76,7 @@ def raw_recording(fd: int, sample_rate: int, num_channels: int = 1) -> Recording
     An incomplete last frame is left out. Raises `AudioError` for a rate or a number
     of channels that no audio has.
     """
-    count_frames(b"", sample_rate, num_channels)
+    as_bytes(b"", sample_rate, num_channels)
 
     async def blocks() -> AsyncIterator[Audio]:
         frame = 2 * num_channels
@@ -96,15 +95,15 @@ def memory_recording(data: Audio, sample_rate: int, num_channels: int) -> Record
 
     Raises `AudioError` if it isn't that.
     """
-    frames = count_frames(data, sample_rate, num_channels)
-    view = memoryview(cast("Buffer", data)).cast("B")
+    view = as_bytes(data, sample_rate, num_channels)
     size = sample_rate * BLOCK_MS // 1000 * 2 * num_channels
 
     async def blocks() -> AsyncIterator[Audio]:
         for start in range(0, len(view), size):
             yield view[start : start + size]
 
-    return Recording(blocks(), sample_rate, num_channels, frames / sample_rate)
+    seconds = len(view) / (2 * num_channels * sample_rate)
+    return Recording(blocks(), sample_rate, num_channels, seconds)
 
 
 def _from_floats(block: NDArray[np.float32]) -> NDArray[np.int16]:
@@ -162,7 +161,7 @@ async def _feed(recording: Recording, stream: Stream, realtime: bool) -> None:
     async for block in recording.blocks:
         stream.push(block, sample_rate=rate, num_channels=channels)
         await stream.drain()
-        frames += count_frames(block, rate, channels)
+        frames += len(as_bytes(block, rate, channels)) // (2 * channels)
         ahead = begin + frames / rate - clock() if realtime else 0
         await asyncio.sleep(max(0.0, ahead))
 

@@ -7,9 +7,9 @@ import contextlib
 from collections.abc import Mapping
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from ._core import AudioRing, count_frames
+from ._core import AudioRing, as_bytes
 from .credentials import DEFAULT_URL, Credentials, TokenSource, endpoint
 from .errors import AudioError, OptionError, SessionError, StateError, TimedOutError
 from .messages import Event, Termination, Turn
@@ -20,12 +20,13 @@ from .wire.aiohttp import open_wire
 
 if TYPE_CHECKING:
     import aiohttp
-    from typing_extensions import Buffer, Self
+    from typing_extensions import Self
 
     from .typing import Audio
 
 LONGEST_WRITE_SECONDS = 0.5
-"""More than this is written to the ring in steps, with chunks sent between."""
+"""More than this goes into the ring in steps, with chunks sent between: the ring need
+not hold all of a long push at once."""
 
 RETRY_SECONDS = 0.02
 """How soon a socket that was full is tried again."""
@@ -173,12 +174,7 @@ class Stream:
         """
         self._live_session()
         rate = self._ring.sample_rate if sample_rate is None else sample_rate
-        if count_frames(data, rate, num_channels) <= LONGEST_WRITE_SECONDS * rate:
-            self._ring.write(data, rate, num_channels)
-            self._pump()
-            return
-        # The ring need not hold all of it at once.
-        view = memoryview(cast("Buffer", data)).cast("B")
+        view = as_bytes(data, rate, num_channels)
         step = 2 * num_channels * int(LONGEST_WRITE_SECONDS * rate)
         for start in range(0, len(view), step):
             self._ring.write(view[start : start + step], rate, num_channels)

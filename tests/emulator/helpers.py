@@ -132,7 +132,7 @@ class Puppet:
 class Client:
     """A raw v3 client: JSON and bytes, nothing checked."""
 
-    def __init__(self, ws: aiohttp.ClientWebSocketResponse) -> None:
+    def __init__(self, ws: aiohttp.ClientWebSocketResponse[Any]) -> None:
         self.ws = ws
         self.begin: Message = {}
         self.close_code: int | None = None

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from .._core import count_frames
+from .._core import as_bytes
 from ..credentials import DEFAULT_URL, KEY_VARIABLE
 from ..emulator.recognizer import PocketsphinxEngine
 from ..emulator.server import Emulator, is_loopback
@@ -173,7 +173,7 @@ def _watched(recording: Recording, printer: Printer, stop: Stop) -> Recording:
             if block is None:
                 return
             yield block
-            frames += count_frames(block, rate, channels)
+            frames += len(as_bytes(block, rate, channels)) // (2 * channels)
             printer.progress(frames / rate)
 
     return replace(recording, blocks=blocks())
