@@ -70,6 +70,11 @@ async def test_what_is_no_secret(secret: str) -> None:
         await Credentials(token=lambda: secret).for_connect()
 
 
+def test_a_key_is_a_string() -> None:
+    with pytest.raises(OptionError, match="not int"):
+        Credentials(5)  # type: ignore[arg-type]
+
+
 async def test_a_key_from_a_file_may_end_with_a_newline() -> None:
     headers, _ = await Credentials("k\n").for_connect()
     assert headers["Authorization"] == "k"

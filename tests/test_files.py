@@ -18,7 +18,7 @@ import aai_stream
 from aai_stream.emulator.marked import MarkedEngine, marked_audio
 from aai_stream.emulator.script import ScriptEngine
 from aai_stream.emulator.server import Emulator
-from aai_stream.errors import AudioError, EngineError, InputError, RefusedError
+from aai_stream.errors import AudioError, InputError, MissingExtraError, RefusedError
 from aai_stream.files import Recording, open_recording, play, raw_recording
 from tests.servers import begin_then, terminate_when_asked, websocket_server, within
 
@@ -111,7 +111,7 @@ async def test_reading_files_needs_soundfile(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "soundfile", None)
-    with pytest.raises(EngineError, match=r"pip install 'aai-stream\[cli\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'aai-stream\[cli\]'"):
         open_recording(tmp_path / "x.wav")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Awaitable, Callable
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -68,11 +69,9 @@ class Credentials:
         if self._token is None:
             headers["Authorization"] = self._key or ""
             return headers, {}
-        token: object = self._token if isinstance(self._token, str) else self._token()
+        token: Any = self._token if isinstance(self._token, str) else self._token()
         if inspect.isawaitable(token):
             token = await token
-        if not isinstance(token, str):
-            raise OptionError(f"the token source gave no str: {type(token).__name__}")
         self._last_token = _checked(token)
         return headers, {"token": self._last_token}
 
@@ -163,6 +162,8 @@ def endpoint(base_url: str, path: str) -> str:
 
 def _checked(secret: str) -> str:
     """A key or token that can go into a header; files often end with a newline."""
+    if not isinstance(secret, str):
+        raise OptionError(f"a key or token is a str, not {type(secret).__name__}")
     secret = secret.strip()
     if not secret or not secret.isascii() or not secret.isprintable():
         raise OptionError("the key or token is empty or has characters of no key")

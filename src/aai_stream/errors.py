@@ -33,6 +33,10 @@ class StateError(AaiStreamError, RuntimeError):
     """A call that comes too early, too late, or from another thread."""
 
 
+class MissingExtraError(AaiStreamError, ImportError):
+    """A package is needed that isn't installed; the message says which command does."""
+
+
 class EngineError(AaiStreamError, RuntimeError):
     """The embedded recogniser can't be had or has failed."""
 

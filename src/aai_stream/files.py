@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._core import as_bytes
-from .errors import AudioError, EngineError, InputError
+from .errors import AudioError, InputError, MissingExtraError
 from .messages import Event, Turn
 from .stream import Stream, connect
 
@@ -42,12 +42,12 @@ def open_recording(path: str | os.PathLike[str]) -> Recording:
     """A WAV, FLAC, OGG or MP3 file, read with soundfile as it is needed.
 
     Raises `OSError` if there is no such file, `AudioError` if it can't be read,
-    `EngineError` if soundfile isn't installed.
+    `MissingExtraError` if soundfile isn't installed.
     """
     try:
         import soundfile
     except ImportError:
-        raise EngineError(
+        raise MissingExtraError(
             "reading audio files needs soundfile: pip install 'aai-stream[cli]'"
         ) from None
     with open(path, "rb"):  # soundfile's own words for a missing file are unclear

@@ -167,7 +167,7 @@ def _decode_unusual(text: bytes | str, why: Exception) -> Event:
     try:
         raw = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
-        raise MessageError(f"not JSON ({type(why).__name__})") from None
+        raise MessageError("not JSON, or a number out of range") from None
     if not isinstance(raw, dict):
         raise MessageError(f"expected a JSON object, got {type(raw).__name__}")
     kind = raw.get("type")
