@@ -19,7 +19,14 @@ from aai_stream.emulator.marked import MarkedEngine, marked_audio
 from aai_stream.emulator.script import ScriptEngine
 from aai_stream.emulator.server import Emulator
 from aai_stream.errors import AudioError, InputError, MissingExtraError, RefusedError
-from aai_stream.files import Recording, open_recording, play, raw_recording
+from aai_stream.files import (
+    Recording,
+    memory_recording,
+    open_recording,
+    play,
+    raw_recording,
+)
+from aai_stream.messages import Turn
 from tests.servers import begin_then, terminate_when_asked, websocket_server, within
 
 WORDS = ["w0000", "w0001", "w0002", "w0003"]
@@ -68,6 +75,20 @@ async def test_memory_becomes_turns(url: str, kind: type) -> None:
         realtime=False,
     )
     assert words(turns) == WORDS
+
+
+async def test_a_turn_that_is_told_twice_counts_once(url: str) -> None:
+    async with aai_stream.connect(
+        api_key="k",
+        base_url=url,
+        speech_model="universal-streaming-english",
+        format_turns=True,
+    ) as stream:
+        audio = memory_recording(marked_audio(6), 16000, 1)
+        events = [e async for e in play(audio, stream, realtime=False)]
+    ends = [e for e in events if isinstance(e, Turn) and e.end_of_turn]
+    assert len(ends) == 4
+    assert stream.stats.turns == 2
 
 
 async def test_formatted_finals_take_the_place_of_plain_ones(url: str) -> None:

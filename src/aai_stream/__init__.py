@@ -11,12 +11,13 @@ server says and `errors` what can go wrong. `PARAMETERS` lists v3's parameters.
 
 from . import errors, messages
 from ._core import AudioRing, Chunk
+from .client import connect
 from .credentials import mint_token
 from .errors import AaiStreamError
 from .files import transcribe
 from .parameters import PARAMETERS
 from .stats import StreamStats
-from .stream import Stream, connect
+from .stream import Stream
 from .version import __version__
 
 __all__ = [

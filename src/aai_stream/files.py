@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._core import as_bytes
+from .client import connect
 from .errors import AudioError, InputError, MissingExtraError
 from .messages import Event, Turn
-from .stream import Stream, connect
+from .stream import Stream
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

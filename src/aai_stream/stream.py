@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ._core import AudioRing, as_bytes
-from .credentials import DEFAULT_URL, Credentials, TokenSource, endpoint
-from .errors import AudioError, OptionError, SessionError, StateError, TimedOutError
+from .credentials import Credentials, endpoint
+from .errors import SessionError, StateError, TimedOutError
 from .messages import Event, Termination, Turn
 from .options import Options
 from .session import Session
@@ -68,6 +67,7 @@ class Stream:
         self._retry: asyncio.TimerHandle | None = None
         self._room = asyncio.Event()  # set when the ring's backlog is short
         self._turns = 0
+        self._last_turn: int | None = None
 
     # ---- life ----
 
@@ -308,7 +308,11 @@ class Stream:
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, Turn) and event.end_of_turn:
-            self._turns += 1
+            if (
+                event.turn_order != self._last_turn
+            ):  # a formatted final is no other turn
+                self._turns += 1
+                self._last_turn = event.turn_order
             if event.words:
                 self._ack(event.words[-1].end)
         self._events.put_nowait(event)
@@ -324,73 +328,3 @@ class Stream:
         self._ended = True
         self._room.set()
         self._events.put_nowait(None)
-
-
-def connect(
-    *,
-    api_key: str | None = None,
-    token: TokenSource | None = None,
-    base_url: str = DEFAULT_URL,
-    sample_rate: int = 16000,
-    encoding: str = "pcm_s16le",
-    chunk_ms: float = 50,
-    replay_seconds: float = 30,
-    http_session: aiohttp.ClientSession | None = None,
-    connect_timeout: float = 10.0,
-    close_timeout: float = 10.0,
-    extra_params: Mapping[str, Any] | None = None,
-    **parameters: Any,
-) -> Stream:
-    """A stream to AssemblyAI; use it as `async with connect(…) as stream`.
-
-    Args:
-        api_key: or the environment variable ASSEMBLYAI_API_KEY, or else `token`.
-        token: a temporary token, or a callable or coroutine function that gives one.
-        base_url: for example `wss://streaming.eu.assemblyai.com`, or the embedded
-            server's.
-        sample_rate: what is sent, in Hz; audio of other rates is resampled to it.
-        encoding: what is sent: `pcm_s16le`, or `pcm_mulaw` for half the bytes.
-        chunk_ms: length of a message, 50 to 1000 ms.
-        replay_seconds: how much audio is kept until a final turn covers it, 1 to 600.
-        http_session: an aiohttp session to connect with; it stays the caller's.
-        connect_timeout: seconds until Begin.
-        close_timeout: seconds that `Stream.end` waits for a sign of the server.
-        extra_params: query parameters sent as they are, unchecked.
-        **parameters: v3's own, by their names in `aai_stream.PARAMETERS`, such as
-            `speech_model`, `keyterms_prompt` or `format_turns`.
-
-    Raises:
-        OptionError: a parameter is unknown or bad, or there is no key.
-        SessionError: on entering the context, by type: `RefusedError`,
-            `UnreachableError`, `TimedOutError`, ….
-    """
-    parameters |= {"sample_rate": sample_rate, "encoding": encoding}
-    options = Options(parameters, extra_params)
-    if encoding not in ("pcm_s16le", "pcm_mulaw"):
-        raise OptionError(
-            f"encoding must be pcm_s16le or pcm_mulaw: a stream can't make {encoding}"
-        )
-    try:
-        ring = AudioRing(
-            sample_rate,
-            encoding=encoding,  # type: ignore[arg-type]
-            chunk_ms=chunk_ms,
-            replay_seconds=replay_seconds,
-        )
-    except AudioError as exc:
-        raise OptionError(str(exc)) from None
-    if chunk_ms < 50:
-        raise OptionError(f"chunk_ms must be from 50 to 1000, not {chunk_ms!r}")
-    if replay_seconds * 1000 < 2 * chunk_ms:
-        raise OptionError(
-            f"replay_seconds must be at least two chunks, not {replay_seconds!r}"
-        )
-    return Stream(
-        Credentials(api_key, token),
-        options,
-        ring,
-        base_url=base_url,
-        http_session=http_session,
-        connect_timeout=connect_timeout,
-        close_timeout=close_timeout,
-    )

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import typer
 
 from .._core import as_bytes
+from ..client import connect
 from ..credentials import DEFAULT_URL, KEY_VARIABLE
 from ..emulator.recognizer import PocketsphinxEngine
 from ..emulator.server import Emulator, is_loopback
@@ -23,7 +24,7 @@ from ..files import Recording, open_recording, play, raw_recording
 from ..messages import Turn
 from ..options import Options
 from ..parameters import PARAMETERS
-from ..stream import Stream, connect
+from ..stream import Stream
 from .printing import LinePrinter, Printer, SubtitlePrinter, TerminalPrinter
 from .running import Stop, run
 

@@ -1,0 +1,85 @@
+"""`aai_stream.connect`: from keywords, all checked, to a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ._core import AudioRing
+from .credentials import DEFAULT_URL, Credentials, TokenSource
+from .errors import AudioError, OptionError
+from .options import Options
+from .stream import Stream
+
+if TYPE_CHECKING:
+    import aiohttp
+
+
+def connect(
+    *,
+    api_key: str | None = None,
+    token: TokenSource | None = None,
+    base_url: str = DEFAULT_URL,
+    sample_rate: int = 16000,
+    encoding: str = "pcm_s16le",
+    chunk_ms: float = 50,
+    replay_seconds: float = 30,
+    http_session: aiohttp.ClientSession | None = None,
+    connect_timeout: float = 10.0,
+    close_timeout: float = 10.0,
+    extra_params: Mapping[str, Any] | None = None,
+    **parameters: Any,
+) -> Stream:
+    """A stream to AssemblyAI; use it as `async with connect(…) as stream`.
+
+    Args:
+        api_key: or the environment variable ASSEMBLYAI_API_KEY, or else `token`.
+        token: a temporary token, or a callable or coroutine function that gives one.
+        base_url: for example `wss://streaming.eu.assemblyai.com`, or the embedded
+            server's.
+        sample_rate: what is sent, in Hz; audio of other rates is resampled to it.
+        encoding: what is sent: `pcm_s16le`, or `pcm_mulaw` for half the bytes.
+        chunk_ms: length of a message, 50 to 1000 ms.
+        replay_seconds: how much audio is kept until a final turn covers it, 1 to 600.
+        http_session: an aiohttp session to connect with; it stays the caller's.
+        connect_timeout: seconds until Begin.
+        close_timeout: seconds that `Stream.end` waits for a sign of the server.
+        extra_params: query parameters sent as they are, unchecked.
+        **parameters: v3's own, by their names in `aai_stream.PARAMETERS`, such as
+            `speech_model`, `keyterms_prompt` or `format_turns`.
+
+    Raises:
+        OptionError: a parameter is unknown or bad, or there is no key.
+        SessionError: on entering the context, by type: `RefusedError`,
+            `UnreachableError`, `TimedOutError`, ….
+    """
+    parameters |= {"sample_rate": sample_rate, "encoding": encoding}
+    options = Options(parameters, extra_params)
+    if encoding not in ("pcm_s16le", "pcm_mulaw"):
+        raise OptionError(
+            f"encoding must be pcm_s16le or pcm_mulaw: a stream can't make {encoding}"
+        )
+    try:
+        ring = AudioRing(
+            sample_rate,
+            encoding=encoding,  # type: ignore[arg-type]
+            chunk_ms=chunk_ms,
+            replay_seconds=replay_seconds,
+        )
+    except AudioError as exc:
+        raise OptionError(str(exc)) from None
+    if chunk_ms < 50:
+        raise OptionError(f"chunk_ms must be from 50 to 1000, not {chunk_ms!r}")
+    if replay_seconds * 1000 < 2 * chunk_ms:
+        raise OptionError(
+            f"replay_seconds must be at least two chunks, not {replay_seconds!r}"
+        )
+    return Stream(
+        Credentials(api_key, token),
+        options,
+        ring,
+        base_url=base_url,
+        http_session=http_session,
+        connect_timeout=connect_timeout,
+        close_timeout=close_timeout,
+    )
