@@ -99,4 +99,10 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def within(seconds: float, awaitable: Awaitable[Any]) -> Any:
     """The awaitable's result, or a failure that says it hung."""
-    return await asyncio.wait_for(awaitable, seconds)
+    task = asyncio.ensure_future(awaitable)
+    # Unlike `wait_for`, this counts a result that came only by being cancelled.
+    done, _ = await asyncio.wait([task], timeout=seconds)
+    if not done:
+        task.cancel()
+        raise AssertionError(f"still not done after {seconds} s")
+    return task.result()

@@ -158,14 +158,14 @@ async def test_a_server_that_still_tells_turns_is_given_time() -> None:
 
 @pytest.mark.parametrize("repeats_itself", [False, True])
 async def test_terminate_does_not_wait_for_ever(repeats_itself: bool) -> None:
-    words = [{"text": "x", "start": 0, "end": 10**9, "confidence": 1}]
-    turn = {"type": "Turn", "turn_order": 0, "words": words}
-
     async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
         await begin_then(socket)
         reading = asyncio.ensure_future(read_to_end(socket))
+        end = 10**9
         while repeats_itself and not reading.done():
-            await socket.send_json(turn)
+            end += 1  # words that were never sent are no progress
+            words = [{"text": "x", "start": 0, "end": end, "confidence": 1}]
+            await socket.send_json({"type": "Turn", "turn_order": 0, "words": words})
             await asyncio.sleep(0.001)
         await reading
 

@@ -353,7 +353,7 @@ async def test_a_lost_connection_wakes_who_waits_for_the_socket() -> None:
             await within(5, draining)
 
 
-async def test_ending_does_not_wait_for_ever() -> None:
+async def test_ending_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     async def mute(socket: web.WebSocketResponse, request: web.Request) -> None:
         await begin_then(socket)
         await read_to_end(socket)
@@ -366,10 +366,13 @@ async def test_ending_does_not_wait_for_ever() -> None:
     async with stalled_stream(asyncio.Event(), [], close_timeout=0.05) as stream:
         with pytest.raises(TimedOutError, match="took no audio"):
             await within(5, stream.end())
-        await within(5, stream.aclose())
         sent = stream.stats.sent_samples
+        await within(5, stream.aclose())
+        pumped: list[bool] = []
+        monkeypatch.setattr(stream, "_pump", lambda: pumped.append(True))
         await asyncio.sleep(2 * RETRY_SECONDS)
-        assert stream.stats.sent_samples == sent  # nothing goes on behind our back
+        assert not pumped  # nothing goes on behind our back
+        assert stream.stats.sent_samples == sent
 
 
 async def test_opening_does_not_wait_for_ever() -> None:

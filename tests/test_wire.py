@@ -144,6 +144,26 @@ async def test_a_peer_that_does_not_read_makes_the_wire_unwritable() -> None:
     assert received == sent
 
 
+async def test_closing_lets_go_of_a_peer_that_does_not_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("aai_stream.wire.aiohttp.CLOSE_SECONDS", 0.05)
+    gone = asyncio.Event()
+
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        assert request.transport is not None
+        request.transport.pause_reading()
+        await gone.wait()
+
+    async with websocket_server(handler) as url:
+        wire = await Heard().open(url)
+        while wire.writable:
+            wire.send_audio(bytes(64_000))
+        await within(5, wire.close())
+        assert wire._transport.get_write_buffer_size() == 0
+        gone.set()
+
+
 @pytest.mark.parametrize(
     ("status", "headers", "kind", "retry_after"),
     [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import stat
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -150,8 +149,9 @@ async def play(
         await feeder
     finally:
         feeder.cancel()
-        with contextlib.suppress(asyncio.CancelledError, Exception):
-            await feeder
+        await asyncio.wait([feeder])
+        if not feeder.cancelled():
+            feeder.exception()  # the stream has told it, or it was raised above
 
 
 async def _feed(recording: Recording, stream: Stream, realtime: bool) -> None:

@@ -115,6 +115,9 @@ class AiohttpWire:
             await self._reader
         finally:
             self._reader.cancel()
+            if self._transport.get_write_buffer_size():
+                # A peer that reads no more would keep the socket open for ever.
+                self._transport.abort()
             if self._owned is not None:
                 await self._owned.close()
 
