@@ -82,10 +82,7 @@ def test_ctrl_c_keeps_what_is_final(
     began = threading.Event()
     with in_thread(talking_server(began, ends=True)) as url:
         process = start("transcribe", "--url", url, "-", environment=environment)
-        assert process.stdin is not None
-        process.stdin.write(bytes(32_000))
-        process.stdin.flush()
-        assert began.wait(20)
+        speak_until(began, process)
         process.send_signal(number)
         out, err = process.communicate(timeout=20)
     assert (out, err, process.returncode) == (b"Kept.\n", b"", status)
@@ -98,10 +95,7 @@ def test_a_second_ctrl_c_does_not_wait(
     began = threading.Event()
     with in_thread(talking_server(began, ends=False)) as url:
         process = start("transcribe", "--url", url, "-", environment=environment)
-        assert process.stdin is not None
-        process.stdin.write(bytes(32_000))
-        process.stdin.flush()
-        assert began.wait(20)
+        speak_until(began, process)
         process.send_signal(number)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.5)  # it waits for the last turn
@@ -170,6 +164,14 @@ def start(*arguments: str, environment: dict[str, str]) -> subprocess.Popen[byte
     return subprocess.Popen(
         [*COMMAND, *arguments], env=environment, stdin=pipe, stdout=pipe, stderr=pipe
     )
+
+
+def speak_until(began: threading.Event, process: subprocess.Popen[bytes]) -> None:
+    """Give the process a second of audio and leave its input open."""
+    assert process.stdin is not None
+    process.stdin.write(bytes(32_000))
+    process.stdin.flush()
+    assert began.wait(20)
 
 
 def on_terminal(environment: dict[str, str], *arguments: str) -> tuple[str, int]:
