@@ -17,7 +17,7 @@ import msgspec
 from .errors import DroppedError, OptionError, SessionError
 from .failures import http_failure
 from .version import __version__
-from .wire.aiohttp import describe_failure
+from .wire.aiohttp import describe_failure, session_or_new
 
 DEFAULT_URL = "wss://streaming.assemblyai.com"
 """AssemblyAI's edge-routed endpoint; `.us.` and `.eu.` hosts stay in their region."""
@@ -114,9 +114,7 @@ async def mint_token(
         )
     headers, _ = await credentials.for_connect()
     url = endpoint(base_url, "/v3/token").replace("ws", "http", 1)
-    if http_session is not None and http_session.closed:
-        raise OptionError("http_session is closed")
-    session = http_session or aiohttp.ClientSession()
+    session = session_or_new(http_session)
     caught: Exception | None = None
     try:
         async with session.get(

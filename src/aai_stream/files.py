@@ -37,6 +37,11 @@ class Recording:
     seconds: float | None = None
     """Its length, None if that isn't known before its end."""
 
+    def count_frames(self, block: Audio) -> int:
+        """How many frames one of the blocks holds."""
+        view = as_bytes(block, self.sample_rate, self.num_channels)
+        return len(view) // (2 * self.num_channels)
+
 
 def open_recording(path: str | os.PathLike[str]) -> Recording:
     """A WAV, FLAC, OGG or MP3 file, read with soundfile as it is needed.
@@ -162,7 +167,7 @@ async def _feed(recording: Recording, stream: Stream, realtime: bool) -> None:
     async for block in recording.blocks:
         stream.push(block, sample_rate=rate, num_channels=channels)
         await stream.drain()
-        frames += len(as_bytes(block, rate, channels)) // (2 * channels)
+        frames += recording.count_frames(block)
         ahead = begin + frames / rate - clock() if realtime else 0
         await asyncio.sleep(max(0.0, ahead))
 

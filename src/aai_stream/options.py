@@ -36,10 +36,6 @@ class Options:
         """The speech model in use, the server's default if none was chosen."""
         return str(self._values.get("speech_model", DEFAULT_MODEL))
 
-    def get(self, name: str) -> Any:
-        """The value of the parameter `name`, None if it wasn't given."""
-        return self._values.get(name)
-
     def query(self) -> dict[str, str]:
         """The query of the handshake: lists and objects as JSON, booleans in JSON's
         words. An empty list or string says no more than its absence and is left out.

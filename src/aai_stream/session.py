@@ -62,7 +62,7 @@ class Session:
         self._wire: Wire  # once connected
         self._is_connected = False
         loop = asyncio.get_running_loop()
-        self._begin: asyncio.Future[Begin] = loop.create_future()
+        self._begin: asyncio.Future[None] = loop.create_future()
         self._over: asyncio.Future[None] = loop.create_future()  # nothing more comes
         self._is_open = False
         self._terminating = False  # we have asked for the end
@@ -118,9 +118,9 @@ class Session:
             on_closed=self._wire_closed,
         )
         self._is_connected = True
-        begin = await self._begin
+        await self._begin
         logger.debug("session %s is open", self.id)
-        if ignored := options.not_understood(begin.configuration or {}):
+        if ignored := options.not_understood(self.configuration):
             logger.warning("the server did not take: %s", ", ".join(ignored))
 
     # ---- out ----
@@ -194,7 +194,7 @@ class Session:
             self._termination = event
         messages.retime(event, self.clock.to_stream_ms)
         self._on_event(event)
-        if self._termination is not None:
+        if self._termination is not None and not self._over.done():
             self._finish()
 
     def _note_progress(self, turn: Turn) -> None:
@@ -212,7 +212,7 @@ class Session:
             self.expires_at = event.expires_at
             self.configuration = event.configuration or {}
             self._is_open = True
-            self._begin.set_result(event)
+            self._begin.set_result(None)
             self._on_event(event)
         elif isinstance(event, messages.Error):
             # A close follows, or should: there is no reason to wait for it.
@@ -221,8 +221,7 @@ class Session:
 
     def _finish(self) -> None:
         """Nothing more comes."""
-        if not self._over.done():
-            self._over.set_result(None)
+        self._over.set_result(None)
         if not self._terminating:
             # The server ended it on its own; it may forget to close, too.
             self._closer = asyncio.ensure_future(self._wire.close())

@@ -3,8 +3,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
@@ -12,8 +12,6 @@ import soundfile
 
 from aai_stream.emulator.marked import MarkedEngine, marked_audio
 from aai_stream.emulator.server import Emulator
-
-Serve = Callable[[AbstractAsyncContextManager[str]], AbstractContextManager[str]]
 
 
 @contextlib.contextmanager

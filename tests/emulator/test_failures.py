@@ -21,6 +21,7 @@ from tests.emulator.helpers import (
     raw_connection,
     turns,
 )
+from tests.servers import until
 
 # Engines
 
@@ -97,8 +98,7 @@ async def test_a_deaf_client_does_not_hold_the_server_up(
         for hypothesis in chatter:
             engine.puppets[0].tell(hypothesis)
         clock.advance(60)
-        while emulator.sessions:  # noqa: ASYNC110 (there is no event for it)
-            await asyncio.sleep(0)
+        await until(lambda: emulator.sessions == 0)
 
 
 async def test_a_deaf_client_is_not_heard(

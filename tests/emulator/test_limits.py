@@ -70,6 +70,7 @@ async def test_the_last_chunk_may_be_short(engine: PuppetEngine) -> None:
         await client.rest()
         assert client.close_code == 1000
         assert len(engine.puppets[0].pcm) == len(chunk(60))
+        assert engine.puppets[0].forced == 1
 
 
 async def test_fifty_ms_may_lack_part_of_a_sample(engine: PuppetEngine) -> None:

@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 
 import typer
 
-from .._core import as_bytes
 from ..client import connect
 from ..credentials import DEFAULT_URL, KEY_VARIABLE
 from ..emulator.recognizer import PocketsphinxEngine
@@ -165,7 +164,6 @@ def _printer(output: Format, name: str, recording: Recording) -> Printer:
 
 def _watched(recording: Recording, printer: Printer, stop: Stop) -> Recording:
     """The recording, its progress shown, and over as soon as `stop` is set."""
-    rate, channels = recording.sample_rate, recording.num_channels
 
     async def blocks() -> AsyncIterator[Audio]:
         frames = 0
@@ -174,8 +172,8 @@ def _watched(recording: Recording, printer: Printer, stop: Stop) -> Recording:
             if block is None:
                 return
             yield block
-            frames += len(as_bytes(block, rate, channels)) // (2 * channels)
-            printer.progress(frames / rate)
+            frames += recording.count_frames(block)
+            printer.progress(frames / recording.sample_rate)
 
     return replace(recording, blocks=blocks())
 

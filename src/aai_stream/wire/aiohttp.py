@@ -44,9 +44,7 @@ async def open_wire(
 
     Raises `OptionError` if `http_session` is closed.
     """
-    if http_session is not None and http_session.closed:
-        raise OptionError("http_session is closed")
-    session = http_session or aiohttp.ClientSession()
+    session = session_or_new(http_session)
     owned = session if http_session is None else None
     try:
         ws = await session.ws_connect(
@@ -67,6 +65,18 @@ async def open_wire(
     if owned is not None:
         await owned.close()
     raise describe_failure(caught)
+
+
+def session_or_new(http_session: aiohttp.ClientSession | None) -> aiohttp.ClientSession:
+    """The caller's session, or a new one that is ours to close.
+
+    Raises `OptionError` if the caller's is closed.
+    """
+    if http_session is None:
+        return aiohttp.ClientSession()
+    if http_session.closed:
+        raise OptionError("http_session is closed")
+    return http_session
 
 
 class AiohttpWire:
