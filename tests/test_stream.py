@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -13,7 +15,7 @@ import pytest
 from aiohttp import web
 
 import aai_stream
-from aai_stream import connect, messages
+from aai_stream import messages
 from aai_stream.emulator.marked import MarkedEngine, marked_audio
 from aai_stream.emulator.script import ScriptEngine, say
 from aai_stream.emulator.server import Emulator
@@ -27,7 +29,7 @@ from aai_stream.errors import (
     StateError,
     TimedOutError,
 )
-from aai_stream.stream import RETRY_SECONDS
+from aai_stream.feed import RETRY_SECONDS
 from tests.servers import (
     begin_then,
     read_to_end,
@@ -39,6 +41,8 @@ from tests.servers import (
 
 SCRIPT = [say("hello world", at_ms=200), say("how are you", at_ms=2000)]
 SECOND = bytes(32_000)
+
+connect = partial(aai_stream.connect, catch_up_rate=math.inf)
 
 
 async def collect(stream: aai_stream.Stream) -> list[Any]:
@@ -369,7 +373,7 @@ async def test_ending_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) ->
         sent = stream.stats.sent_samples
         await within(5, stream.aclose())
         pumped: list[bool] = []
-        monkeypatch.setattr(stream, "_pump", lambda: pumped.append(True))
+        monkeypatch.setattr(stream._feed, "_pump", lambda: pumped.append(True))
         await asyncio.sleep(2 * RETRY_SECONDS)
         assert not pumped  # nothing goes on behind our back
         assert stream.stats.sent_samples == sent

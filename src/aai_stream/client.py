@@ -9,6 +9,7 @@ from ._core import AudioRing
 from .credentials import DEFAULT_URL, Credentials, TokenSource
 from .errors import AudioError, OptionError
 from .options import Options
+from .pacing import CATCH_UP_RATE
 from .stream import Stream
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def connect(
     encoding: str = "pcm_s16le",
     chunk_ms: float = 50,
     replay_seconds: float = 30,
+    catch_up_rate: float = CATCH_UP_RATE,
     http_session: aiohttp.ClientSession | None = None,
     connect_timeout: float = 10.0,
     close_timeout: float = 10.0,
@@ -41,6 +43,8 @@ def connect(
         encoding: what is sent: `pcm_s16le`, or `pcm_mulaw` for half the bytes.
         chunk_ms: length of a message, 50 to 1000 ms.
         replay_seconds: how much audio is kept until a final turn covers it, 1 to 600.
+        catch_up_rate: at how many times real time audio follows that had to wait;
+            `math.inf` for a server that doesn't mind, such as the embedded one.
         http_session: an aiohttp session to connect with; it stays the caller's.
         connect_timeout: seconds until Begin.
         close_timeout: seconds that `Stream.end` waits for a sign of the server.
@@ -55,6 +59,22 @@ def connect(
     """
     parameters |= {"sample_rate": sample_rate, "encoding": encoding}
     options = Options(parameters, extra_params)
+    return Stream(
+        Credentials(api_key, token),
+        options,
+        make_ring(sample_rate, encoding, chunk_ms, replay_seconds),
+        base_url=base_url,
+        http_session=http_session,
+        catch_up_rate=catch_up_rate,
+        connect_timeout=connect_timeout,
+        close_timeout=close_timeout,
+    )
+
+
+def make_ring(
+    sample_rate: int, encoding: str, chunk_ms: float, replay_seconds: float
+) -> AudioRing:
+    """A ring whose chunks v3 takes. Raises `OptionError` if it can't be had."""
     if encoding not in ("pcm_s16le", "pcm_mulaw"):
         raise OptionError(
             f"encoding must be pcm_s16le or pcm_mulaw: a stream can't make {encoding}"
@@ -74,12 +94,4 @@ def connect(
         raise OptionError(
             f"replay_seconds must be at least two chunks, not {replay_seconds!r}"
         )
-    return Stream(
-        Credentials(api_key, token),
-        options,
-        ring,
-        base_url=base_url,
-        http_session=http_session,
-        connect_timeout=connect_timeout,
-        close_timeout=close_timeout,
-    )
+    return ring

@@ -14,7 +14,13 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
-from .errors import DroppedError, OptionError, SessionError
+from .errors import (
+    AaiStreamError,
+    DroppedError,
+    OptionError,
+    SessionError,
+    UnreachableError,
+)
 from .failures import http_failure
 from .version import __version__
 from .wire.aiohttp import describe_failure, session_or_new
@@ -61,7 +67,11 @@ class Credentials:
         return f"<Credentials: {'API key' if self._key else 'token'}>"
 
     async def for_connect(self) -> tuple[dict[str, str], dict[str, str]]:
-        """The headers and the query parameters that one connect needs."""
+        """The headers and the query parameters that one connect needs.
+
+        Raises `UnreachableError` if the caller's source of tokens fails, unless it
+        raises an error of ours; `OptionError` if what it gives is no token.
+        """
         headers = {
             "AssemblyAI-Version": API_VERSION,
             "User-Agent": f"aai-stream/{__version__}",
@@ -69,11 +79,21 @@ class Credentials:
         if self._token is None:
             headers["Authorization"] = self._key or ""
             return headers, {}
-        token: Any = self._token if isinstance(self._token, str) else self._token()
-        if inspect.isawaitable(token):
-            token = await token
-        self._last_token = _checked(token)
+        self._last_token = _checked(await self._next_token(self._token))
         return headers, {"token": self._last_token}
+
+    async def _next_token(self, source: TokenSource) -> Any:
+        if isinstance(source, str):
+            return source
+        try:
+            token = source()
+            return await token if inspect.isawaitable(token) else token
+        except AaiStreamError:
+            raise
+        except Exception as exc:
+            kind = type(exc).__name__
+        # Outside of the except block: whoever mints tokens has a key to lose.
+        raise UnreachableError(f"no token could be had: the source raised {kind}")
 
     def redact(self, text: str) -> str:
         """`text` without the key or token, should a server have echoed it."""

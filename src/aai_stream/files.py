@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import stat
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -136,7 +137,8 @@ async def play(
     """Push a recording into an open stream and give the events that come back.
 
     With `realtime` the audio is pushed at its own speed, otherwise as fast as the
-    server takes it. The stream is ended after the last block, closed on an error.
+    stream's `catch_up_rate` and the server take it. The stream is ended after the last
+    block, closed on an error.
     """
 
     async def feed() -> None:
@@ -204,9 +206,18 @@ async def transcribe(
         raise InputError("audio in memory needs its sample_rate")
     else:
         recording = memory_recording(audio, sample_rate, num_channels)
-    turns: dict[int, Turn] = {}
+    if not realtime:
+        connect_options.setdefault("catch_up_rate", math.inf)
     async with connect(**connect_options) as stream:
-        async for event in play(recording, stream, realtime=realtime):
-            if isinstance(event, Turn) and event.end_of_turn:
-                turns[event.turn_order] = event
+        return await heard_turns(recording, stream, realtime=realtime)
+
+
+async def heard_turns(
+    recording: Recording, stream: Stream, *, realtime: bool
+) -> list[Turn]:
+    """`play` a recording; its turns in order, each as it was told last."""
+    turns: dict[int, Turn] = {}
+    async for event in play(recording, stream, realtime=realtime):
+        if isinstance(event, Turn) and event.end_of_turn:
+            turns[event.turn_order] = event
     return [turns[order] for order in sorted(turns)]

@@ -33,16 +33,16 @@ class Begin(Message, tag="Begin"):
 class SpeechStarted(Message, tag="SpeechStarted"):
     """Speech began at `timestamp` ms. Universal-3 models only, once a turn."""
 
-    timestamp: int
+    timestamp: int | None = None
     confidence: float | None = None
 
 
 class Word(msgspec.Struct, kw_only=True, gc=False):
     """One word of a turn; `start` and `end` in ms."""
 
-    text: str
-    start: int
-    end: int
+    text: str = ""
+    start: int = 0
+    end: int = 0
     confidence: float = 0.0
     word_is_final: bool = False
     speaker: str | None = None
@@ -51,7 +51,7 @@ class Word(msgspec.Struct, kw_only=True, gc=False):
 class Turn(Message, tag="Turn"):
     """A whole turn as understood so far; replaces the last one of its `turn_order`."""
 
-    turn_order: int
+    turn_order: int = 0
     transcript: str = ""
     words: list[Word] = []
     end_of_turn: bool = False
@@ -189,7 +189,7 @@ def retime(event: Event, to_stream_ms: Callable[[int], int]) -> None:
     """
     if isinstance(event, Turn):
         _retime_words(event.words, to_stream_ms)
-    elif isinstance(event, SpeechStarted):
+    elif isinstance(event, SpeechStarted) and event.timestamp is not None:
         event.timestamp = to_stream_ms(event.timestamp)
     elif isinstance(event, Silence):
         event.start_ms = to_stream_ms(event.start_ms)

@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from .errors import OptionError
 from .parameters import DEFAULT_MODEL, PARAMETERS, RENAMED
+
+if TYPE_CHECKING:
+    from .messages import Turn
 
 
 class Options:
@@ -22,13 +25,19 @@ class Options:
     this version doesn't know, or whose range AssemblyAI has widened since.
 
     Raises `OptionError` for an unknown name, a bad value, or a parameter that the
-    chosen model is known not to take.
+    chosen model is known not to take; the latter is sent all the same, for the server
+    to ignore, if not `match_model`.
     """
 
     def __init__(
-        self, values: Mapping[str, Any], extra_params: Mapping[str, Any] | None = None
+        self,
+        values: Mapping[str, Any],
+        extra_params: Mapping[str, Any] | None = None,
+        *,
+        match_model: bool = True,
     ) -> None:
-        self._values = _checked(values, model=values.get("speech_model"))
+        self._match_model = match_model
+        self._values = self._checked(values, values.get("speech_model"))
         self._extra = dict(extra_params or {})
 
     @property
@@ -49,7 +58,7 @@ class Options:
         Raises `OptionError` if any parameter can't be changed live or is bad; then
         nothing changes.
         """
-        changes = _checked(live, model=self.model)
+        changes = self._checked(live, self.model)
         for name in changes:
             if not PARAMETERS[name].live:
                 allowed = ", ".join(p.name for p in PARAMETERS.values() if p.live)
@@ -57,7 +66,9 @@ class Options:
                     f"{name} can't be changed while a stream is open; "
                     f"these can: {allowed}"
                 )
-        after = Options(self._values | changes, self._extra)
+        after = Options(
+            self._values | changes, self._extra, match_model=self._match_model
+        )
         return after, {"type": "UpdateConfiguration", **changes}
 
     def not_understood(self, configuration: Mapping[str, Any]) -> list[str]:
@@ -72,20 +83,26 @@ class Options:
             if configuration.get(key, self._values[name]) != self._values[name]
         ]
 
+    def is_final(self, turn: Turn) -> bool:
+        """Whether nothing more is said of a turn that has ended: with `format_turns`,
+        its formatted version still follows the first one."""
+        return turn.turn_is_formatted or not self._values.get("format_turns")
 
-def _checked(values: Mapping[str, Any], model: str | None) -> dict[str, Any]:
-    checked: dict[str, Any] = {}
-    for name, value in _renamed(values).items():
-        if value is None:
-            continue
-        parameter = PARAMETERS.get(name)
-        if parameter is None:
-            raise OptionError(
-                f"there is no parameter {name!r}; extra_params sends what we don't know"
-            )
-        checked[name] = parameter.check(value)
-        parameter.check_model(model or DEFAULT_MODEL)
-    return checked
+    def _checked(self, values: Mapping[str, Any], model: str | None) -> dict[str, Any]:
+        checked: dict[str, Any] = {}
+        for name, value in _renamed(values).items():
+            if value is None:
+                continue
+            parameter = PARAMETERS.get(name)
+            if parameter is None:
+                raise OptionError(
+                    f"there is no parameter {name!r}; "
+                    "extra_params sends what we don't know"
+                )
+            checked[name] = parameter.check(value)
+            if self._match_model:
+                parameter.check_model(model or DEFAULT_MODEL)
+        return checked
 
 
 def _renamed(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -123,6 +123,11 @@ class Session:
         if ignored := options.not_understood(self.configuration):
             logger.warning("the server did not take: %s", ", ".join(ignored))
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will come."""
+        return self._over.done()
+
     # ---- out ----
 
     @property
@@ -192,10 +197,23 @@ class Session:
             self._last_error = event
         elif isinstance(event, Termination):
             self._termination = event
+            self._compare_accounts(event)
         messages.retime(event, self.clock.to_stream_ms)
         self._on_event(event)
         if self._termination is not None and not self._over.done():
             self._finish()
+
+    def _compare_accounts(self, termination: Termination) -> None:
+        """Say so if the server, which bills, counted other audio than was sent."""
+        counted = termination.audio_duration_seconds
+        sent = self.clock.samples_ms / 1000
+        if self._terminating and counted is not None and abs(counted - sent) > 1:
+            logger.warning(
+                "session %s was sent %.2f s of audio, the server counted %.2f s",
+                self.id,
+                sent,
+                counted,
+            )
 
     def _note_progress(self, turn: Turn) -> None:
         self._last_error = None  # it didn't end the session

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -22,6 +23,7 @@ from ..errors import OptionError
 from ..files import Recording, open_recording, play, raw_recording
 from ..messages import Turn
 from ..options import Options
+from ..pacing import CATCH_UP_RATE
 from ..parameters import PARAMETERS
 from ..stream import Stream
 from .printing import LinePrinter, Printer, SubtitlePrinter, TerminalPrinter
@@ -104,7 +106,12 @@ def transcribe(
             _recording(name, rate, channels)  # or the last would fail after the first
         async with _server(url, realtime) as (base_url, api_key):
             for name in files:
-                stream = connect(base_url=base_url, api_key=api_key, **parameters)
+                stream = connect(
+                    base_url=base_url,
+                    api_key=api_key,
+                    catch_up_rate=CATCH_UP_RATE if realtime else math.inf,
+                    **parameters,
+                )
                 if await stop.or_done(stream.__aenter__()) is None:
                     return
                 async with contextlib.aclosing(stream):

@@ -1,0 +1,32 @@
+"""AssemblyAI's streaming speech-to-text as a plugin for LiveKit Agents.
+
+    from aai_stream.livekit import STT
+    session = AgentSession(stt=STT())
+
+A drop-in for `livekit.plugins.assemblyai.STT`; docs/livekit.md says what differs.
+Importing this registers the plugin, loads the compiled core and starts nothing.
+"""
+
+from ..errors import MissingExtraError
+
+try:
+    from livekit.agents import Plugin
+except ImportError:
+    raise MissingExtraError(
+        "the LiveKit plugin needs livekit-agents: pip install 'aai-stream[livekit]'"
+    ) from None
+
+from ..version import __version__
+from .log import logger
+from .stream import ServerMessage, SpeechStream
+from .stt import STT
+
+__all__ = ["STT", "ServerMessage", "SpeechStream"]
+
+
+class _AaiStreamPlugin(Plugin):
+    def __init__(self) -> None:
+        super().__init__(__name__, __version__, __name__, logger)
+
+
+Plugin.register_plugin(_AaiStreamPlugin())

@@ -1,0 +1,152 @@
+"""From AssemblyAI's turns to LiveKit's speech events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache, partial
+from typing import Any
+
+from livekit.agents import LanguageCode
+from livekit.agents.stt import SpeechData, SpeechEvent, SpeechEventType
+from livekit.agents.types import TimedString
+
+from ..messages import Turn, Word
+
+DEFAULT_LANGUAGE = "en"
+"""Told when the server names none."""
+
+_NO_SPEAKER = (None, "", "PENDING", "UNKNOWN")
+
+
+class TurnTranslator:
+    """Makes speech events of one stream's turns."""
+
+    def __init__(self) -> None:
+        self._utterance_start = 0.0  # of the next one in this turn; 0 before the first
+
+    def events(self, turn: Turn, offset: float, *, is_final: bool) -> list[SpeechEvent]:
+        """What LiveKit is told of `turn`, in order.
+
+        An interim transcript if it has words, a preflight transcript if an utterance
+        was completed, and with `is_final` the final transcript and the end of speech.
+        `offset` is added to the words' times, in seconds.
+        """
+        words = timed_words(turn.words, offset)
+        start, end = _span(words)
+        told = partial(
+            SpeechData,
+            language(turn.language_code),
+            speaker_id=speaker(turn.speaker_label),
+            metadata=_scores(turn),
+        )
+        confidence = mean_confidence(words)
+        events = []
+        if words:
+            interim = told(
+                text=" ".join(words),
+                start_time=start,
+                end_time=end,
+                confidence=confidence,
+                words=words,
+            )
+            events.append(_event(SpeechEventType.INTERIM_TRANSCRIPT, interim))
+        if turn.utterance:
+            begin = self._utterance_start or start
+            spoken = [word for word in words if _start(word) >= begin]
+            preflight = told(
+                text=turn.utterance,
+                start_time=begin,
+                end_time=end,
+                confidence=mean_confidence(spoken),
+                words=spoken,
+            )
+            events.append(_event(SpeechEventType.PREFLIGHT_TRANSCRIPT, preflight))
+            self._utterance_start = end
+        if is_final:
+            final = told(
+                text=turn.transcript,
+                start_time=start,
+                end_time=end,
+                confidence=confidence,
+                words=words,
+            )
+            events.append(_event(SpeechEventType.FINAL_TRANSCRIPT, final))
+            events.append(SpeechEvent(type=SpeechEventType.END_OF_SPEECH))
+            self._utterance_start = 0.0
+        return events
+
+
+def whole_recording(
+    turns: Sequence[Turn], spoken_language: str | None, session_id: str | None
+) -> SpeechEvent:
+    """One final transcript of all the ended `turns` of a recording."""
+    words = timed_words([word for turn in turns for word in turn.words], 0.0)
+    start, end = _span(words)
+    told = [turn.language_code for turn in turns if turn.language_code]
+    speakers = {speaker(turn.speaker_label) for turn in turns}
+    data = SpeechData(
+        language=language(told[0] if told else spoken_language),
+        text=" ".join(turn.transcript for turn in turns if turn.transcript),
+        start_time=start,
+        end_time=end,
+        confidence=mean_confidence(words),
+        words=words,
+        speaker_id=speakers.pop() if len(speakers) == 1 else None,
+    )
+    event = _event(SpeechEventType.FINAL_TRANSCRIPT, data)
+    event.request_id = session_id or ""
+    return event
+
+
+def timed_words(words: Sequence[Word], offset: float) -> list[TimedString]:
+    """LiveKit's words: times in seconds, moved by `offset`."""
+    return [
+        TimedString(
+            word.text,
+            start_time=word.start / 1000 + offset,
+            end_time=word.end / 1000 + offset,
+            confidence=word.confidence,
+            start_time_offset=offset,
+        )
+        for word in words
+    ]
+
+
+def mean_confidence(words: Sequence[TimedString]) -> float:
+    """Of the words, from 0 to 1; 0 if there are none."""
+    if not words:
+        return 0.0
+    return sum(float(word.confidence or 0.0) for word in words) / len(words)
+
+
+def speaker(label: str | None) -> str | None:
+    """The speaker, or None while the server doesn't know."""
+    return None if label in _NO_SPEAKER else label
+
+
+@lru_cache(maxsize=128)
+def language(code: str | None) -> LanguageCode:
+    """The language as LiveKit writes it."""
+    return LanguageCode(code or DEFAULT_LANGUAGE)
+
+
+def _span(words: Sequence[TimedString]) -> tuple[float, float]:
+    if not words:
+        return 0.0, 0.0
+    return _start(words[0]), float(words[-1].end_time or 0.0)
+
+
+def _start(word: TimedString) -> float:
+    return float(word.start_time or 0.0)
+
+
+def _scores(turn: Turn) -> dict[str, Any] | None:
+    scores = {
+        "end_of_turn_confidence": turn.end_of_turn_confidence,
+        "language_confidence": turn.language_confidence,
+    }
+    return {name: score for name, score in scores.items() if score is not None} or None
+
+
+def _event(kind: SpeechEventType, data: SpeechData) -> SpeechEvent:
+    return SpeechEvent(type=kind, alternatives=[data])

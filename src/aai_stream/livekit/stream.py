@@ -1,0 +1,268 @@
+"""One stream of a LiveKit agent: frames in, speech events out."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from livekit import rtc
+from livekit.agents import APIConnectOptions, stt
+
+from ..errors import AaiStreamError, SessionError
+from ..feed import Feed
+from ..messages import Begin, Event, SpeechStarted, Turn, Warning
+from ..parameters import PARAMETERS
+from .config import Config
+from .events import TurnTranslator
+from .failures import api_error
+from .log import logger
+from .options import LiveOptions, live_changes
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .stt import STT
+
+
+@dataclass(frozen=True)
+class ServerMessage:
+    """What a stream's server said besides turns; `STT` emits it as `server_message`."""
+
+    stream: SpeechStream
+    message: Event
+    """Begin, Heartbeat, Silence, Warning, Error, SpeakerRevision, Termination, …; see
+    `aai_stream.messages`."""
+
+
+class SpeechStream(stt.RecognizeStream):
+    """Made by `STT.stream`. Frames of any rate and number of channels may be pushed.
+
+    Audio goes to the socket inside `push_frame`; until there is one, or while one is
+    replaced, it waits, up to `replay_seconds` of it.
+    """
+
+    def __init__(
+        self, *, stt: STT, conn_options: APIConnectOptions, config: Config
+    ) -> None:
+        super().__init__(stt=stt, conn_options=conn_options)
+        self._plugin = stt
+        self._config = config
+        loop = asyncio.get_running_loop()
+        self._input_ended: asyncio.Future[None] = loop.create_future()
+        self._feed_made: asyncio.Future[None] = loop.create_future()
+        self._session_over: asyncio.Future[SessionError | None]
+        self._anchor: float | None = None  # wall clock of the first sample
+        self._offset = 0.0
+        self._translator = TurnTranslator()
+        self._reported_samples = 0  # of usage
+        self._feed: Feed | None = None
+        if config.sample_rate != "native":
+            self._make_feed(config.sample_rate)
+        # A stream that is dropped and not closed takes its tasks with it.
+        for task in (self._task, self._metrics_task):
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
+
+    def _make_feed(self, sample_rate: int) -> Feed:
+        # Weakly, so that the socket keeps no stream alive that nobody reads.
+        feed = self._feed = self._config.feed(
+            sample_rate, _weakly(self._on_message), _weakly(self._on_closed)
+        )
+        loop = asyncio.get_running_loop()
+        weakref.finalize(self, _close_later, loop, feed).atexit = False
+        self._feed_made.set_result(None)
+        return feed
+
+    # ---- audio in ----
+
+    def push_frame(self, frame: rtc.AudioFrame) -> None:
+        """Take a frame; every chunk that it fills is sent before this returns."""
+        self._check_input_not_ended()
+        self._check_not_closed()
+        feed = self._feed or self._make_feed(frame.sample_rate)
+        if self._anchor is None:
+            self._anchor = time.time() - frame.duration
+        feed.push(frame.data, frame.sample_rate, frame.num_channels)
+
+    def flush(self) -> None:
+        """Send what is no full chunk yet; with `manual_flush`, end the turn here."""
+        self._check_input_not_ended()
+        self._check_not_closed()
+        if self._feed is None:
+            return
+        if self._config.manual_flush:
+            self._feed.force_endpoint(flush=True)
+        else:
+            self._feed.flush()
+
+    def end_input(self) -> None:
+        """No more audio: the last turn is told, then the events end."""
+        self._check_input_not_ended()
+        self._check_not_closed()
+        self._input_ch.close()
+        self._input_ended.set_result(None)
+
+    # ---- control ----
+
+    def update_options(self, **options: Unpack[LiveOptions]) -> None:
+        """Change live options, see `LiveOptions`, without reconnecting.
+
+        Raises `OptionError` (a `ValueError`) if one is bad; then none is changed.
+        """
+        self._apply(live_changes(options, self._config.model))
+
+    def _apply(self, changes: Mapping[str, Any]) -> None:
+        """Make `changes`, as `live_changes` has them."""
+        config = self._config = self._config.updated(changes)
+        feed = self._feed
+        if feed is None:
+            return
+        if live := {k: v for k, v in changes.items() if k in PARAMETERS}:
+            feed.update(live)
+        # The next handshake has defaults that depend on what was changed.
+        feed.options = config.options(feed.sample_rate)
+        feed.chunk_ms = config.chunk_ms
+
+    def force_endpoint(self) -> None:
+        """End the current turn now, or once the audio before it has been sent."""
+        if self._feed is not None:
+            self._feed.force_endpoint()
+
+    @property
+    def session_id(self) -> str | None:
+        """AssemblyAI's name for the session, to quote to its support; None at first."""
+        return self._feed.session_id if self._feed is not None else None
+
+    @property
+    def expires_at(self) -> int | None:
+        """When the session expires, unix seconds; None at first."""
+        return self._feed.expires_at if self._feed is not None else None
+
+    # ---- time ----
+
+    @property
+    def start_time(self) -> float:
+        """Wall clock of the stream's first sample; of its creation, before there is
+        one. `speech_start_time` counts from here."""
+        return self._start_time if self._anchor is None else self._anchor
+
+    @start_time.setter
+    def start_time(self, value: float) -> None:
+        if value < 0:
+            raise ValueError("start_time must be non-negative")
+        self._anchor = value
+
+    @property
+    def start_time_offset(self) -> float:
+        """Seconds added to the times of words. Reconnecting adds nothing: stream time
+        counts the audio that was pushed, whatever became of its sessions."""
+        return self._offset
+
+    @start_time_offset.setter
+    def start_time_offset(self, value: float) -> None:
+        if value < 0:
+            raise ValueError("start_time_offset must be non-negative")
+        self._offset = value
+
+    # ---- the session ----
+
+    async def _run(self) -> None:
+        """One session; LiveKit calls this again for the next."""
+        await _first_of(self._feed_made, self._input_ended)
+        feed = self._feed
+        if feed is None:
+            return  # the input ended before it began
+        loop = asyncio.get_running_loop()
+        self._session_over = loop.create_future()
+        began = loop.time()
+        try:
+            await feed.open(self._conn_options.timeout)
+            self._report_connection_acquired(loop.time() - began, False)
+            await _first_of(self._session_over, self._input_ended)
+            if not self._session_over.done():
+                await feed.end()
+            failure: AaiStreamError | None = await self._session_over
+        except AaiStreamError as exc:
+            failure = exc
+        except asyncio.CancelledError:
+            await feed.close()
+            raise
+        finally:
+            self._report_usage()
+        if failure is not None:
+            raise api_error(failure, feed.session_id) from failure
+
+    def _on_closed(self, failure: SessionError | None) -> None:
+        if not self._session_over.done():
+            self._session_over.set_result(failure)
+
+    def _on_message(self, message: Event) -> None:
+        if isinstance(message, Turn):
+            self._on_turn(message)
+        elif isinstance(message, SpeechStarted):
+            started = None
+            if message.timestamp is not None:
+                started = self.start_time + message.timestamp / 1000
+            self._event_ch.send_nowait(
+                stt.SpeechEvent(
+                    type=stt.SpeechEventType.START_OF_SPEECH, speech_start_time=started
+                )
+            )
+        else:
+            self._on_remark(message)
+
+    def _on_turn(self, turn: Turn) -> None:
+        assert self._feed is not None
+        is_final = turn.end_of_turn and self._feed.options.is_final(turn)
+        for event in self._translator.events(turn, self._offset, is_final=is_final):
+            self._event_ch.send_nowait(event)
+        if is_final:
+            self._report_usage()
+
+    def _on_remark(self, message: Event) -> None:
+        if isinstance(message, Begin):
+            logger.info("session %s, expires at %s", message.id, message.expires_at)
+        elif isinstance(message, Warning):
+            logger.warning("session %s: %s", self.session_id, message.warning)
+        try:
+            self._plugin.emit("server_message", ServerMessage(self, message))
+        except TypeError:  # all others the emitter logs itself
+            logger.exception("a server_message callback failed")
+
+    def _report_usage(self) -> None:
+        """Tell how much audio was sent since the last time."""
+        feed = self._feed
+        if feed is None or feed.heard_samples == self._reported_samples:
+            return
+        samples = feed.heard_samples - self._reported_samples
+        self._reported_samples = feed.heard_samples
+        usage = stt.RecognitionUsage(audio_duration=samples / feed.sample_rate)
+        self._event_ch.send_nowait(
+            stt.SpeechEvent(
+                type=stt.SpeechEventType.RECOGNITION_USAGE, recognition_usage=usage
+            )
+        )
+
+
+def _weakly(method: Callable[[Any], None]) -> Callable[[Any], None]:
+    """`method`, for as long as its object is there."""
+    reference = weakref.WeakMethod(method)
+
+    def call(argument: Any) -> None:
+        if (alive := reference()) is not None:
+            alive(argument)
+
+    return call
+
+
+def _close_later(loop: asyncio.AbstractEventLoop, feed: Feed) -> None:
+    """Close the session of a stream that is gone; any thread may have collected it."""
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(lambda: loop.create_task(feed.close()))
+
+
+async def _first_of(*futures: asyncio.Future[Any]) -> None:
+    await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)

@@ -1,0 +1,308 @@
+"""The plugin's face: `STT`, with every keyword of livekit-plugins-assemblyai."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import weakref
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
+
+import aiohttp
+from livekit import rtc
+from livekit.agents import (
+    DEFAULT_API_CONNECT_OPTIONS,
+    NOT_GIVEN,
+    APIConnectOptions,
+    NotGivenOr,
+    stt,
+    utils,
+)
+from livekit.agents.stt import STTCapabilities
+
+from ..credentials import DEFAULT_URL, Credentials, TokenSource
+from ..errors import AaiStreamError, OptionError
+from ..files import heard_turns, memory_recording
+from ..pacing import CATCH_UP_RATE
+from ..parameters import DEFAULT_MODEL, PARAMETERS
+from .config import Config
+from .events import whole_recording
+from .failures import api_error
+from .log import logger
+from .options import (
+    LONGEST_CONTEXT,
+    LiveOptions,
+    all_keyterms,
+    check_family,
+    given,
+    is_universal_3,
+    languages,
+    live_changes,
+    renamed,
+)
+from .stream import SpeechStream
+
+if TYPE_CHECKING:
+    from livekit.agents.voice.events import ConversationItemAddedEvent
+    from typing_extensions import Unpack
+
+
+# The rest are translated.
+_PASSED_ON = PARAMETERS.keys() - {"sample_rate", "encoding", "language_codes"}
+
+
+class STT(stt.STT[Literal["server_message"]]):
+    """AssemblyAI's streaming speech-to-text.
+
+    Emits, besides LiveKit's own events, `server_message` with a `ServerMessage` for
+    everything that a server says and LiveKit has no event for.
+
+    Args:
+        api_key: or the environment variable ASSEMBLYAI_API_KEY, or else `token`.
+        token: a temporary token, or a callable or coroutine function that gives a new
+            one for each connection.
+        model: AssemblyAI's `speech_model`.
+        sample_rate: what is sent, in Hz, or `"native"` to send what arrives, at the
+            rate of a stream's first frame.
+        encoding: `pcm_s16le`, or `pcm_mulaw` for half the bytes.
+        buffer_size_seconds: length of a message, 0.05 to 1.
+        base_url: of another region, or of the embedded server.
+        http_session: an aiohttp session to connect with; without it each connection
+            has one of its own, inside of a LiveKit job or outside.
+        manual_flush: `flush()` ends the turn (ForceEndpoint), and LiveKit is told so.
+        catch_up_rate: at how many times real time audio follows that had to wait.
+        replay_seconds: how much audio is kept until a final transcript covers it.
+        extra_params: query parameters sent as they are, unchecked.
+        agent_context_carryover: deprecated, use
+            `AgentSession(stt_context_options={"forward_chat_context": …})`.
+        language_code: deprecated, use `language_codes`, which takes one or several.
+        min_end_of_turn_silence_when_confident: deprecated, use `min_turn_silence`.
+
+    The other keywords are AssemblyAI's parameters of the same names;
+    docs/livekit.md has them all.
+
+    Raises:
+        OptionError: a `ValueError`, for a parameter that is bad or that the model
+            doesn't take, or when there is no key.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: NotGivenOr[str] = NOT_GIVEN,
+        token: TokenSource | None = None,
+        sample_rate: int | Literal["native"] = 16000,
+        encoding: Literal["pcm_s16le", "pcm_mulaw"] = "pcm_s16le",
+        model: str = DEFAULT_MODEL,
+        language_detection: NotGivenOr[bool] = NOT_GIVEN,
+        language_code: NotGivenOr[str] = NOT_GIVEN,
+        language_codes: NotGivenOr[str | list[str]] = NOT_GIVEN,
+        end_of_turn_confidence_threshold: NotGivenOr[float] = NOT_GIVEN,
+        min_turn_silence: NotGivenOr[int] = NOT_GIVEN,
+        max_turn_silence: NotGivenOr[int] = NOT_GIVEN,
+        format_turns: NotGivenOr[bool] = NOT_GIVEN,
+        continuous_partials: NotGivenOr[bool] = NOT_GIVEN,
+        interruption_delay: NotGivenOr[int] = NOT_GIVEN,
+        keyterms_prompt: NotGivenOr[list[str]] = NOT_GIVEN,
+        prompt: NotGivenOr[str] = NOT_GIVEN,
+        agent_context: NotGivenOr[str] = NOT_GIVEN,
+        previous_context_n_turns: NotGivenOr[int] = NOT_GIVEN,
+        vad_threshold: NotGivenOr[float] = NOT_GIVEN,
+        speaker_labels: NotGivenOr[bool] = NOT_GIVEN,
+        max_speakers: NotGivenOr[int] = NOT_GIVEN,
+        domain: NotGivenOr[str] = NOT_GIVEN,
+        voice_focus: NotGivenOr[str] = NOT_GIVEN,
+        voice_focus_threshold: NotGivenOr[float] = NOT_GIVEN,
+        mode: NotGivenOr[str] = NOT_GIVEN,
+        inactivity_timeout: NotGivenOr[int] = NOT_GIVEN,
+        extra_params: Mapping[str, Any] | None = None,
+        http_session: aiohttp.ClientSession | None = None,
+        buffer_size_seconds: float = 0.05,
+        base_url: str = DEFAULT_URL,
+        manual_flush: bool = False,
+        catch_up_rate: float = CATCH_UP_RATE,
+        replay_seconds: float = 30,
+        min_end_of_turn_silence_when_confident: NotGivenOr[int] = NOT_GIVEN,
+        agent_context_carryover: NotGivenOr[bool] = NOT_GIVEN,
+    ) -> None:
+        options = given(locals())  # first of all, while there is nothing else in it
+        renamed(options)
+        parameters = {k: v for k, v in options.items() if k in _PASSED_ON}
+        if model == "u3-pro":
+            logger.warning("u3-pro is deprecated, use %s", DEFAULT_MODEL)
+            model = DEFAULT_MODEL
+        if codes := _language_codes(options):
+            parameters["language_codes"] = codes
+        check_family(model, list(parameters))
+        self._config = Config(
+            credentials=Credentials(options.get("api_key"), token),
+            base_url=base_url,
+            http_session=http_session,
+            parameters={**parameters, "speech_model": model},
+            extra_params=dict(extra_params or {}),
+            sample_rate=sample_rate,
+            encoding=encoding,
+            buffer_size_seconds=buffer_size_seconds,
+            replay_seconds=replay_seconds,
+            catch_up_rate=catch_up_rate,
+            manual_flush=manual_flush,
+        )
+        self._config.check()
+        super().__init__(
+            capabilities=STTCapabilities(
+                streaming=True,
+                interim_results=True,
+                aligned_transcript="word",
+                offline_recognize=True,
+                diarization=parameters.get("speaker_labels") is True,
+                keyterms=True,
+                chat_context=_carries_over(model, agent_context_carryover),
+                manual_flush=manual_flush,
+            )
+        )
+        self._user_keyterms: list[str] = parameters.get("keyterms_prompt", [])
+        self._session_keyterms: list[str] = []
+        self._streams = weakref.WeakSet[SpeechStream]()
+
+    @property
+    def model(self) -> str:
+        """The speech model."""
+        return self._config.model
+
+    @property
+    def provider(self) -> str:
+        """`AssemblyAI`."""
+        return "AssemblyAI"
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The `http_session` given, or else the LiveKit job's.
+
+        Streams don't use the latter: it takes no more than 50 sockets to one host.
+        """
+        return self._config.http_session or utils.http_context.http_session()
+
+    def stream(
+        self,
+        *,
+        language: NotGivenOr[str] = NOT_GIVEN,
+        conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
+    ) -> SpeechStream:
+        """A stream of its own session.
+
+        `language` steers a Universal-3 model if `language_codes` doesn't.
+        """
+        stream = SpeechStream(
+            stt=self, conn_options=conn_options, config=self._steered(language)
+        )
+        self._streams.add(stream)
+        return stream
+
+    def _steered(self, language: NotGivenOr[str]) -> Config:
+        config = self._config
+        if "language_codes" in config.parameters or not is_universal_3(self.model):
+            return config
+        if not utils.is_given(language) or not language:
+            return config
+        return config.updated({"language_codes": languages(language)})
+
+    async def _recognize_impl(
+        self,
+        buffer: utils.AudioBuffer,
+        *,
+        language: NotGivenOr[str] = NOT_GIVEN,
+        conn_options: APIConnectOptions,
+    ) -> stt.SpeechEvent:
+        frame = rtc.combine_audio_frames(buffer)
+        config = self._steered(language)
+        rate = config.sample_rate
+        if rate == "native":
+            rate = frame.sample_rate
+        stream = config.stream(rate, conn_options.timeout)
+        recording = memory_recording(frame.data, frame.sample_rate, frame.num_channels)
+        try:
+            async with stream:
+                turns = await heard_turns(recording, stream, realtime=False)
+        except AaiStreamError as exc:
+            raise api_error(exc, stream.session_id) from exc
+        spoken = language if utils.is_given(language) else None
+        return whole_recording(turns, spoken, stream.session_id)
+
+    def update_options(self, **options: Unpack[LiveOptions]) -> None:
+        """Change live options, see `LiveOptions`, of this and of all its streams.
+
+        Raises `OptionError` (a `ValueError`) if one is bad; then none is changed.
+        """
+        changes = live_changes(options, self.model)
+        user_keyterms = changes.get("keyterms_prompt")
+        if user_keyterms is not None:
+            PARAMETERS["keyterms_prompt"].check(user_keyterms)
+            changes["keyterms_prompt"] = all_keyterms(
+                user_keyterms, self._session_keyterms
+            )
+        self._apply(changes)
+        if user_keyterms is not None:
+            self._user_keyterms = list(user_keyterms)
+
+    def _apply(self, changes: Mapping[str, Any]) -> None:
+        self._config = self._config.updated(changes)
+        for stream in list(self._streams):
+            stream._apply(changes)
+
+    def _update_session_keyterms(self, keyterms: list[str]) -> None:
+        """LiveKit's hook: key terms of the conversation, besides the user's own."""
+        if keyterms == self._session_keyterms:
+            return
+        self._session_keyterms = list(keyterms)
+        self._apply({"keyterms_prompt": all_keyterms(self._user_keyterms, keyterms)})
+
+    def _push_conversation_item(self, ev: ConversationItemAddedEvent) -> None:
+        """LiveKit's hook: what the agent said is context for what the user answers."""
+        item = ev.item
+        if item.type != "message" or item.role != "assistant":
+            return
+        if text := item.text_content:
+            # Of a long reply the end says most: the question to the user.
+            self._apply({"agent_context": text[-LONGEST_CONTEXT:]})
+
+    def prewarm(self) -> None:
+        """Resolve the server's name, so that the first connect need not wait for it.
+
+        Opens no session, since AssemblyAI bills those. TLS is set up at import.
+        """
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        host = urlsplit(self._config.base_url).hostname
+        asking = loop.run_in_executor(None, socket.getaddrinfo, host, None)
+        asking.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    async def aclose(self) -> None:
+        """Close every stream."""
+        await asyncio.gather(*(stream.aclose() for stream in list(self._streams)))
+
+
+def _language_codes(options: dict[str, Any]) -> list[str]:
+    """Of the two keywords that name languages."""
+    if "language_code" in options:
+        if "language_codes" in options:
+            raise OptionError(
+                "give language_codes or its old name language_code, not both"
+            )
+        logger.warning("language_code is deprecated, use language_codes")
+    return languages(options.get("language_codes", options.get("language_code", [])))
+
+
+def _carries_over(model: str, wanted: NotGivenOr[bool]) -> bool:
+    """Whether LiveKit shall tell what the agent says: `agent_context` is for that."""
+    if not utils.is_given(wanted):
+        return is_universal_3(model)
+    logger.warning(
+        "agent_context_carryover is deprecated, use "
+        "AgentSession(stt_context_options={'forward_chat_context': ...})"
+    )
+    if wanted and not is_universal_3(model):
+        logger.warning("agent_context_carryover does nothing with model %s", model)
+    return wanted and is_universal_3(model)

@@ -1,0 +1,45 @@
+"""How fast audio that has waited may follow."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+from .errors import OptionError
+
+CATCH_UP_RATE = 1.25
+"""Times real time. AssemblyAI works through a backlog at about this speed, so that
+sending faster gains nothing, and may close with 3007."""
+
+BURST_SECONDS = 1.0
+"""This much audio may go at once before the rate applies: a handshake's worth."""
+
+
+class Pacer:
+    """Lets audio pass at `rate` times real time, after a burst; `inf` lets all pass.
+
+    Audio that comes live is never held back, since it uses up less than is granted.
+    Raises `OptionError` for a rate that could not keep up with live audio.
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        sample_rate: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if not isinstance(rate, (int, float)) or not rate > 1:
+            raise OptionError(f"catch_up_rate must be above 1, not {rate!r}")
+        self._seconds_per_sample = 1 / (rate * sample_rate)
+        self._clock = clock
+        self._spent = -math.inf  # the moment at which all that has passed is paid for
+
+    def wait(self, samples: int) -> float:
+        """Seconds until `samples` may pass; 0 lets them pass, and counts them."""
+        now = self._clock()
+        wait = self._spent - now - BURST_SECONDS
+        if wait > 0:
+            return wait
+        self._spent = max(now, self._spent) + samples * self._seconds_per_sample
+        return 0.0
