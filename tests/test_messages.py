@@ -6,6 +6,7 @@ import contextlib
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -183,7 +184,6 @@ def test_lists_are_not_shared_between_messages() -> None:
         (b'{"type":7}', "type"),
         (b'{"type":null}', "type"),
         (b'{"error":{"a":1}}', "type"),
-        (b'{"type":"Turn"}', "turn_order"),
         (b'{"type":"Turn","turn_order":"1"}', r"\$.turn_order"),
         (b'{"type":"Turn","turn_order":0,"words":[{"text":1}]}', r"\$.words\[0\].text"),
         (b"[" * 100_000, "JSON"),
@@ -252,3 +252,22 @@ def test_retime_moves_every_time_and_nothing_else() -> None:
     for event, expected in cases:
         retime(event, later)
         assert event == expected
+
+
+def test_nulls_and_fractions_lose_no_turn() -> None:
+    word = {"text": "a", "start": 10.6, "end": None, "confidence": None}
+    turn = {"type": "Turn", "transcript": "a", "words": [word], "language_code": None}
+    assert decode(msgspec.json.encode(turn)) == messages.Turn(
+        transcript="a", words=[messages.Word(text="a", start=11)]
+    )
+    heartbeat = {
+        "type": "Heartbeat",
+        "total_audio_received_ms": 10.2,
+        "total_duration_ms": 5,
+        "realtime_factor": 1.25,
+    }
+    assert decode(msgspec.json.encode(heartbeat)) == messages.Heartbeat(
+        total_audio_received_ms=10, total_duration_ms=5, realtime_factor=1.25
+    )
+    with pytest.raises(MessageError, match="words"):
+        decode(b'{"type":"Turn","words":[null]}')

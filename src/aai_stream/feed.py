@@ -74,7 +74,7 @@ class Feed:
         self._pump_timer: asyncio.TimerHandle | None = None
         self._keep_alive_timer: asyncio.TimerHandle | None = None
         self._room = asyncio.Event()  # set when no full chunk waits, or none ever will
-        self._updates: list[dict[str, Any]] = []  # made while a session opens
+        self._updates: list[dict[str, Any]] | None = None  # made while a session opens
         self._endpoints: deque[int] = deque()  # samples at which turns shall end
         self._heard_samples = 0  # by sessions before the latest
         self._malformed_messages = 0  # likewise
@@ -88,18 +88,21 @@ class Feed:
 
         Raises `SessionError` by type, `StateError` if the feed was closed meanwhile.
         """
-        self._updates.clear()  # the handshake has them
         self._failure = None
-        session = await Session.open(
-            self._open_wire,
-            self._url,
-            self._credentials,
-            self.options,
-            sample_rate=self._ring.sample_rate,
-            timeout=timeout,
-            on_event=self._receive,
-            on_closed=self._session_closed,
-        )
+        updates = self._updates = []  # those before are in the handshake
+        try:
+            session = await Session.open(
+                self._open_wire,
+                self._url,
+                self._credentials,
+                self.options,
+                sample_rate=self._ring.sample_rate,
+                timeout=timeout,
+                on_event=self._receive,
+                on_closed=self._session_closed,
+            )
+        finally:
+            self._updates = None
         if self.closed:
             await session.close()
             raise StateError("the stream was closed")
@@ -110,9 +113,8 @@ class Feed:
         self._session = session
         self._last_turn = None
         self._is_open = not session.is_over
-        for message in self._updates:
+        for message in updates:
             session.update(message)
-        self._updates.clear()
         self._watch_silence(-1)
         self._pump()
         return session
@@ -210,7 +212,7 @@ class Feed:
         self.options, message = self.options.updated(live)
         if self._session is not None and self._is_open:
             self._session.update(message)
-        else:
+        elif self._updates is not None:
             self._updates.append(message)
 
     def keep_alive(self) -> None:

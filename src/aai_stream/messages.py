@@ -9,6 +9,7 @@ transcript that lacks a side remark is still a transcript.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, get_args
 
@@ -148,6 +149,12 @@ Event = _Known | Unknown
 
 _decoder: msgspec.json.Decoder[_Known] = msgspec.json.Decoder(_Known)
 _KNOWN_TYPES = {struct.__struct_config__.tag for struct in get_args(_Known)}
+_WHOLE = {
+    field.name
+    for struct in (*get_args(_Known), Word, Revision)
+    for field in msgspec.structs.fields(struct)
+    if field.type in (int, int | None)
+}
 
 
 def decode(text: bytes | str) -> Event:
@@ -163,7 +170,8 @@ def decode(text: bytes | str) -> Event:
 
 
 def _decode_unusual(text: bytes | str, why: Exception) -> Event:
-    """Read what the typed decoder would not: unknown types and the untagged error."""
+    """Read what the typed decoder would not: unknown types, the untagged error, nulls
+    and fractions."""
     try:
         raw = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
@@ -176,9 +184,28 @@ def _decode_unusual(text: bytes | str, why: Exception) -> Event:
         return Error(error=raw["error"], error_code=code if type(code) is int else None)
     if not isinstance(kind, str):
         raise MessageError("the message has no type")
-    if kind in _KNOWN_TYPES:
-        raise MessageError(f"{kind}: {why}")
-    return Unknown(type=kind, raw=raw)
+    if kind not in _KNOWN_TYPES:
+        return Unknown(type=kind, raw=raw)
+    try:
+        return msgspec.convert(_tidied(raw), _Known)
+    except msgspec.ValidationError:
+        raise MessageError(f"{kind}: {why}") from None
+
+
+def _tidied(value: Any) -> Any:
+    """`value` without nulls, whose defaults then apply, and with whole times: it would
+    be a pity to lose a turn for them."""
+    if isinstance(value, list):
+        return [_tidied(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: round(item)
+        if name in _WHOLE and isinstance(item, float) and math.isfinite(item)
+        else _tidied(item)
+        for name, item in value.items()
+        if item is not None
+    }
 
 
 def retime(event: Event, to_stream_ms: Callable[[int], int]) -> None:
