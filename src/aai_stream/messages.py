@@ -187,9 +187,10 @@ def _decode_unusual(text: bytes | str, why: Exception) -> Event:
     if kind not in _KNOWN_TYPES:
         return Unknown(type=kind, raw=raw)
     try:
-        return msgspec.convert(_tidied(raw), _Known)
+        event: Event = msgspec.convert(_tidied(raw), _Known)
     except msgspec.ValidationError:
         raise MessageError(f"{kind}: {why}") from None
+    return event
 
 
 def _tidied(value: Any) -> Any:
