@@ -52,16 +52,16 @@ class Caller:
         self.closed: asyncio.Future[SessionError | None] = asyncio.Future()
 
     async def open(self, url: str, timeout: float = 5.0) -> Session:
-        return await Session.open(
+        session = await Session.open(
             open_wire,
             endpoint(url, "/v3/ws"),
             Credentials(KEY),
             self.options,
             sample_rate=16000,
             timeout=timeout,
-            on_event=self.events.append,
-            on_closed=self.closed.set_result,
         )
+        session.listen(self.events.append, self.closed.set_result)
+        return session
 
 
 async def how_it_ends(handler: Handler) -> tuple[SessionError | None, list[Event]]:
@@ -153,7 +153,11 @@ async def test_a_server_that_still_tells_turns_is_given_time() -> None:
         for chunk in ring.flush():
             session.send_audio(chunk)
         assert await session.terminate(0.5) is not None
-    assert len(caller.events) == 8
+    assert len(caller.events) == 9
+    # The turn that it told piece by piece was never ended.
+    lost = caller.events[-2]
+    assert isinstance(lost, messages.AudioLost)
+    assert (lost.start_ms, lost.end_ms, lost.end_sample) == (0, 60, 960)
 
 
 @pytest.mark.parametrize("repeats_itself", [False, True])

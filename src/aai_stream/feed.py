@@ -98,26 +98,29 @@ class Feed:
                 self.options,
                 sample_rate=self._ring.sample_rate,
                 timeout=timeout,
-                on_event=self._receive,
-                on_closed=self._session_closed,
             )
         finally:
             self._updates = None
         if self.closed:
             await session.close()
             raise StateError("the stream was closed")
-        self._ring.rewind(self._ring.acked)
+        self._begin(session)
+        for message in updates:
+            session.update(message)
+        self._pump()
+        return session
+
+    def _begin(self, session: Session) -> None:
+        """Let `session` hear the stream from the first sample not covered on."""
         if self._session is not None:
             self._heard_samples += self._session.clock.samples
             self._malformed_messages += self._session.malformed_messages
+        self._ring.rewind(self._ring.acked)
         self._session = session
         self._last_turn = None
-        self._is_open = not session.is_over
-        for message in updates:
-            session.update(message)
+        self._is_open = True
+        session.listen(self._receive, self._session_closed)
         self._watch_silence(-1)
-        self._pump()
-        return session
 
     async def end(self) -> Termination | None:
         """Send what is left, then Terminate; wait for the last turn and Termination.

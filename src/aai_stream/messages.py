@@ -25,7 +25,7 @@ class Message(msgspec.Struct, tag_field="type", kw_only=True, gc=False):
 class Begin(Message, tag="Begin"):
     """The session is open. `expires_at` is in unix seconds."""
 
-    id: str
+    id: str = ""
     expires_at: int | None = None
     configuration: dict[str, Any] | None = None
     """What the server understood: model, mode, api_version and the like."""
@@ -125,6 +125,18 @@ class LLMGatewayResponse(Message, tag="LLMGatewayResponse"):
     data: Any = None
 
 
+class AudioLost(msgspec.Struct, kw_only=True, gc=False):
+    """Audio that no final turn will cover. Told by the stream, not by the server."""
+
+    start_sample: int
+    end_sample: int
+    """Samples of the stream, at its own rate; `end_sample` is the first that is not
+    lost."""
+    start_ms: int
+    end_ms: int
+    why: str
+
+
 class Unknown(msgspec.Struct, gc=False):
     """A message of a type that this version doesn't know, as it came."""
 
@@ -144,8 +156,8 @@ _Known = (
     | SpeakerRevision
     | LLMGatewayResponse
 )
-Event = _Known | Unknown
-"""Anything that `decode` returns."""
+Event = _Known | Unknown | AudioLost
+"""Anything that a stream tells."""
 
 _decoder: msgspec.json.Decoder[_Known] = msgspec.json.Decoder(_Known)
 _KNOWN_TYPES = {struct.__struct_config__.tag for struct in get_args(_Known)}

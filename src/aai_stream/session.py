@@ -16,9 +16,10 @@ import msgspec
 
 from . import messages, timeouts
 from .clock import SessionClock
-from .errors import EndedError, MessageError, SessionError, TimedOutError
+from .errors import DroppedError, EndedError, MessageError, SessionError, TimedOutError
 from .failures import closed_error
-from .messages import Begin, Event, Termination, Turn
+from .messages import AudioLost, Begin, Event, Termination, Turn
+from .turns import TurnOrder
 from .wire import ABNORMAL, OpenWire, Wire
 
 if TYPE_CHECKING:
@@ -32,9 +33,12 @@ FORCE_ENDPOINT = b'{"type":"ForceEndpoint"}'
 KEEP_ALIVE = b'{"type":"KeepAlive"}'
 TERMINATE = b'{"type":"Terminate"}'
 
+MISSING_FINAL_SECONDS = 1.0
+"""How long later turns wait for a final that is missing."""
+
 
 class Session:
-    """An open session; made by `Session.open`.
+    """An open session; made by `Session.open`, heard after `listen`.
 
     Attributes:
         id: AssemblyAI's name for it, to quote in a support request.
@@ -42,23 +46,24 @@ class Session:
         configuration: what the server understood, as `Begin` told it.
         malformed_messages: how many messages could not be read.
         clock: from this session's ms to stream time.
+        turns: which turns are open.
     """
 
     def __init__(
-        self,
-        credentials: Credentials,
-        sample_rate: int,
-        on_event: Callable[[Event], None],
-        on_closed: Callable[[SessionError | None], None],
+        self, credentials: Credentials, options: Options, sample_rate: int
     ) -> None:
         self.id = ""
         self.expires_at: int | None = None
         self.configuration: dict[str, Any] = {}
         self.malformed_messages = 0
         self.clock = SessionClock(sample_rate)
+        self.turns = TurnOrder()
+        self._sample_rate = sample_rate
         self._credentials = credentials
-        self._on_event = on_event
-        self._on_closed = on_closed
+        self._options = options
+        self._on_event: Callable[[Event], None] | None = None
+        self._on_closed: Callable[[SessionError | None], None] | None = None
+        self._early: list[Event] = []  # told before `listen`
         self._wire: Wire  # once connected
         self._is_connected = False
         loop = asyncio.get_running_loop()
@@ -67,7 +72,9 @@ class Session:
         self._is_open = False
         self._terminating = False  # we have asked for the end
         self._closing = False  # we have stopped listening
+        self._end: tuple[SessionError | None] | None = None  # what it ended with
         self._closer: asyncio.Future[None] | None = None
+        self._missing_final: asyncio.TimerHandle | None = None
         self._covered_ms = 0  # of this session's audio, by the words of turns
         self._last_error: messages.Error | None = None
         self._termination: Termination | None = None
@@ -82,18 +89,12 @@ class Session:
         *,
         sample_rate: int,
         timeout: float,
-        on_event: Callable[[Event], None],
-        on_closed: Callable[[SessionError | None], None],
     ) -> Session:
         """Connect to `url` and wait for Begin, `timeout` seconds in all.
 
-        `on_event` gets every message from Begin on, its times moved to stream time.
-        `on_closed` is called once when an open session ends: with None after the
-        Termination that was asked for, otherwise with what happened.
-
         Raises `SessionError` by type; then nothing is left open.
         """
-        session = cls(credentials, sample_rate, on_event, on_closed)
+        session = cls(credentials, options, sample_rate)
         failure: SessionError
         try:
             async with timeouts.timeout(timeout):
@@ -123,10 +124,24 @@ class Session:
         if ignored := options.not_understood(self.configuration):
             logger.warning("the server did not take: %s", ", ".join(ignored))
 
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing more will come."""
-        return self._over.done()
+    def listen(
+        self,
+        on_event: Callable[[Event], None],
+        on_closed: Callable[[SessionError | None], None],
+    ) -> None:
+        """Hear what the session says.
+
+        `on_event` gets every message from Begin on, its times moved to stream time and
+        turns in their order. `on_closed` is called once when the session ends: with
+        None after the Termination that was asked for, otherwise with what happened.
+        """
+        self._on_event = on_event
+        self._on_closed = on_closed
+        early, self._early = self._early, []
+        for event in early:
+            on_event(event)
+        if self._end is not None:
+            on_closed(*self._end)
 
     # ---- out ----
 
@@ -153,7 +168,7 @@ class Session:
         self._wire.send_text(KEEP_ALIVE)
 
     async def terminate(self, timeout: float) -> Termination | None:
-        """End the session: the last turn and Termination come by `on_event` first.
+        """End the session: the last turn and Termination are told first.
 
         A server that has audio to work through may take its time, as long as its
         turns get on: after `timeout` seconds without that this closes all the same
@@ -171,6 +186,7 @@ class Session:
     async def close(self) -> None:
         """End the session without waiting for its last turn; harmless when closed."""
         self._closing = True
+        self._stop_waiting()
         if self._is_connected:
             if not self._terminating:
                 self._terminating = True
@@ -192,16 +208,61 @@ class Session:
             self._receive_first(event)
             return
         if isinstance(event, Turn):
-            self._note_progress(event)
-        elif isinstance(event, messages.Error):
+            self._receive_turn(event)
+            return
+        if isinstance(event, messages.Error):
             self._last_error = event
         elif isinstance(event, Termination):
             self._termination = event
             self._compare_accounts(event)
+            self._stop_waiting()
         messages.retime(event, self.clock.to_stream_ms)
-        self._on_event(event)
+        self._tell(event)
         if self._termination is not None and not self._over.done():
             self._finish()
+
+    def _receive_turn(self, turn: Turn) -> None:
+        self._last_error = None  # it didn't end the session
+        if turn.words:
+            # Bounded by what was sent, so that progress comes to an end.
+            end = min(turn.words[-1].end, self.clock.samples_ms)
+            self._covered_ms = max(self._covered_ms, end)
+        messages.retime(turn, self.clock.to_stream_ms)
+        is_final = turn.end_of_turn and self._options.is_final(turn)
+        for ready in self.turns.take(turn, is_final):
+            self._tell(ready)
+        if self.turns.is_stuck and self._missing_final is None:
+            loop = asyncio.get_running_loop()
+            self._missing_final = loop.call_later(
+                MISSING_FINAL_SECONDS, self._stop_waiting
+            )
+
+    def _stop_waiting(self) -> None:
+        """Tell that finals are missing, and what had to wait for them."""
+        if self._missing_final is not None:
+            self._missing_final.cancel()
+            self._missing_final = None
+        if self._closing or self.turns.is_idle:
+            return
+        spans, turns = self.turns.give_up()
+        for start_ms, end_ms in spans:
+            self._tell(
+                AudioLost(
+                    start_sample=start_ms * self._sample_rate // 1000,
+                    end_sample=end_ms * self._sample_rate // 1000,
+                    start_ms=start_ms,
+                    end_ms=end_ms,
+                    why="the server never ended this turn",
+                )
+            )
+        for turn in turns:
+            self._tell(turn)
+
+    def _tell(self, event: Event) -> None:
+        if self._on_event is None:
+            self._early.append(event)
+        else:
+            self._on_event(event)
 
     def _compare_accounts(self, termination: Termination) -> None:
         """Say so if the server, which bills, counted other audio than was sent."""
@@ -215,13 +276,6 @@ class Session:
                 counted,
             )
 
-    def _note_progress(self, turn: Turn) -> None:
-        self._last_error = None  # it didn't end the session
-        if turn.words:
-            # Bounded by what was sent, so that progress comes to an end.
-            end = min(turn.words[-1].end, self.clock.samples_ms)
-            self._covered_ms = max(self._covered_ms, end)
-
     def _receive_first(self, event: Event) -> None:
         if self._begin.done():
             return
@@ -231,11 +285,20 @@ class Session:
             self.configuration = event.configuration or {}
             self._is_open = True
             self._begin.set_result(None)
-            self._on_event(event)
+            self._tell(event)
         elif isinstance(event, messages.Error):
             # A close follows, or should: there is no reason to wait for it.
             self._last_error = event
             self._begin.set_exception(self._why_closed(ABNORMAL, ""))
+
+    # ---- the end ----
+
+    def lose(self, failure: DroppedError) -> None:
+        """Give the session up: it is over at once, whatever becomes of its socket."""
+        if self._end is not None or self._closing:
+            return
+        self._closer = asyncio.ensure_future(self.close())
+        self._ended(failure)
 
     def _finish(self) -> None:
         """Nothing more comes."""
@@ -245,14 +308,23 @@ class Session:
             self._closer = asyncio.ensure_future(self._wire.close())
 
     def _wire_closed(self, code: int, reason: str) -> None:
-        if not self._over.done():
-            self._over.set_result(None)
         if self._is_open:
             logger.debug("session %s closed with code %d", self.id, code)
-            ended = self._closing or (self._terminating and self._termination)
-            self._on_closed(None if ended else self._why_closed(code, reason))
+            asked = self._closing or (self._terminating and self._termination)
+            self._ended(None if asked else self._why_closed(code, reason))
         elif not self._begin.done():
             self._begin.set_exception(self._why_closed(code, reason))
+
+    def _ended(self, failure: SessionError | None) -> None:
+        if self._missing_final is not None:
+            self._missing_final.cancel()
+        if not self._over.done():
+            self._over.set_result(None)
+        if self._end is not None:
+            return
+        self._end = (failure,)
+        if self._on_closed is not None:
+            self._on_closed(failure)
 
     def _why_closed(self, code: int, reason: str) -> SessionError:
         if self._termination is not None:

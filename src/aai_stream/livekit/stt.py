@@ -132,7 +132,7 @@ class STT(stt.STT[Literal["server_message"]]):
         if model == "u3-pro":
             logger.warning("u3-pro is deprecated, use %s", DEFAULT_MODEL)
             model = DEFAULT_MODEL
-        if codes := _language_codes(options):
+        if codes := _language_codes(options, model):
             parameters["language_codes"] = codes
         check_family(model, list(parameters))
         self._config = Config(
@@ -284,7 +284,7 @@ class STT(stt.STT[Literal["server_message"]]):
         await asyncio.gather(*(stream.aclose() for stream in list(self._streams)))
 
 
-def _language_codes(options: dict[str, Any]) -> list[str]:
+def _language_codes(options: dict[str, Any], model: str) -> list[str]:
     """Of the two keywords that name languages."""
     if "language_code" in options:
         if "language_codes" in options:
@@ -292,6 +292,7 @@ def _language_codes(options: dict[str, Any]) -> list[str]:
                 "give language_codes or its old name language_code, not both"
             )
         logger.warning("language_code is deprecated, use language_codes")
+        check_family(model, ["language_codes"])
     return languages(options.get("language_codes", options.get("language_code", [])))
 
 

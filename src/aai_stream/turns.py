@@ -1,0 +1,91 @@
+"""One session's turns: each in its order, each final once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .messages import Turn
+
+
+@dataclass
+class _Told:
+    """A turn as it was told last; times in ms."""
+
+    start: int
+    end: int
+    transcript: str
+
+
+class TurnOrder:
+    """Passes turns on, and keeps back what came twice or too early.
+
+    The protocol promises turns in their order, each final once. A server that fails
+    may break that, and so may whatever lies between.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[int, _Told] = {}  # not final yet
+        self._ended: dict[int, _Told] = {}
+        self._held: dict[int, Turn] = {}  # finals, while an earlier turn is open
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no turn is open."""
+        return not self._open and not self._held
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether a final came, but an earlier turn's did not."""
+        return bool(self._held)
+
+    def take(self, turn: Turn, is_final: bool) -> list[Turn]:
+        """What may be told now that `turn` has come."""
+        told = _Told(*_span(turn), turn.transcript)
+        if self._is_stale(turn, told):
+            return []
+        if turn.end_of_turn:
+            self._open.pop(turn.turn_order, None)
+        elif turn.words:
+            self._open[turn.turn_order] = told
+        if not is_final:
+            return [turn]
+        self._held[turn.turn_order] = turn
+        return self._release()
+
+    def give_up(self) -> tuple[list[tuple[int, int]], list[Turn]]:
+        """Wait no longer for finals that are missing.
+
+        Returns the (start, end) in ms of what they would have covered, and the turns
+        that were held for them.
+        """
+        last = max(self._held, default=None)
+        missing = [o for o in sorted(self._open) if last is None or o < last]
+        spans = [(self._open[o].start, self._open.pop(o).end) for o in missing]
+        return spans, self._release()
+
+    def _release(self) -> list[Turn]:
+        turns = []
+        for order in sorted(self._held):
+            if any(unfinished < order for unfinished in self._open):
+                break
+            turn = self._held.pop(order)
+            self._ended[order] = _Told(*_span(turn), turn.transcript)
+            turns.append(turn)
+        while len(self._ended) > 16:
+            del self._ended[min(self._ended)]
+        return turns
+
+    def _is_stale(self, turn: Turn, told: _Told) -> bool:
+        """Whether `turn` says nothing that its own final hasn't said already."""
+        ended = self._ended.get(turn.turn_order)
+        if ended is None or told.end > ended.end:
+            return False
+        if turn.end_of_turn:
+            return told.transcript == ended.transcript
+        return bool(turn.words)
+
+
+def _span(turn: Turn) -> tuple[int, int]:
+    if not turn.words:
+        return 0, 0
+    return turn.words[0].start, turn.words[-1].end

@@ -1,0 +1,434 @@
+"""Where ours differs from the published plugin on purpose: a test for each row of the
+table in docs/livekit.md, named after its id.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import numpy as np
+import pytest
+from aiohttp import web
+from livekit import rtc
+from livekit.agents import APIConnectOptions, APIStatusError
+from livekit.agents.metrics import STTMetrics
+
+from tests.livekit import scripts
+from tests.livekit.scripts import Script, final, script, started, words
+from tests.livekit.side_by_side import (
+    NO_RETRY,
+    OFFICIAL,
+    OURS,
+    RATE,
+    Played,
+    ScriptServer,
+    handshakes,
+    make_stt,
+    meaning,
+    open_stream,
+    play,
+    push,
+    used,
+)
+from tests.reference import encode_mulaw
+from tests.servers import begin_then, http_server, until, within
+
+
+def test_every_difference_in_the_table_has_a_test() -> None:
+    page = Path(__file__).parents[2].joinpath("docs", "livekit.md").read_text()
+    section = page.split("## Differences\n", 1)[1].split("\n## ", 1)[0]
+    told = re.findall(r"(?m)^\| `([a-z-]+)` \|", section)
+    assert len(told) == section.count("\n|") - 2  # but for the table's head
+    tested = {
+        name.removeprefix("test_difference_").replace("_", "-")
+        for name in globals()
+        if name.startswith("test_difference_")
+    }
+    assert sorted(tested) == sorted(told)
+
+
+async def both(played: Script, **options: Any) -> tuple[Played, Played]:
+    """The published plugin's and ours."""
+    return await play(OFFICIAL, played, **options), await play(OURS, played, **options)
+
+
+async def test_difference_errors() -> None:
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=429)
+
+    async def break_off(request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse(timeout=1)
+        await socket.prepare(request)
+        await begin_then(socket)
+        await socket.close(code=1008)
+        return socket
+
+    assert type(await failure(OFFICIAL, refuse)) is aiohttp.WSServerHandshakeError
+    refused = await failure(OURS, refuse)
+    assert isinstance(refused, APIStatusError)
+    assert (refused.status_code, refused.retryable) == (429, True)
+
+    for side, may_be_tried_again in (OFFICIAL, True), (OURS, False):
+        broken = await failure(side, break_off)
+        assert isinstance(broken, APIStatusError)
+        assert (broken.status_code, broken.retryable) == (1008, may_be_tried_again)
+
+
+async def failure(side: str, handler: Any) -> BaseException:
+    """What the events of a stream end with."""
+    async with http_server(handler) as url, aiohttp.ClientSession() as http:
+        stt = make_stt(side, base_url=url, http_session=http)
+        stream = stt.stream(conn_options=NO_RETRY)
+        push(stream, 100)
+        try:
+            with pytest.raises(Exception, match=r".") as caught:
+                await within(5, stream.__anext__())
+        finally:
+            await stream.aclose()
+    return caught.value
+
+
+async def test_difference_http_session() -> None:
+    async with ScriptServer(script(final("Hi."))).running() as server:
+        with pytest.raises(RuntimeError, match="http session outside"):
+            make_stt(OFFICIAL, base_url=server.url).stream()
+        stream = make_stt(OURS, base_url=server.url).stream(conn_options=NO_RETRY)
+        push(stream, 500)
+        stream.end_input()
+        assert len([event async for event in stream]) == 5
+        await stream.aclose()
+
+
+async def test_difference_repeated_turns() -> None:
+    theirs, ours = await both(scripts.REPEATED)
+    assert finals(theirs) == ["Hello world.", "Hello world.", "So."]
+    assert finals(ours) == ["Hello world.", "So."]
+    theirs, ours = await both(scripts.OUT_OF_ORDER)
+    assert finals(theirs) == ["So.", "Hello world."]
+    assert finals(ours) == ["Hello world.", "So."]
+
+
+def finals(played: Played) -> list[str]:
+    return [
+        event["alternatives"][0]["text"]
+        for event in played.events
+        if event["type"] == "final_transcript"
+    ]
+
+
+async def test_difference_start_time() -> None:
+    starts = {}
+    for side in (OFFICIAL, OURS):
+        async with (
+            ScriptServer(script(started(250))).running() as server,
+            aiohttp.ClientSession() as http,
+        ):
+            server.gate.clear()
+            stt = make_stt(side, base_url=server.url, http_session=http)
+            stream = stt.stream(conn_options=NO_RETRY)
+            before = time.time()
+            push(stream, 500)
+            after = time.time()
+            await until(lambda: server.waiting == 1)
+            let_in = time.time()
+            server.gate.set()
+            event = await within(5, stream.__anext__())
+            assert event.speech_start_time == pytest.approx(stream.start_time + 0.25)
+            starts[side] = before - 0.01, stream.start_time, after - 0.01, let_in
+            await stream.aclose()
+    _, start, _, let_in = starts[OFFICIAL]
+    assert start >= let_in
+    first, start, last, _ = starts[OURS]
+    assert first <= start <= last
+
+    retry = APIConnectOptions(max_retry=1)
+    offsets = {}
+    for side in (OFFICIAL, OURS):
+        async with (
+            ScriptServer(Script(), breaks=1).running() as server,
+            aiohttp.ClientSession() as http,
+        ):
+            stt = make_stt(side, base_url=server.url, http_session=http)
+            stream = stt.stream(conn_options=retry)
+            stream.start_time_offset = 1.0
+            push(stream, 100)
+            await until(lambda: len(server.connections) == 2)
+            offsets[side] = stream.start_time_offset
+            await stream.aclose()
+    assert offsets[OFFICIAL] > 1.1  # LiveKit waits for 0.1 s before it tries again
+    assert offsets[OURS] == 1.0
+
+
+async def test_difference_usage() -> None:
+    played = script(final("Hi."), tail_ms=230)
+    official, ours = await both(played)
+    assert used(official.events) == 0.5
+    # The tail was padded.
+    assert used(ours.events) == 0.75 == ours.connection.heard_ms / 1000
+    assert ours.events[:-1] == official.events
+    silent, ours = await both(script(tail_ms=100))
+    assert silent.events == []
+    assert used(ours.events) == 0.1
+    assert len(ours.events) == 1
+
+
+async def test_difference_short_chunks() -> None:
+    sizes = []
+    for side in (OFFICIAL, OURS):
+        async with (
+            ScriptServer(Script()).running() as server,
+            open_stream(side, server) as (_, stream),
+        ):
+            push(stream, 30)
+            stream.flush()
+            push(stream, 20)
+            stream.end_input()
+            assert [event.type.value async for event in stream] == (
+                [] if side == OFFICIAL else ["recognition_usage"]
+            )
+            sizes.append(list(map(len, server.connections[0].chunks)))
+    assert sizes == [[960, 640], [1600, 1600]]
+
+
+async def test_difference_buffer_size() -> None:
+    for seconds in (0.02, 0.049, 1.01, 2.5):
+        stt = make_stt(OFFICIAL, buffer_size_seconds=seconds)
+        stt.update_options(buffer_size_seconds=seconds)
+        with pytest.raises(ValueError, match="buffer_size_seconds"):
+            make_stt(OURS, buffer_size_seconds=seconds)
+        stt = make_stt(OURS)
+        with pytest.raises(ValueError, match="buffer_size_seconds"):
+            stt.update_options(buffer_size_seconds=seconds)
+    played = Script(tail_ms=60)
+    official, ours = await both(played, buffer_size_seconds=0.06)
+    assert list(map(len, official.connection.chunks)) == [1882, 38]
+    assert list(map(len, ours.connection.chunks)) == [1920]
+
+
+async def test_difference_range_checks() -> None:
+    values: list[dict[str, Any]] = [
+        {"vad_threshold": 1.5},
+        {"interruption_delay": -1},
+        {"keyterms_prompt": ["x" * 51]},
+        {"keyterms_prompt": ["x"] * 101},
+        {"prompt": "x" * 1751},
+        {"language_codes": ["not a language"]},
+        {"max_turn_silence": -1},
+        {"end_of_turn_confidence_threshold": float("nan")},
+    ]
+    at_first: list[dict[str, Any]] = [
+        {"sample_rate": 96_001},
+        {"previous_context_n_turns": 101},
+        {"voice_focus_threshold": 2},
+        {"max_speakers": 0},
+    ]
+    for value in values + at_first:
+        make_stt(OFFICIAL, **value)
+        with pytest.raises(ValueError, match=r"."):
+            make_stt(OURS, **value)
+    for value in values:
+        stt = make_stt(OFFICIAL)
+        stt.update_options(**value)
+        stt = make_stt(OURS)
+        with pytest.raises(ValueError, match=r"."):
+            stt.update_options(**value)
+
+
+async def test_difference_language_argument() -> None:
+    asked = {}
+    for side in (OFFICIAL, OURS):
+        async with ScriptServer(Script()).running() as server:
+            for model in ("universal-3-6-pro", "universal-streaming-multilingual"):
+                async with aiohttp.ClientSession() as http:
+                    stt = make_stt(
+                        side, base_url=server.url, http_session=http, model=model
+                    )
+                    stream = stt.stream(language="es-ES", conn_options=NO_RETRY)
+                    stream.end_input()
+                    assert [event async for event in stream] == []
+                    await stream.aclose()
+            asked[side] = [meaning(c.query) for c in server.connections]
+    assert asked[OURS][0] == asked[OFFICIAL][0] | {"language_codes": ["es"]}
+    assert asked[OURS][1] == asked[OFFICIAL][1]
+
+
+async def test_difference_offline_recognize() -> None:
+    data = bytes(2 * RATE // 2)
+    frame = rtc.AudioFrame(data, RATE, 1, RATE // 2)
+    async with (
+        ScriptServer(script(final("Hi."))).running() as server,
+        aiohttp.ClientSession() as http,
+    ):
+        stt = make_stt(OFFICIAL, base_url=server.url, http_session=http)
+        assert not stt.capabilities.offline_recognize
+        with pytest.raises(NotImplementedError):
+            await stt.recognize(frame)
+        stt = make_stt(OURS, base_url=server.url, http_session=http)
+        assert stt.capabilities.offline_recognize
+        event = await within(5, stt.recognize(frame))
+    assert event.alternatives[0].text == "Hi."
+
+
+async def test_difference_preflight_reset() -> None:
+    official, ours = await both(scripts.AT_ONCE)
+    expected = copy.deepcopy(official.events)
+    (wrong,) = (
+        event["alternatives"][0]
+        for event in expected
+        if event["type"] == "preflight_transcript"
+        and event["alternatives"][0]["text"] == "Four."
+    )
+    assert wrong["start_time"] == 0.85
+    wrong["start_time"] = 0.9
+    assert ours.events == expected
+
+
+async def test_difference_pending_speaker() -> None:
+    official, ours = await both(scripts.PENDING)
+    expected = copy.deepcopy(official.events)
+    told = [data for event in expected for data in event["alternatives"]]
+    assert {data["speaker_id"] for data in told} == {"PENDING", "A"}
+    for data in told:
+        if data["speaker_id"] == "PENDING":
+            data["speaker_id"] = None
+    assert ours.events == expected
+
+
+async def test_difference_stereo() -> None:
+    left = np.full(RATE // 10, 1000, np.int16)
+    audio = np.stack([left, 3 * left], axis=1).tobytes()
+    heard = {}
+    for side in (OFFICIAL, OURS):
+        heard[side] = await sent(side, rtc.AudioFrame(audio, RATE, 2, len(left)))
+    assert heard[OFFICIAL] == audio
+    assert heard[OURS] == (2 * left).tobytes()
+
+
+async def test_difference_changing_rate() -> None:
+    for side in (OFFICIAL, OURS):
+        async with (
+            ScriptServer(Script()).running() as server,
+            open_stream(side, server) as (_, stream),
+        ):
+            (connection,) = server.connections
+            push(stream, 100)
+            if side == OFFICIAL:
+                with pytest.raises(ValueError, match="consistent"):
+                    push(stream, 100, rate=24_000)
+                continue
+            push(stream, 100, rate=24_000)
+            stream.end_input()
+            await until(lambda: connection.asked("Terminate") > 0)  # noqa: B023
+            assert connection.heard_ms == 200
+
+
+async def test_difference_mu_law() -> None:
+    audio = np.linspace(-30_000, 30_000, RATE // 10).astype(np.int16)
+    frame = rtc.AudioFrame(audio.tobytes(), RATE, 1, len(audio))
+    heard = {}
+    for side in (OFFICIAL, OURS):
+        heard[side] = await sent(side, frame, encoding="pcm_mulaw")
+    assert heard[OFFICIAL] == audio.tobytes()
+    assert heard[OURS] == bytes(map(encode_mulaw, audio.tolist()))
+
+
+async def sent(side: str, frame: rtc.AudioFrame, **options: Any) -> bytes:
+    """What the server gets of a frame."""
+    async with (
+        ScriptServer(Script()).running() as server,
+        open_stream(side, server, **options) as (_, stream),
+    ):
+        (connection,) = server.connections
+        stream.push_frame(frame)
+        stream.end_input()
+        await until(lambda: connection.asked("Terminate") > 0)
+        return b"".join(connection.chunks)
+
+
+async def test_difference_nulls() -> None:
+    for name, played in scripts.NULLS.items():
+        official, ours = await both(played)
+        assert official.events == [], name
+        ((turn,),) = (step.messages for step in played.steps)
+        assert isinstance(turn, dict)
+        there = json.loads(json.dumps(turn), object_hook=without_nulls)
+        left_out = await play(OFFICIAL, script(there))
+        assert ours.events == left_out.events, name
+        assert ours.events != [], name
+    # Not lost, but nothing that one would like to read.
+    named_none = script(final("Hi", words=[words("Hi")[0] | {"text": None}]))
+    official, ours = await both(named_none)
+    assert official.events[0]["alternatives"][0]["text"] == "None"
+    assert ours.events[0]["alternatives"][0]["text"] == ""
+    no_text = script(final("Hi", transcript=None))
+    official, ours = await both(no_text)
+    assert official.events[-3]["alternatives"][0]["text"] is None
+    assert ours.events[-3]["alternatives"][0]["text"] == ""
+
+
+def without_nulls(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+async def test_difference_newer_models() -> None:
+    asked = {}
+    for side in (OFFICIAL, OURS):
+        async with (
+            ScriptServer(Script()).running() as server,
+            aiohttp.ClientSession() as http,
+        ):
+            for model in ("universal-9-pro", "universal-3-6-pro"):
+                stt = make_stt(
+                    side, base_url=server.url, http_session=http, model=model
+                )
+                ((query, _),) = await handshakes(server, stt)
+                del query["speech_model"]
+                asked[side, model] = query, stt.capabilities.chat_context
+    assert asked[OURS, "universal-9-pro"] == asked[OURS, "universal-3-6-pro"]
+    assert asked[OFFICIAL, "universal-9-pro"][0]["language_detection"] is False
+    with pytest.raises(ValueError, match="prompt"):
+        make_stt(OFFICIAL, model="universal-9-pro", prompt="Names")
+    make_stt(OURS, model="universal-9-pro", prompt="Names")
+
+
+async def test_difference_connection_metrics() -> None:
+    told: dict[str, list[STTMetrics]] = {OFFICIAL: [], OURS: []}
+    for side, metrics in told.items():
+        async with (
+            ScriptServer(script(final("Hi."))).running() as server,
+            aiohttp.ClientSession() as http,
+        ):
+            stt = make_stt(side, base_url=server.url, http_session=http)
+            stt.on("metrics_collected", metrics.append)
+            stream = stt.stream(conn_options=NO_RETRY)
+            push(stream, 500)
+            stream.end_input()
+            assert len([event async for event in stream]) == 5
+            await stream.aclose()
+    (official,) = told[OFFICIAL]
+    connected, usage = told[OURS]
+    assert usage.audio_duration == pytest.approx(official.audio_duration) == 0.5
+    assert connected.audio_duration == 0.0
+    assert connected.acquire_time > 0.0
+
+
+async def test_difference_aclose() -> None:
+    told = {}
+    for side in (OFFICIAL, OURS):
+        async with ScriptServer(Script()).running() as server:
+            async with open_stream(side, server) as (stt, stream):
+                push(stream, 100)
+                (connection,) = server.connections
+                await until(lambda: connection.heard_ms == 100)  # noqa: B023
+                await stt.aclose()
+                assert stream._task.done() is (side == OURS)
+                await stream.aclose()
+            await until(lambda: connection.closed)  # noqa: B023
+            told[side] = list(connection.texts)
+    assert told == {OFFICIAL: [], OURS: [{"type": "Terminate"}]}
