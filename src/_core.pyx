@@ -21,7 +21,8 @@ from libc.stdint cimport int16_t, int64_t, uint8_t
 from libc.string cimport memcpy, memset, strcmp
 
 from _kernels cimport (
-    encode_mulaw, mix_stereo, mix_to_float, mix_to_int16, round_to_int16,
+    encode_mulaw, mix_stereo, mix_to_float, mix_to_int16, peak_mulaw, peak_pcm,
+    round_to_int16,
 )
 
 import math

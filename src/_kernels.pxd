@@ -97,3 +97,27 @@ cdef inline void encode_mulaw(
             value = 32635
         magnitude.value = <float>(value + 132)
         target[i] = <uint8_t>(~(sign | ((magnitude.bits >> 19) - ((127 + 7) << 4))))
+
+
+cdef inline int32_t peak_pcm(const int16_t* source, Py_ssize_t count) noexcept nogil:
+    """The largest magnitude, 0 to 32768."""
+    cdef Py_ssize_t i
+    cdef int32_t value, peak = 0
+    for i in range(count):
+        value = source[i]
+        if value < 0:
+            value = -value
+        if value > peak:
+            peak = value
+    return peak
+
+
+cdef inline int32_t peak_mulaw(const uint8_t* source, Py_ssize_t count) noexcept nogil:
+    """The same of G.711 µ-law: the middle of the loudest code's interval."""
+    cdef Py_ssize_t i
+    cdef uint8_t code, loudest = 0
+    for i in range(count):
+        code = ~source[i] & 0x7F
+        if code > loudest:
+            loudest = code
+    return ((((<int32_t>loudest & 15) << 3) + 132) << (loudest >> 4)) - 132
