@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -223,7 +224,11 @@ async def test_a_server_that_is_slow_misses_nothing() -> None:
     async with (
         websocket_server(handler) as url,
         aai_stream.connect(
-            api_key="k", base_url=url, sample_rate=96_000, replay_seconds=1
+            api_key="k",
+            base_url=url,
+            sample_rate=96_000,
+            replay_seconds=1,
+            catch_up_rate=math.inf,
         ) as stream,
     ):
         loop = asyncio.get_running_loop()

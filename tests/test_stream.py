@@ -29,7 +29,7 @@ from aai_stream.errors import (
     StateError,
     TimedOutError,
 )
-from aai_stream.feed import RETRY_SECONDS
+from aai_stream.outlet import RETRY_SECONDS
 from tests.servers import (
     begin_then,
     read_to_end,
@@ -256,7 +256,7 @@ async def test_a_lost_connection_reaches_reader_and_pusher() -> None:
 
     async with (
         websocket_server(handler) as url,
-        connect(api_key="k", base_url=url) as stream,
+        connect(api_key="k", base_url=url, max_retries=0) as stream,
     ):
         stream.push(SECOND)
         assert [type(await anext(stream)).__name__ for _ in "12"] == ["Begin", "Turn"]
@@ -344,7 +344,11 @@ async def test_a_lost_connection_wakes_who_waits_for_the_socket() -> None:
     async with (
         websocket_server(handler) as url,
         connect(
-            api_key="k", base_url=url, sample_rate=96_000, replay_seconds=600
+            api_key="k",
+            base_url=url,
+            sample_rate=96_000,
+            replay_seconds=600,
+            max_retries=0,
         ) as stream,
     ):
         while stream.stats.sent_samples == stream.stats.written_samples:
@@ -363,17 +367,19 @@ async def test_ending_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) ->
         await read_to_end(socket)
 
     async with websocket_server(mute) as url:
-        stream = connect(api_key="k", base_url=url, close_timeout=0.02)
+        stream = connect(api_key="k", base_url=url, close_timeout=0.02, max_retries=0)
         async with stream:
             with pytest.raises(TimedOutError, match="did not finish"):
                 await within(5, stream.end())
-    async with stalled_stream(asyncio.Event(), [], close_timeout=0.05) as stream:
+    async with stalled_stream(
+        asyncio.Event(), [], close_timeout=0.05, max_retries=0
+    ) as stream:
         with pytest.raises(TimedOutError, match="took no audio"):
             await within(5, stream.end())
         sent = stream.stats.sent_samples
         await within(5, stream.aclose())
         pumped: list[bool] = []
-        monkeypatch.setattr(stream._feed, "_pump", lambda: pumped.append(True))
+        monkeypatch.setattr(stream._feed._outlet, "pump", lambda: pumped.append(True))
         await asyncio.sleep(2 * RETRY_SECONDS)
         assert not pumped  # nothing goes on behind our back
         assert stream.stats.sent_samples == sent
@@ -384,7 +390,7 @@ async def test_opening_does_not_wait_for_ever() -> None:
         await read_to_end(socket)
 
     async with websocket_server(handler) as url:
-        stream = connect(api_key="k", base_url=url, connect_timeout=0.2)
+        stream = connect(api_key="k", base_url=url, connect_timeout=0.2, max_retries=0)
         with pytest.raises(TimedOutError, match=r"within 0\.2 s"):
             await within(5, stream.__aenter__())
         with pytest.raises(StopAsyncIteration):

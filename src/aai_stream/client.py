@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._core import AudioRing
-from .credentials import DEFAULT_URL, Credentials, TokenSource
+from .addresses import DEFAULT_URL
+from .connector import DEAD_AFTER_SECONDS, Connector
+from .credentials import Credentials, TokenSource
 from .errors import AudioError, OptionError
 from .options import Options
 from .pacing import CATCH_UP_RATE
@@ -29,6 +31,10 @@ def connect(
     http_session: aiohttp.ClientSession | None = None,
     connect_timeout: float = 10.0,
     close_timeout: float = 10.0,
+    dead_after: float = DEAD_AFTER_SECONDS,
+    max_retries: int = 10,
+    sessions_per_minute: float | None = None,
+    allow_unencrypted: bool = False,
     extra_params: Mapping[str, Any] | None = None,
     **parameters: Any,
 ) -> Stream:
@@ -48,6 +54,14 @@ def connect(
         http_session: an aiohttp session to connect with; it stays the caller's.
         connect_timeout: seconds until Begin.
         close_timeout: seconds that `Stream.end` waits for a sign of the server.
+        dead_after: seconds without a sign of the server after which a connection
+            counts as lost.
+        max_retries: how often in a row, without progress, a lost session is replaced
+            before the stream fails; 0 for never.
+        sessions_per_minute: that all streams of this process open for this account, so
+            that they don't exceed its limit when they lose their server at once. If
+            None, 100, the least of a paid account; none on loopback.
+        allow_unencrypted: let `base_url` be without TLS on a machine that isn't this.
         extra_params: query parameters sent as they are, unchecked.
         **parameters: v3's own, by their names in `aai_stream.PARAMETERS`, such as
             `speech_model`, `keyterms_prompt` or `format_turns`.
@@ -59,15 +73,22 @@ def connect(
     """
     parameters |= {"sample_rate": sample_rate, "encoding": encoding}
     options = Options(parameters, extra_params)
-    return Stream(
+    connector = Connector(
         Credentials(api_key, token),
+        base_url,
+        http_session=http_session,
+        dead_after=dead_after,
+        sessions_per_minute=sessions_per_minute,
+        allow_unencrypted=allow_unencrypted,
+    )
+    return Stream(
+        connector,
         options,
         make_ring(sample_rate, encoding, chunk_ms, replay_seconds),
-        base_url=base_url,
-        http_session=http_session,
         catch_up_rate=catch_up_rate,
         connect_timeout=connect_timeout,
         close_timeout=close_timeout,
+        max_retries=max_retries,
     )
 
 

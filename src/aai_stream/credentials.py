@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import inspect
 import os
+import secrets
 from collections.abc import Awaitable, Callable
+from hashlib import blake2b
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
 
+from .addresses import DEFAULT_URL, endpoint
 from .errors import (
     AaiStreamError,
     DroppedError,
@@ -25,9 +27,6 @@ from .failures import http_failure
 from .version import __version__
 from .wire.aiohttp import describe_failure, session_or_new
 
-DEFAULT_URL = "wss://streaming.assemblyai.com"
-"""AssemblyAI's edge-routed endpoint; `.us.` and `.eu.` hosts stay in their region."""
-
 TokenSource = str | Callable[[], str | Awaitable[str]]
 """A token, or a callable or coroutine function that gives a new one each time."""
 
@@ -36,6 +35,8 @@ KEY_VARIABLE = "ASSEMBLYAI_API_KEY"
 
 API_VERSION = "2025-05-12"
 """The version of the protocol that this client speaks, as its headers say."""
+
+_SALT = secrets.token_bytes(16)
 
 
 class Credentials:
@@ -62,6 +63,13 @@ class Credentials:
         if self._key:
             self._key = _checked(self._key)
         self._last_token: str | None = None
+
+    @property
+    def account(self) -> str:
+        """A name for whose they are, good within this process, that tells no secret."""
+        if self._key:
+            return blake2b(self._key.encode(), key=_SALT, digest_size=16).hexdigest()
+        return "token"
 
     def __repr__(self) -> str:
         return f"<Credentials: {'API key' if self._key else 'token'}>"
@@ -109,6 +117,7 @@ async def mint_token(
     expires_in_seconds: int = 60,
     max_session_duration_seconds: int | None = None,
     base_url: str = DEFAULT_URL,
+    allow_unencrypted: bool = False,
     http_session: aiohttp.ClientSession | None = None,
     timeout: float = 10.0,
 ) -> str:
@@ -119,6 +128,7 @@ async def mint_token(
         expires_in_seconds: from 1 to 600; how long the token can open a session.
         max_session_duration_seconds: from 60 to 10800; how long that session may last.
         base_url: the streaming endpoint; the token is good there only.
+        allow_unencrypted: let `base_url` be without TLS, on any host.
         http_session: to use instead of one opened for this call.
         timeout: seconds.
 
@@ -133,7 +143,8 @@ async def mint_token(
             max_session_duration_seconds, "max_session_duration", 60, 10_800
         )
     headers, _ = await credentials.for_connect()
-    url = endpoint(base_url, "/v3/token").replace("ws", "http", 1)
+    url = endpoint(base_url, "/v3/token", allow_unencrypted=allow_unencrypted)
+    url = url.replace("ws", "http", 1)
     session = session_or_new(http_session)
     caught: Exception | None = None
     try:
@@ -155,27 +166,6 @@ async def mint_token(
             await session.close()
     # Outside of the except block: the original may hold the key in its headers.
     raise failure if caught is None else describe_failure(caught)
-
-
-def endpoint(base_url: str, path: str) -> str:
-    """The `ws:` or `wss:` URL of `path` on `base_url`, which may say http, too.
-
-    Raises `OptionError` if `base_url` is no such URL or has a query.
-    """
-    try:
-        parts = urlsplit(base_url)
-        scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
-        plain = not (parts.query or parts.fragment or parts.username)
-        host = (parts.hostname or "").encode("idna")
-        good = plain and scheme in ("ws", "wss") and host and parts.port != 0
-    except (ValueError, TypeError, AttributeError):
-        good = False
-    if not good:
-        raise OptionError(
-            "base_url must look like wss://streaming.assemblyai.com, without a user, "
-            "a query or a fragment"
-        )
-    return f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}{path}"
 
 
 def _checked(secret: str) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
 import msgspec
 
@@ -49,12 +49,20 @@ class Word(msgspec.Struct, kw_only=True, gc=False):
     speaker: str | None = None
 
 
+MOST_WORDS = 10_000
+"""A turn with more, an hour of speech, is no turn."""
+
+
 class Turn(Message, tag="Turn"):
-    """A whole turn as understood so far; replaces the last one of its `turn_order`."""
+    """A whole turn as understood so far; replaces the last one of its `turn_order`.
+
+    A stream counts its turns on over its sessions; one that a lost session left
+    unfinished is told anew under the same number.
+    """
 
     turn_order: int = 0
     transcript: str = ""
-    words: list[Word] = []
+    words: Annotated[list[Word], msgspec.Meta(max_length=MOST_WORDS)] = []
     end_of_turn: bool = False
     turn_is_formatted: bool = False
     end_of_turn_confidence: float | None = None
@@ -243,3 +251,12 @@ def _retime_words(words: Iterable[Word], to_stream_ms: Callable[[int], int]) -> 
     for word in words:
         word.start = to_stream_ms(word.start)
         word.end = to_stream_ms(word.end)
+
+
+def renumber(event: Event, first_turn: int) -> None:
+    """Count the turns of `event` in place from `first_turn` on, not from 0."""
+    if isinstance(event, (Turn, LLMGatewayResponse)):
+        event.turn_order += first_turn
+    elif isinstance(event, SpeakerRevision):
+        for revision in event.revisions:
+            revision.turn_order += first_turn

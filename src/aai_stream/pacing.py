@@ -31,15 +31,23 @@ class Pacer:
     ) -> None:
         if not isinstance(rate, (int, float)) or not rate > 1:
             raise OptionError(f"catch_up_rate must be above 1, not {rate!r}")
-        self._seconds_per_sample = 1 / (rate * sample_rate)
+        self._rate = rate
+        self._sample_rate = sample_rate
+        self._burst_seconds = BURST_SECONDS
         self._clock = clock
         self._spent = -math.inf  # the moment at which all that has passed is paid for
 
     def wait(self, samples: int) -> float:
         """Seconds until `samples` may pass; 0 lets them pass, and counts them."""
         now = self._clock()
-        wait = self._spent - now - BURST_SECONDS
+        wait = self._spent - now - self._burst_seconds
         if wait > 0:
             return wait
-        self._spent = max(now, self._spent) + samples * self._seconds_per_sample
+        cost = samples / (self._rate * self._sample_rate)
+        self._spent = max(now, self._spent) + cost
         return 0.0
+
+    def slow_down(self) -> None:
+        """The server found this too fast: halve what is above real time."""
+        self._rate = 1 + (min(self._rate, CATCH_UP_RATE) - 1) / 2
+        self._burst_seconds /= 2

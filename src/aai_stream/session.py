@@ -16,7 +16,7 @@ import msgspec
 
 from . import messages, timeouts
 from .clock import SessionClock
-from .errors import DroppedError, EndedError, MessageError, SessionError, TimedOutError
+from .errors import EndedError, MessageError, SessionError, TimedOutError
 from .failures import closed_error
 from .messages import AudioLost, Begin, Event, Termination, Turn
 from .turns import TurnOrder
@@ -143,6 +143,11 @@ class Session:
         if self._end is not None:
             on_closed(*self._end)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will come."""
+        return self._over.done()
+
     # ---- out ----
 
     @property
@@ -171,8 +176,8 @@ class Session:
         """End the session: the last turn and Termination are told first.
 
         A server that has audio to work through may take its time, as long as its
-        turns get on: after `timeout` seconds without that this closes all the same
-        and returns None.
+        turns get on: after `timeout` seconds without that the session is lost
+        (`TimedOutError`). Returns None if it was.
         """
         self._terminating = True
         self._wire.send_text(TERMINATE)
@@ -180,8 +185,16 @@ class Session:
         while not self._over.done() and self._covered_ms > before:
             before = self._covered_ms
             await asyncio.wait([self._over], timeout=timeout)
+        self.lose(
+            TimedOutError(f"the server did not finish: nothing came for {timeout:g} s")
+        )
         await self.close()
         return self._termination
+
+    async def retire(self) -> None:
+        """Close, and tell nothing more, not even that."""
+        self._on_closed = None
+        await self.close()
 
     async def close(self) -> None:
         """End the session without waiting for its last turn; harmless when closed."""
@@ -293,12 +306,13 @@ class Session:
 
     # ---- the end ----
 
-    def lose(self, failure: DroppedError) -> None:
-        """Give the session up: it is over at once, whatever becomes of its socket."""
-        if self._end is not None or self._closing:
-            return
-        self._closer = asyncio.ensure_future(self.close())
-        self._ended(failure)
+    def lose(self, failure: SessionError) -> None:
+        """Give the session up: it is over at once, whatever becomes of its socket.
+
+        Nothing happens if it is over.
+        """
+        if not self._over.done() and not self._closing:
+            self._ended(failure)
 
     def _finish(self) -> None:
         """Nothing more comes."""
@@ -323,6 +337,8 @@ class Session:
         if self._end is not None:
             return
         self._end = (failure,)
+        if not self._closing:  # what is left of it
+            self._closer = asyncio.ensure_future(self.close())
         if self._on_closed is not None:
             self._on_closed(failure)
 

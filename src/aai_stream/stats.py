@@ -29,5 +29,10 @@ class StreamStats:
     """Audio that the server was sent, padding included; what Termination counts."""
     turns: int
     """Turns that ended."""
+    sessions: int
+    """Sessions that were opened, one after the other."""
+    waited_seconds: float
+    """How long new sessions had to wait for others of this process; see
+    `sessions_per_minute`."""
     malformed_messages: int
     """Messages of the server that could not be read."""

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
+import logging
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ._core import AudioRing, as_bytes
-from .credentials import Credentials, endpoint
-from .errors import SessionError, StateError
+from .connector import Connector
+from .errors import AaiStreamError, SessionError, StateError, TransientError
 from .feed import Feed
 from .messages import Event, Termination
 from .options import Options
+from .retries import Retries
 from .stats import StreamStats
-from .wire.aiohttp import open_wire
 
 if TYPE_CHECKING:
-    import aiohttp
     from typing_extensions import Self
 
     from .typing import Audio
@@ -25,6 +24,11 @@ if TYPE_CHECKING:
 LONGEST_WRITE_SECONDS = 0.5
 """More than this goes into the ring in steps, with chunks sent between: the ring need
 not hold all of a long push at once."""
+
+PROGRESS_SECONDS = 10.0
+"""A session that lasted this long, or covered audio with a final turn, got on."""
+
+logger = logging.getLogger("aai_stream")
 
 
 class Stream:
@@ -38,22 +42,19 @@ class Stream:
 
     def __init__(
         self,
-        credentials: Credentials,
+        connector: Connector,
         options: Options,
         ring: AudioRing,
         *,
-        base_url: str,
-        http_session: aiohttp.ClientSession | None,
         catch_up_rate: float,
         connect_timeout: float,
         close_timeout: float,
+        max_retries: int,
     ) -> None:
         self._feed = Feed(
-            credentials,
+            connector,
             options,
             ring,
-            url=endpoint(base_url, "/v3/ws"),
-            open_wire=partial(open_wire, http_session=http_session),
             catch_up_rate=catch_up_rate,
             close_timeout=close_timeout,
             on_event=self._on_event,
@@ -61,11 +62,16 @@ class Stream:
         )
         self._sample_rate = ring.sample_rate
         self._connect_timeout = connect_timeout
+        self._retries = Retries(max_retries)
+        self._reconnecting: asyncio.Task[None] | None = None
+        self._opened_at = 0.0  # the latest session, by the loop's clock
+        self._covered = 0  # the feed's progress when it was
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()  # None: the end
-        self._failure: SessionError | None = None
+        self._failure: AaiStreamError | None = None
         self._entered = False
         self._is_open = False
         self._ended = False  # takes no more audio
+        self._is_over = False
 
     # ---- life ----
 
@@ -74,9 +80,9 @@ class Stream:
             raise StateError("a stream can be entered only once")
         self._entered = True
         try:
-            await self._feed.open(self._connect_timeout)
+            await self._connect(None)
         except BaseException:
-            self._on_closed(None)
+            self._finish(None)
             raise
         self._is_open = True
         return self
@@ -92,7 +98,8 @@ class Stream:
     async def end(self) -> Termination:
         """No more audio: send what is left, wait for the last turn and Termination.
 
-        Iterate on to read them; the iteration then ends.
+        Iterate on to read them; the iteration then ends. A session that is lost
+        meanwhile is replaced, twice at most.
 
         Raises `TimedOutError` if the server took no audio, or told neither a turn nor
         Termination, for `close_timeout` seconds: then words may be missing. Raises
@@ -100,12 +107,16 @@ class Stream:
         """
         self._check_open()
         self._ended = True
-        termination = await self._feed.end()
-        if self._failure is not None:
-            raise self._failure
-        if termination is None:
-            raise StateError("the stream was closed before it came to its end")
-        return termination
+        self._retries.most = min(self._retries.most, 2)
+        while True:
+            if self._reconnecting is not None:
+                await asyncio.wait([self._reconnecting])
+            if self._failure is not None:
+                raise self._failure
+            if self._is_over:
+                raise StateError("the stream was closed before it came to its end")
+            if (termination := await self._feed.end()) is not None:
+                return termination
 
     async def aclose(self) -> None:
         """Close at once, without waiting for the last turn; harmless when closed.
@@ -113,10 +124,52 @@ class Stream:
         The server is told to terminate all the same, since it bills by the time a
         session is open.
         """
-        self._ended = True
+        if self._reconnecting is not None:
+            self._reconnecting.cancel()
         await self._feed.close()
-        if not self._is_open:
-            self._on_closed(None)
+        self._finish(None)
+
+    # ---- sessions ----
+
+    async def _connect(self, failure: SessionError | None) -> None:
+        """Open a session, after `failure` if there was one; raise what is final."""
+        while True:
+            if failure is not None:
+                delay = self._retries.delay(failure)
+                logger.warning("%s; trying again in %.1f s", failure, delay)
+                await asyncio.sleep(delay)
+            try:
+                await self._feed.open(self._connect_timeout)
+            except TransientError as exc:
+                failure = exc
+            else:
+                self._opened_at = asyncio.get_running_loop().time()
+                self._covered = self._feed.covered_samples
+                return
+
+    def _on_closed(self, failure: SessionError | None) -> None:
+        if failure is None or not failure.retryable:
+            self._finish(failure)
+            return
+        lived = asyncio.get_running_loop().time() - self._opened_at
+        if lived > PROGRESS_SECONDS or self._feed.covered_samples > self._covered:
+            self._retries.progress()
+        self._reconnecting = asyncio.ensure_future(self._reconnect(failure))
+
+    async def _reconnect(self, failure: SessionError) -> None:
+        try:
+            await self._connect(failure)
+        except AaiStreamError as exc:
+            self._finish(None if self._feed.closed else exc)
+        finally:
+            self._reconnecting = None
+
+    def _finish(self, failure: AaiStreamError | None) -> None:
+        if self._is_over:
+            return
+        self._is_over = self._ended = True
+        self._failure = failure
+        self._events.put_nowait(None)
 
     # ---- audio in ----
 
@@ -156,6 +209,10 @@ class Stream:
         Raises what ended the stream, if it failed.
         """
         await self._feed.drain()
+        while self._feed.has_backlog and not self._is_over:
+            if self._reconnecting is not None:
+                await asyncio.wait([self._reconnecting])
+            await self._feed.drain()
         if self._failure is not None:
             raise self._failure
 
@@ -236,8 +293,3 @@ class Stream:
 
     def _on_event(self, event: Event) -> None:
         self._events.put_nowait(event)
-
-    def _on_closed(self, failure: SessionError | None) -> None:
-        self._failure = failure
-        self._ended = True
-        self._events.put_nowait(None)

@@ -34,6 +34,11 @@ class TurnOrder:
         return not self._open and not self._held
 
     @property
+    def open_since_ms(self) -> int | None:
+        """Where the first turn begins that has been told but is not final."""
+        return min((told.start for told in self._open.values()), default=None)
+
+    @property
     def is_stuck(self) -> bool:
         """Whether a final came, but an earlier turn's did not."""
         return bool(self._held)

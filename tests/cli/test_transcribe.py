@@ -184,9 +184,14 @@ def test_a_server_that_dies_is_told_after_what_was_final(
         "words": [word],
     }
 
+    dead = False
+
     async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
-        await begin_then(socket, turn)
-        await socket.receive()
+        nonlocal dead
+        if not dead:
+            dead = True
+            await begin_then(socket, turn)
+            await socket.receive()
         await socket.close(code=3005, message=b"sorry")
 
     @contextlib.asynccontextmanager

@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 
 import typer
 
+from ..addresses import DEFAULT_URL
 from ..client import connect
-from ..credentials import DEFAULT_URL, KEY_VARIABLE
+from ..credentials import KEY_VARIABLE
 from ..emulator.recognizer import PocketsphinxEngine
 from ..emulator.server import Emulator, is_loopback
 from ..errors import OptionError
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 # The audio's own; the command line always sends 16 kHz PCM.
 _SETTABLE = [name for name in PARAMETERS if name not in ("sample_rate", "encoding")]
+MAX_RETRIES = 3
+"""Somebody sits and waits, who can start the command again."""
 EPILOG = "Parameters for -o: " + ", ".join(_SETTABLE)
 
 
@@ -110,6 +113,7 @@ def transcribe(
                     base_url=base_url,
                     api_key=api_key,
                     catch_up_rate=CATCH_UP_RATE if realtime else math.inf,
+                    max_retries=MAX_RETRIES,
                     **parameters,
                 )
                 if await stop.or_done(stream.__aenter__()) is None:

@@ -9,12 +9,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from .._core import AudioRing
 from ..client import make_ring
-from ..credentials import Credentials, endpoint
+from ..connector import Connector
 from ..errors import OptionError, SessionError
 from ..feed import Feed
 from ..messages import Event
@@ -22,11 +21,7 @@ from ..options import Options
 from ..pacing import Pacer
 from ..parameters import MULTILINGUAL
 from ..stream import Stream
-from ..wire.aiohttp import open_wire
 from .options import is_universal_3
-
-if TYPE_CHECKING:
-    import aiohttp
 
 SHORTEST_SILENCE_MS = 100
 """`min_turn_silence` unless given: LiveKit's turn detector decides, not silence."""
@@ -39,9 +34,7 @@ CLOSE_SECONDS = 5.0
 class Config:
     """One stream's settings; never changes once made."""
 
-    credentials: Credentials
-    base_url: str
-    http_session: aiohttp.ClientSession | None
+    connector: Connector
     parameters: Mapping[str, Any]
     """v3's, as given: `speech_model` always, others only if asked for."""
     extra_params: Mapping[str, Any]
@@ -55,7 +48,6 @@ class Config:
     def check(self) -> None:
         """Raise `OptionError` if a stream couldn't be made of this."""
         rate = 16_000 if self.sample_rate == "native" else self.sample_rate
-        endpoint(self.base_url, "/v3/ws")
         self.options(rate)
         self.ring(rate)
         Pacer(self.catch_up_rate, rate)
@@ -102,11 +94,9 @@ class Config:
         """What a `SpeechStream` pushes its audio into."""
         inactivity = self.parameters.get("inactivity_timeout")
         return Feed(
-            self.credentials,
+            self.connector,
             self.options(sample_rate),
             self.ring(sample_rate),
-            url=endpoint(self.base_url, "/v3/ws"),
-            open_wire=partial(open_wire, http_session=self.http_session),
             catch_up_rate=self.catch_up_rate,
             close_timeout=CLOSE_SECONDS,
             on_event=on_event,
@@ -117,14 +107,13 @@ class Config:
     def stream(self, sample_rate: int, connect_timeout: float) -> Stream:
         """A stream for one recording."""
         return Stream(
-            self.credentials,
+            self.connector,
             self.options(sample_rate),
             self.ring(sample_rate),
-            base_url=self.base_url,
-            http_session=self.http_session,
             catch_up_rate=self.catch_up_rate,
             connect_timeout=connect_timeout,
             close_timeout=CLOSE_SECONDS,
+            max_retries=0,  # LiveKit's `recognize` tries again
         )
 
     def updated(self, changes: Mapping[str, Any]) -> Config:

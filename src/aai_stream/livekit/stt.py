@@ -7,7 +7,6 @@ import socket
 import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
 
 import aiohttp
 from livekit import rtc
@@ -21,7 +20,9 @@ from livekit.agents import (
 )
 from livekit.agents.stt import STTCapabilities
 
-from ..credentials import DEFAULT_URL, Credentials, TokenSource
+from ..addresses import DEFAULT_URL
+from ..connector import DEAD_AFTER_SECONDS, Connector
+from ..credentials import Credentials, TokenSource
 from ..errors import AaiStreamError, OptionError
 from ..files import heard_turns, memory_recording
 from ..pacing import CATCH_UP_RATE
@@ -73,6 +74,11 @@ class STT(stt.STT[Literal["server_message"]]):
         manual_flush: `flush()` ends the turn (ForceEndpoint), and LiveKit is told so.
         catch_up_rate: at how many times real time audio follows that had to wait.
         replay_seconds: how much audio is kept until a final transcript covers it.
+        dead_after: seconds without a sign of the server after which a connection
+            counts as lost.
+        sessions_per_minute: that all streams of this process open for this account; if
+            None, 100, and any number on loopback.
+        allow_unencrypted: let `base_url` be without TLS on a machine that isn't this.
         extra_params: query parameters sent as they are, unchecked.
         agent_context_carryover: deprecated, use
             `AgentSession(stt_context_options={"forward_chat_context": …})`.
@@ -123,6 +129,9 @@ class STT(stt.STT[Literal["server_message"]]):
         manual_flush: bool = False,
         catch_up_rate: float = CATCH_UP_RATE,
         replay_seconds: float = 30,
+        dead_after: float = DEAD_AFTER_SECONDS,
+        sessions_per_minute: float | None = None,
+        allow_unencrypted: bool = False,
         min_end_of_turn_silence_when_confident: NotGivenOr[int] = NOT_GIVEN,
         agent_context_carryover: NotGivenOr[bool] = NOT_GIVEN,
     ) -> None:
@@ -136,9 +145,14 @@ class STT(stt.STT[Literal["server_message"]]):
             parameters["language_codes"] = codes
         check_family(model, list(parameters))
         self._config = Config(
-            credentials=Credentials(options.get("api_key"), token),
-            base_url=base_url,
-            http_session=http_session,
+            connector=Connector(
+                Credentials(options.get("api_key"), token),
+                base_url,
+                http_session=http_session,
+                dead_after=dead_after,
+                sessions_per_minute=sessions_per_minute,
+                allow_unencrypted=allow_unencrypted,
+            ),
             parameters={**parameters, "speech_model": model},
             extra_params=dict(extra_params or {}),
             sample_rate=sample_rate,
@@ -181,7 +195,7 @@ class STT(stt.STT[Literal["server_message"]]):
 
         Streams don't use the latter: it takes no more than 50 sockets to one host.
         """
-        return self._config.http_session or utils.http_context.http_session()
+        return self._config.connector.http_session or utils.http_context.http_session()
 
     def stream(
         self,
@@ -275,7 +289,7 @@ class STT(stt.STT[Literal["server_message"]]):
             loop = asyncio.get_running_loop()
         except RuntimeError:
             return
-        host = urlsplit(self._config.base_url).hostname
+        host = self._config.connector.host
         asking = loop.run_in_executor(None, socket.getaddrinfo, host, None)
         asking.add_done_callback(lambda done: done.cancelled() or done.exception())
 

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 HIGH_WATER_BYTES = 64 * 1024
 """With this much in the transport's buffer (2 s at 16 kHz), audio stays in the ring."""
 
+MAX_MESSAGE_BYTES = 1024 * 1024
+"""A longer message ends the connection: no turn has that many words."""
+
 CLOSE_SECONDS = 2.0
 """How long `close` waits for the peer's close frame."""
 
@@ -39,8 +42,12 @@ async def open_wire(
     on_text: Callable[[bytes], None],
     on_closed: Callable[[int, str], None],
     http_session: aiohttp.ClientSession | None = None,
+    dead_after: float | None = None,
 ) -> AiohttpWire:
     """Connect as `OpenWire` says, on `http_session` or on one of the wire's own.
+
+    With `dead_after` the peer is pinged when it is silent, and the connection counts
+    as lost (1006) when it has been silent for so many seconds.
 
     Raises `OptionError` if `http_session` is closed.
     """
@@ -51,6 +58,9 @@ async def open_wire(
             url,
             headers=headers,
             timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
+            # aiohttp waits for a pong half as long as it waited to ping.
+            heartbeat=None if dead_after is None else dead_after / 1.5,
+            max_msg_size=MAX_MESSAGE_BYTES,
             decode_text=False,
         )
         return AiohttpWire(ws, on_text, on_closed, owned)

@@ -1,0 +1,78 @@
+"""How sessions are opened: where, as whom, over what, and how many a minute."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from .addresses import endpoint
+from .errors import OptionError
+from .limiter import shared_limiter
+from .session import Session
+from .wire.aiohttp import open_wire
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from .credentials import Credentials
+    from .options import Options
+
+DEAD_AFTER_SECONDS = 10.0
+"""A connection is lost when its peer has been silent for this long, asked or not."""
+
+
+class Connector:
+    """Opens sessions for any number of streams.
+
+    `http_session` stays the caller's; without it each session has one of its own.
+    `dead_after` is in seconds, `math.inf` to believe in every connection.
+    `sessions_per_minute` is for all streams of the process with this account and
+    server; see `limiter`.
+
+    Raises `OptionError` for an argument that won't do.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        base_url: str,
+        *,
+        http_session: aiohttp.ClientSession | None = None,
+        dead_after: float = DEAD_AFTER_SECONDS,
+        sessions_per_minute: float | None = None,
+        allow_unencrypted: bool = False,
+    ) -> None:
+        if not isinstance(dead_after, (int, float)) or not dead_after > 0:
+            raise OptionError(f"dead_after must be above 0 s, not {dead_after!r}")
+        self.host = urlsplit(base_url).hostname or ""
+        self.http_session = http_session
+        self._credentials = credentials
+        self._url = endpoint(base_url, "/v3/ws", allow_unencrypted=allow_unencrypted)
+        self._open_wire = partial(
+            open_wire,
+            http_session=http_session,
+            dead_after=None if dead_after == math.inf else dead_after,
+        )
+        self._limiter = shared_limiter(
+            self.host, credentials.account, sessions_per_minute
+        )
+
+    async def admit(self) -> None:
+        """Wait for a place among the new sessions of this minute."""
+        if self._limiter is not None:
+            await self._limiter.admit()
+
+    async def open(
+        self, options: Options, *, sample_rate: int, timeout: float
+    ) -> Session:
+        """A session that has begun, within `timeout` seconds; see `Session.open`."""
+        return await Session.open(
+            self._open_wire,
+            self._url,
+            self._credentials,
+            options,
+            sample_rate=sample_rate,
+            timeout=timeout,
+        )

@@ -1,0 +1,74 @@
+"""Audio that will not be transcribed, told to the caller by its samples."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .messages import AudioLost, Event
+
+if TYPE_CHECKING:
+    from ._core import AudioRing
+
+logger = logging.getLogger("aai_stream")
+
+LOG_SECONDS = 10
+"""Losses within this much audio are one incident in the log."""
+
+
+class Losses:
+    """Watches what the ring had to let go of before it was sent.
+
+    Each unbroken stretch is told when audio gets through again, or by `over`.
+    """
+
+    def __init__(self, ring: AudioRing, tell: Callable[[Event], None]) -> None:
+        self._ring = ring
+        self._tell = tell
+        self._seen = 0  # of the ring's count of dropped samples
+        self._stretch: tuple[int, int] | None = None
+        self._logged_at: int | None = None
+
+    def look(self) -> None:
+        """Call after each write."""
+        ring = self._ring
+        count = ring.dropped_samples - self._seen
+        if not count:
+            if self._stretch is not None and ring.sent > self._stretch[1]:
+                self.over()
+            return
+        self._seen += count
+        start = ring.sent - count
+        if self._stretch is not None and self._stretch[1] == start:
+            start = self._stretch[0]
+        else:
+            self.over()
+        self._stretch = start, ring.sent
+        self._log()
+
+    def over(self) -> None:
+        """Tell what was lost so far."""
+        if self._stretch is not None:
+            stretch, self._stretch = self._stretch, None
+            self.report(*stretch, "it could not be sent in time")
+
+    def report(self, start: int, end: int, why: str) -> None:
+        """Tell of the samples from `start` up to `end`."""
+        rate = self._ring.sample_rate
+        self._tell(
+            AudioLost(
+                start_sample=start,
+                end_sample=end,
+                start_ms=start * 1000 // rate,
+                end_ms=end * 1000 // rate,
+                why=why,
+            )
+        )
+
+    def _log(self) -> None:
+        now, rate = self._ring.written, self._ring.sample_rate
+        if self._logged_at is None or now - self._logged_at > LOG_SECONDS * rate:
+            kept = (now - self._ring.acked) / rate
+            logger.warning("audio is being lost: %.1f s of it wait to be sent", kept)
+        self._logged_at = now

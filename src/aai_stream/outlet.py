@@ -1,0 +1,128 @@
+"""From the ring to the present session: chunks, at the pace and with room for them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+from .pacing import Pacer
+from .quiet import QuietWatch
+
+if TYPE_CHECKING:
+    from ._core import AudioRing
+    from .session import Session
+
+RETRY_SECONDS = 0.02
+"""How soon a socket that was full is tried again."""
+
+
+class Outlet:
+    """Sends what is in the ring to the session that it is connected to, if any.
+
+    Raises `OptionError` for a `catch_up_rate` that could not keep up.
+    """
+
+    def __init__(self, ring: AudioRing, catch_up_rate: float) -> None:
+        self.pacer = Pacer(catch_up_rate, ring.sample_rate)
+        self._quiet = QuietWatch(ring.sample_rate)
+        self._ring = ring
+        self._session: Session | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._room = asyncio.Event()  # set when no full chunk waits, or none ever will
+        self._endpoints: deque[int] = deque()  # samples at which turns shall end
+
+    @property
+    def has_backlog(self) -> bool:
+        """Whether a full chunk waits."""
+        return self._ring.written - self._ring.sent >= self._ring.chunk_samples
+
+    def connect(self, session: Session) -> None:
+        """Send to `session` from now on, beginning with what waits."""
+        self._session = session
+        self._quiet.restart()
+        self.pump()
+
+    def disconnect(self) -> None:
+        """Send nothing more for now."""
+        self._session = None
+        self._room.set()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    async def drain(self) -> None:
+        """Wait until no full chunk waits; returns early when disconnected."""
+        await asyncio.sleep(0)  # a socket that is never full would starve the others
+        while self._session is not None and self.has_backlog:
+            self._room.clear()
+            await self._room.wait()
+
+    def flush(self) -> None:
+        """Send what is no full chunk yet, padded to 50 ms with silence.
+
+        Drains the resampler. While other audio waits, the rest stays with what
+        follows it.
+        """
+        self._ring.drain()
+        self.pump()
+        if self._session is not None and not self.has_backlog:
+            self._send_tail(self._session)
+
+    def force_endpoint(self, *, flush: bool) -> None:
+        """End the turn here in the audio: at once, or when what waits has been sent.
+
+        Audio that is no full chunk yet belongs to the next turn, unless it is flushed.
+        """
+        ring = self._ring
+        if flush:
+            ring.drain()
+            self._endpoints.append(ring.written)
+        else:
+            waiting = ring.written - ring.sent
+            self._endpoints.append(ring.written - waiting % ring.chunk_samples)
+        self.pump()
+
+    def pump(self) -> None:
+        """Send full chunks for as long as the socket and the pace take them."""
+        session, ring = self._session, self._ring
+        if session is None:
+            return
+        while ring.written - ring.sent >= ring.chunk_samples:
+            wait = RETRY_SECONDS
+            if session.writable:
+                wait = self.pacer.wait(ring.chunk_samples)
+            if wait:
+                self._pump_later(wait)
+                return
+            chunk = ring.next_chunk()
+            assert chunk is not None
+            session.send_audio(chunk)
+            if self._quiet.sent(chunk) and session.turns.is_idle:
+                ring.ack(self._quiet.silent_until(ring.acked))
+            if self._endpoints:
+                self._end_turns(session)
+        if self._endpoints:
+            self._end_turns(session)
+            if self._endpoints:  # behind the last full chunk
+                self._send_tail(session)
+                self._end_turns(session)
+        self._room.set()
+
+    def _send_tail(self, session: Session) -> None:
+        for chunk in self._ring.flush():
+            session.send_audio(chunk)
+
+    def _end_turns(self, session: Session) -> None:
+        while self._endpoints and self._endpoints[0] <= self._ring.sent:
+            self._endpoints.popleft()
+            session.force_endpoint()
+
+    def _pump_later(self, seconds: float) -> None:
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(seconds, self._pump_again)
+
+    def _pump_again(self) -> None:
+        self._timer = None
+        self.pump()

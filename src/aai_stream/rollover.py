@@ -1,0 +1,84 @@
+"""The next session, ready before the present one expires."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from .errors import AaiStreamError
+
+if TYPE_CHECKING:
+    from .session import Session
+
+logger = logging.getLogger("aai_stream")
+
+LEAD_SECONDS = 60.0
+"""How long before its end a session's successor is opened; of short sessions, the last
+fifth."""
+
+
+class Rollover:
+    """Opens a session's successor in time; when to move over is the feed's to say.
+
+    `on_ready` is called when it is open. If it can't be opened, expiry is a lost
+    connection like any other.
+    """
+
+    def __init__(
+        self,
+        open_session: Callable[[], Awaitable[Session]],
+        on_ready: Callable[[], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._open_session = open_session
+        self._on_ready = on_ready
+        self._clock = clock
+        self._timer: asyncio.TimerHandle | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._next: Session | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is a session to move to."""
+        return self._next is not None and not self._next.is_over
+
+    def plan(self, expires_at: int | None) -> None:
+        """Have a session ready before `expires_at`, unix seconds."""
+        if expires_at is None:
+            return
+        left = expires_at - self._clock()
+        lead = min(LEAD_SECONDS, left / 5)
+        if lead > 0:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(left - lead, self._begin)
+
+    def take(self) -> Session | None:
+        """The session to move to, if there is one; it is the caller's then."""
+        session = self._next if self.is_ready else None
+        self._next = None
+        return session
+
+    async def cancel(self) -> None:
+        """Want no successor any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait([self._opening])
+        if self._next is not None:
+            await self._next.close()
+            self._next = None
+
+    def _begin(self) -> None:
+        self._opening = asyncio.ensure_future(self._open())
+
+    async def _open(self) -> None:
+        try:
+            self._next = await self._open_session()
+        except AaiStreamError as exc:
+            logger.info("no session is ready to take over: %s", exc)
+        else:
+            self._on_ready()
