@@ -46,6 +46,7 @@ class Connector:
     ) -> None:
         if not isinstance(dead_after, (int, float)) or not dead_after > 0:
             raise OptionError(f"dead_after must be above 0 s, not {dead_after!r}")
+        self._dead_after = dead_after
         self.host = urlsplit(base_url).hostname or ""
         self.http_session = http_session
         self._credentials = credentials
@@ -75,4 +76,5 @@ class Connector:
             options,
             sample_rate=sample_rate,
             timeout=timeout,
+            dead_after=self._dead_after,
         )

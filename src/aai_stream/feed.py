@@ -7,8 +7,6 @@ lost session means and hand on what is said.
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +14,7 @@ from .errors import StateError, TimedOutError, TooFastError
 from .losses import Losses
 from .messages import Event, Termination, Turn, renumber
 from .outlet import Outlet
-from .rollover import Rollover
+from .sessions import Sessions
 from .stats import StreamStats
 
 if TYPE_CHECKING:
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
     from .options import Options
     from .session import Session
     from .typing import Audio
-
-logger = logging.getLogger("aai_stream")
 
 
 class Feed:
@@ -55,9 +51,6 @@ class Feed:
         on_closed: Callable[[SessionError | None], None],
         keep_alive_seconds: float | None = None,
     ) -> None:
-        self.options = options
-        self.closed = False
-        self._connector = connector
         self._ring = ring
         self._close_timeout = close_timeout
         self._on_event = on_event
@@ -66,78 +59,43 @@ class Feed:
         self._keep_alive: asyncio.TimerHandle | None = None
         self._outlet = Outlet(ring, catch_up_rate)
         self._losses = Losses(ring, on_event)
-        self._rollover = Rollover(self._open_session, self._roll_over)
-        self._session: Session | None = None  # the latest, open or not
-        self._is_open = False
-        self._connect_timeout = 0.0
-        self._opening: list[list[dict[str, Any]]] = []  # updates since, by session
-        self._retired: set[asyncio.Future[None]] = set()  # sessions that are closing
-        self._sessions = 0
-        self._heard_samples = 0  # by sessions before the latest
-        self._malformed_messages = 0  # likewise
-        self._waited_seconds = 0.0
-        self._waiting_since: float | None = None
-        self._turns = 0
+        self._sessions = Sessions(connector, options, ring.sample_rate, self._begin)
+        self._before: Session | None = None  # the session before the latest
         self._first_turn = 0  # of the latest session
         self._last_turn = -1  # that ended
+        self._turns = 0
 
     # ---- sessions ----
 
-    async def open(self, timeout: float) -> Session:
+    async def open(self, timeout: float) -> None:
         """Open a session within `timeout` seconds and send it what has waited.
 
         Waits first for its turn among this process's new sessions. Raises
         `SessionError` by type, `StateError` if the feed was closed meanwhile.
         """
-        await self._rollover.cancel()
-        self._connect_timeout = timeout
-        session = await self._open_session()
-        self._begin(session)
-        return session
+        await self._sessions.open(timeout)
 
-    async def _open_session(self) -> Session:
-        await self._wait_in_line()
-        updates: list[dict[str, Any]] = []  # those before are in the handshake
-        self._opening.append(updates)
-        try:
-            session = await self._connector.open(
-                self.options,
-                sample_rate=self._ring.sample_rate,
-                timeout=self._connect_timeout,
-            )
-        finally:
-            self._opening.remove(updates)
-        if self.closed:
-            await session.close()
-            raise StateError("the stream was closed")
-        for message in updates:
-            session.update(message)
-        return session
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._sessions.closed
 
-    async def _wait_in_line(self) -> None:
-        self._waiting_since = time.monotonic()
-        try:
-            await self._connector.admit()
-        finally:
-            self._waited_seconds += time.monotonic() - self._waiting_since
-            self._waiting_since = None
+    @property
+    def _session(self) -> Session | None:
+        """The present session, while it is open."""
+        latest = self._sessions.latest
+        return None if latest is None or latest.is_over else latest
 
     def _begin(self, session: Session) -> None:
         """Let `session` hear the stream from the first sample not covered on."""
-        ring = self._ring
-        if self._session is not None:
-            self._heard_samples += self._session.clock.samples
-            self._malformed_messages += self._session.malformed_messages
-            self._report_forgotten(self._session)
-        ring.rewind(ring.acked)
-        self._session = session
-        self._sessions += 1
+        if self._before is not None:
+            self._report_forgotten(self._before)
+        self._before = session
+        self._ring.rewind(self._ring.acked)
         self._first_turn = self._last_turn + 1
-        self._is_open = True
         session.listen(self._receive, self._session_closed)
-        if self._is_open:
+        if not session.is_over:
             self._losses.over()
-            self._rollover.plan(session.expires_at)
             self._watch_silence(-1)
             self._outlet.connect(session)
 
@@ -149,25 +107,6 @@ class Feed:
             if start < self._ring.acked:
                 self._losses.report(start, self._ring.acked, "it was too long ago")
 
-    def _roll_over(self) -> None:
-        """Move to the next session if it is ready and no turn is open.
-
-        It hears again what no final turn has covered; of the old one nothing more is
-        told, so that no word is told twice.
-        """
-        old = self._session
-        if old is None or not self._is_open or not old.turns.is_idle:
-            return
-        if (session := self._rollover.take()) is not None:
-            logger.debug("session %s takes over from %s", session.id, old.id)
-            self._retire(old)
-            self._begin(session)
-
-    def _retire(self, session: Session) -> None:
-        closing = asyncio.ensure_future(session.retire())
-        self._retired.add(closing)
-        closing.add_done_callback(self._retired.discard)
-
     async def end(self) -> Termination | None:
         """Send what is left, then Terminate; wait for the last turn and Termination.
 
@@ -175,41 +114,33 @@ class Feed:
         when the server took no audio, or told neither a turn nor Termination, for
         `close_timeout` seconds. Raises `StateError` if no session is open.
         """
-        session = self._session
-        if session is None or not self._is_open:
+        if self._session is None:
             raise StateError("no session is open")
         self._ring.drain()
         self._outlet.pump()
-        while self._is_open and self._outlet.has_backlog:
-            await self._drain_some()
-        if not self._is_open or self._session is None:
+        while self._session is not None and self._outlet.has_backlog:
+            await self._drain_some(self._session)
+        await self._sessions.settle()
+        if self._session is None:
             return None
         self._outlet.flush()
-        await self._rollover.cancel()
         return await self._session.terminate(self._close_timeout)
 
-    async def _drain_some(self) -> None:
-        session, sent = self._session, self._ring.sent
+    async def _drain_some(self, session: Session) -> None:
+        sent, seconds = self._ring.sent, self._close_timeout
         try:
-            await asyncio.wait_for(self._outlet.drain(), self._close_timeout)
+            await asyncio.wait_for(self._outlet.drain(), seconds)
         except asyncio.TimeoutError:
-            if self._ring.sent == sent and session is not None:
+            if self._ring.sent == sent:
                 session.lose(
-                    TimedOutError(
-                        f"the server took no audio for {self._close_timeout:g} s"
-                    )
+                    TimedOutError(f"the server took no audio for {seconds:g} s")
                 )
 
     async def close(self) -> None:
         """Close at once, with a Terminate, since a session is billed while open."""
-        self.closed = True
         self._losses.over()
         self._stop_sending()
-        await self._rollover.cancel()
-        if self._session is not None:
-            await self._session.close()
-        if self._retired:
-            await asyncio.wait(self._retired)
+        await self._sessions.close()
 
     # ---- audio in ----
 
@@ -242,25 +173,27 @@ class Feed:
 
     # ---- control ----
 
-    def update(self, live: dict[str, Any]) -> None:
-        """Change live parameters, of the session there is and of those to come.
+    @property
+    def options(self) -> Options:
+        """What the next handshake asks for; may be replaced."""
+        return self._sessions.options
 
-        Raises `OptionError` if any can't be changed live or is bad; then none is.
-        """
-        self.options, message = self.options.updated(live)
-        if self._session is not None and self._is_open:
-            self._session.update(message)
-        for updates in self._opening:
-            updates.append(message)
+    @options.setter
+    def options(self, options: Options) -> None:
+        self._sessions.options = options
+
+    def update(self, live: dict[str, Any]) -> None:
+        """Change live parameters; see `Sessions.update`."""
+        self._sessions.update(live)
 
     def keep_alive(self) -> None:
         """Reset the server's `inactivity_timeout`."""
-        if self._session is not None and self._is_open:
+        if self._session is not None:
             self._session.keep_alive()
 
     def _watch_silence(self, heard: int) -> None:
         """KeepAlive if nothing was sent since `heard` samples; look again later."""
-        if self._keep_alive_seconds is None or not self._is_open:
+        if self._keep_alive_seconds is None or self._session is None:
             return
         if heard == self.heard_samples:
             self.keep_alive()
@@ -283,8 +216,8 @@ class Feed:
         if is_final and event.words:
             self._cover(event.words[-1].end)
         self._on_event(event)
-        if is_final and self._rollover.is_ready:
-            self._roll_over()
+        if is_final:
+            self._sessions.move_on()
 
     def _cover(self, stream_ms: int) -> None:
         """A final turn covers what lies before `stream_ms`."""
@@ -296,14 +229,10 @@ class Feed:
         if isinstance(failure, TooFastError):
             self._outlet.pacer.slow_down()
         self._stop_sending()
-        successor = self._rollover.take()
-        if failure is None or successor is None:
+        if failure is None or not self._sessions.move_on():
             self._on_closed(failure)
-        else:
-            self._begin(successor)
 
     def _stop_sending(self) -> None:
-        self._is_open = False
         self._outlet.disconnect()
         if self._keep_alive is not None:
             self._keep_alive.cancel()
@@ -328,12 +257,14 @@ class Feed:
     @property
     def session_id(self) -> str | None:
         """AssemblyAI's name for the latest session."""
-        return self._session.id if self._session is not None else None
+        latest = self._sessions.latest
+        return latest.id if latest is not None else None
 
     @property
     def expires_at(self) -> int | None:
         """When the latest session expires, unix seconds."""
-        return self._session.expires_at if self._session is not None else None
+        latest = self._sessions.latest
+        return latest.expires_at if latest is not None else None
 
     @property
     def covered_samples(self) -> int:
@@ -343,17 +274,12 @@ class Feed:
     @property
     def heard_samples(self) -> int:
         """Samples that servers were sent, padding and repetitions included."""
-        latest = self._session.clock.samples if self._session is not None else 0
-        return self._heard_samples + latest
+        return self._sessions.heard_samples
 
     @property
     def stats(self) -> StreamStats:
         """What the stream did so far."""
-        ring, session = self._ring, self._session
-        malformed = session.malformed_messages if session is not None else 0
-        waiting = 0.0
-        if self._waiting_since is not None:
-            waiting = time.monotonic() - self._waiting_since
+        ring, sessions = self._ring, self._sessions
         return StreamStats(
             written_samples=ring.written,
             sent_samples=ring.sent,
@@ -363,9 +289,9 @@ class Feed:
             dropped_samples=ring.dropped_samples,
             pending_ms=ring.pending_ms,
             memory_bytes=ring.memory_bytes,
-            heard_seconds=self.heard_samples / ring.sample_rate,
+            heard_seconds=sessions.heard_samples / ring.sample_rate,
             turns=self._turns,
-            sessions=self._sessions,
-            waited_seconds=self._waited_seconds + waiting,
-            malformed_messages=self._malformed_messages + malformed,
+            sessions=sessions.count,
+            waited_seconds=sessions.waited_seconds,
+            malformed_messages=sessions.malformed_messages,
         )

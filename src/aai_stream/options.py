@@ -83,6 +83,11 @@ class Options:
             if configuration.get(key, self._values[name]) != self._values[name]
         ]
 
+    @property
+    def heartbeat(self) -> bool:
+        """Whether the server was asked to send Heartbeats."""
+        return (self._values | self._extra).get("session_heartbeat") in (True, "true")
+
     def is_final(self, turn: Turn) -> bool:
         """Whether nothing more is said of a turn that has ended: with `format_turns`,
         its formatted version still follows the first one."""

@@ -30,7 +30,7 @@ class Rollover:
     def __init__(
         self,
         open_session: Callable[[], Awaitable[Session]],
-        on_ready: Callable[[], None],
+        on_ready: Callable[[], object],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._open_session = open_session

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -16,10 +17,11 @@ import msgspec
 
 from . import messages, timeouts
 from .clock import SessionClock
-from .errors import EndedError, MessageError, SessionError, TimedOutError
+from .errors import DroppedError, EndedError, MessageError, SessionError, TimedOutError
 from .failures import closed_error
 from .messages import AudioLost, Begin, Event, Termination, Turn
 from .turns import TurnOrder
+from .watchdog import Watchdog
 from .wire import ABNORMAL, OpenWire, Wire
 
 if TYPE_CHECKING:
@@ -32,6 +34,9 @@ logger = logging.getLogger("aai_stream")
 FORCE_ENDPOINT = b'{"type":"ForceEndpoint"}'
 KEEP_ALIVE = b'{"type":"KeepAlive"}'
 TERMINATE = b'{"type":"Terminate"}'
+
+HEARTBEAT_SECONDS = 5.0
+"""How often a server says Heartbeat when asked to."""
 
 MISSING_FINAL_SECONDS = 1.0
 """How long later turns wait for a final that is missing."""
@@ -74,6 +79,7 @@ class Session:
         self._closing = False  # we have stopped listening
         self._end: tuple[SessionError | None] | None = None  # what it ended with
         self._closer: asyncio.Future[None] | None = None
+        self._watchdog: Watchdog | None = None
         self._missing_final: asyncio.TimerHandle | None = None
         self._covered_ms = 0  # of this session's audio, by the words of turns
         self._last_error: messages.Error | None = None
@@ -89,8 +95,12 @@ class Session:
         *,
         sample_rate: int,
         timeout: float,
+        dead_after: float = math.inf,
     ) -> Session:
         """Connect to `url` and wait for Begin, `timeout` seconds in all.
+
+        If `options` ask for Heartbeats, a server that says nothing for `dead_after`
+        seconds, or that has left out two, is lost.
 
         Raises `SessionError` by type; then nothing is left open.
         """
@@ -99,6 +109,8 @@ class Session:
         try:
             async with timeouts.timeout(timeout):
                 await session._open(open_wire, url, options)
+            if options.heartbeat and dead_after != math.inf:
+                session._watch(max(dead_after, 2 * HEARTBEAT_SECONDS))
             return session
         except asyncio.TimeoutError:
             failure = TimedOutError(f"the session did not begin within {timeout:g} s")
@@ -123,6 +135,10 @@ class Session:
         logger.debug("session %s is open", self.id)
         if ignored := options.not_understood(self.configuration):
             logger.warning("the server did not take: %s", ", ".join(ignored))
+
+    def _watch(self, seconds: float) -> None:
+        lost = DroppedError(f"the server said nothing for {seconds:g} s")
+        self._watchdog = Watchdog(seconds, lambda: self.lose(lost))
 
     def listen(
         self,
@@ -209,6 +225,8 @@ class Session:
     # ---- in ----
 
     def _receive(self, text: bytes) -> None:
+        if self._watchdog is not None:
+            self._watchdog.heard()
         try:
             event = messages.decode(text)
         except MessageError as exc:
@@ -231,8 +249,12 @@ class Session:
             self._stop_waiting()
         messages.retime(event, self.clock.to_stream_ms)
         self._tell(event)
-        if self._termination is not None and not self._over.done():
-            self._finish()
+        if self._termination is None or self._over.done():
+            return
+        if self._terminating:
+            self._over.set_result(None)
+        else:  # the server ended it on its own; it may forget to close, too
+            self._ended(self._why_closed(1000, ""))
 
     def _receive_turn(self, turn: Turn) -> None:
         self._last_error = None  # it didn't end the session
@@ -314,13 +336,6 @@ class Session:
         if not self._over.done() and not self._closing:
             self._ended(failure)
 
-    def _finish(self) -> None:
-        """Nothing more comes."""
-        self._over.set_result(None)
-        if not self._terminating:
-            # The server ended it on its own; it may forget to close, too.
-            self._closer = asyncio.ensure_future(self._wire.close())
-
     def _wire_closed(self, code: int, reason: str) -> None:
         if self._is_open:
             logger.debug("session %s closed with code %d", self.id, code)
@@ -332,6 +347,8 @@ class Session:
     def _ended(self, failure: SessionError | None) -> None:
         if self._missing_final is not None:
             self._missing_final.cancel()
+        if self._watchdog is not None:
+            self._watchdog.stop()
         if not self._over.done():
             self._over.set_result(None)
         if self._end is not None:

@@ -36,3 +36,5 @@ class StreamStats:
     `sessions_per_minute`."""
     malformed_messages: int
     """Messages of the server that could not be read."""
+    unread_messages: int = 0
+    """Remarks of the server that were left out because too many waited to be read."""

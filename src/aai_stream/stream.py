@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,15 @@ from ._core import AudioRing, as_bytes
 from .connector import Connector
 from .errors import AaiStreamError, SessionError, StateError, TransientError
 from .feed import Feed
-from .messages import Event, Termination
+from .messages import (
+    Event,
+    Heartbeat,
+    Silence,
+    SpeechStarted,
+    Termination,
+    Turn,
+    Unknown,
+)
 from .options import Options
 from .retries import Retries
 from .stats import StreamStats
@@ -25,6 +34,10 @@ LONGEST_WRITE_SECONDS = 0.5
 """More than this goes into the ring in steps, with chunks sent between: the ring need
 not hold all of a long push at once."""
 
+MOST_PENDING = 10_000
+"""Messages that wait to be read. Beyond that, partial turns and remarks are left out;
+with twice as many the stream ends."""
+
 PROGRESS_SECONDS = 10.0
 """A session that lasted this long, or covered audio with a final turn, got on."""
 
@@ -36,8 +49,11 @@ class Stream:
 
     Push audio of any rate as it comes; iterate over the server's messages. The two
     may be done by different tasks, but all of it on one event loop and its thread.
-    Messages wait for the iteration without a bound. Times in them are stream time: ms
-    since the first sample that was pushed.
+    Times in messages are stream time: ms since the first sample that was pushed. Up to
+    `MOST_PENDING` messages wait for the iteration; beyond, only what matters does.
+
+    A session that is lost is replaced (a warning in the log, another Begin), and audio
+    that no final turn had covered is sent again. What can't be is told as `AudioLost`.
     """
 
     def __init__(
@@ -66,6 +82,8 @@ class Stream:
         self._reconnecting: asyncio.Task[None] | None = None
         self._opened_at = 0.0  # the latest session, by the loop's clock
         self._covered = 0  # the feed's progress when it was
+        self._unread = 0
+        self._closing: asyncio.Future[None] | None = None
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()  # None: the end
         self._failure: AaiStreamError | None = None
         self._entered = False
@@ -109,8 +127,7 @@ class Stream:
         self._ended = True
         self._retries.most = min(self._retries.most, 2)
         while True:
-            if self._reconnecting is not None:
-                await asyncio.wait([self._reconnecting])
+            await self._reconnected()
             if self._failure is not None:
                 raise self._failure
             if self._is_over:
@@ -148,6 +165,8 @@ class Stream:
                 return
 
     def _on_closed(self, failure: SessionError | None) -> None:
+        if self._is_over:
+            return
         if failure is None or not failure.retryable:
             self._finish(failure)
             return
@@ -163,6 +182,11 @@ class Stream:
             self._finish(None if self._feed.closed else exc)
         finally:
             self._reconnecting = None
+
+    async def _reconnected(self) -> None:
+        """Wait while there is no session, until there is one or never will be."""
+        while self._reconnecting is not None:
+            await asyncio.wait([self._reconnecting])
 
     def _finish(self, failure: AaiStreamError | None) -> None:
         if self._is_over:
@@ -210,8 +234,7 @@ class Stream:
         """
         await self._feed.drain()
         while self._feed.has_backlog and not self._is_over:
-            if self._reconnecting is not None:
-                await asyncio.wait([self._reconnecting])
+            await self._reconnected()
             await self._feed.drain()
         if self._failure is not None:
             raise self._failure
@@ -261,7 +284,7 @@ class Stream:
     @property
     def stats(self) -> StreamStats:
         """What the stream did so far."""
-        return self._feed.stats
+        return replace(self._feed.stats, unread_messages=self._unread)
 
     # ---- messages out ----
 
@@ -292,4 +315,18 @@ class Stream:
             )
 
     def _on_event(self, event: Event) -> None:
-        self._events.put_nowait(event)
+        waiting = self._events.qsize()
+        if waiting >= MOST_PENDING and not _matters(event):
+            self._unread += 1
+        elif waiting < 2 * MOST_PENDING:
+            self._events.put_nowait(event)
+        elif not self._is_over:
+            self._finish(StateError(f"{waiting} messages wait, and nobody reads them"))
+            self._closing = asyncio.ensure_future(self._feed.close())
+
+
+def _matters(event: Event) -> bool:
+    """Whether `event` is no passing remark that a later one makes up for."""
+    if isinstance(event, Turn):
+        return event.end_of_turn
+    return not isinstance(event, (Heartbeat, Silence, SpeechStarted, Unknown))

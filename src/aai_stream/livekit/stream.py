@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from livekit import rtc
 from livekit.agents import APIConnectOptions, stt
 
-from ..errors import AaiStreamError, SessionError
+from ..errors import AaiStreamError, SessionError, TransientError
 from ..feed import Feed
 from ..messages import Begin, Event, SpeechStarted, Turn, Warning
 from ..parameters import PARAMETERS
@@ -57,6 +57,7 @@ class SpeechStream(stt.RecognizeStream):
         self._session_over: asyncio.Future[SessionError | None]
         self._anchor: float | None = None  # wall clock of the first sample
         self._offset = 0.0
+        self._not_before = 0.0  # the server asked for no session earlier than this
         self._translator = TurnTranslator()
         self._reported_samples = 0  # of usage
         self._feed: Feed | None = None
@@ -177,6 +178,7 @@ class SpeechStream(stt.RecognizeStream):
             return  # the input ended before it began
         loop = asyncio.get_running_loop()
         self._session_over = loop.create_future()
+        await asyncio.sleep(max(0.0, self._not_before - loop.time()))
         began = loop.time()
         try:
             await feed.open(self._conn_options.timeout)
@@ -192,6 +194,8 @@ class SpeechStream(stt.RecognizeStream):
             raise
         finally:
             self._report_usage()
+        if isinstance(failure, TransientError) and failure.retry_after is not None:
+            self._not_before = loop.time() + failure.retry_after
         if failure is not None:
             raise api_error(failure, feed.session_id) from failure
 

@@ -1,0 +1,164 @@
+"""A stream's sessions, one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .errors import StateError
+from .rollover import Rollover
+
+if TYPE_CHECKING:
+    from .connector import Connector
+    from .options import Options
+    from .session import Session
+
+logger = logging.getLogger("aai_stream")
+
+
+class Sessions:
+    """Opens sessions, has the next one ready before one expires, closes what is old.
+
+    `on_begin` is called with each session that the stream is to move to.
+
+    Attributes:
+        latest: the session that the stream moved to last, open or not.
+        closed: no more are opened.
+        count: how many there were.
+    """
+
+    def __init__(
+        self,
+        connector: Connector,
+        options: Options,
+        sample_rate: int,
+        on_begin: Callable[[Session], None],
+    ) -> None:
+        self.options = options
+        self.latest: Session | None = None
+        self.closed = False
+        self.count = 0
+        self._connector = connector
+        self._sample_rate = sample_rate
+        self._on_begin = on_begin
+        self._timeout = 0.0
+        self._opening: list[list[dict[str, Any]]] = []  # updates since, by session
+        self._rollover = Rollover(self._open, self.move_on)
+        self._retired: set[asyncio.Future[None]] = set()  # that are closing
+        self._heard_samples = 0  # by sessions before the latest
+        self._malformed_messages = 0  # likewise
+        self._waited_seconds = 0.0
+        self._waiting_since: float | None = None
+
+    async def open(self, timeout: float) -> None:
+        """Move to a new session, opened within `timeout` seconds.
+
+        Waits first for its turn among this process's new sessions. Raises
+        `SessionError` by type, `StateError` if closed meanwhile.
+        """
+        await self._rollover.cancel()
+        self._timeout = timeout
+        self._begin(await self._open())
+
+    def move_on(self) -> bool:
+        """Move to the session that is ready to take over, if there is one and no turn
+        is open in the present one, of which nothing more is told then."""
+        old = self.latest
+        if old is None or not (old.is_over or old.turns.is_idle):
+            return False
+        if (session := self._rollover.take()) is None:
+            return False
+        logger.debug("session %s takes over from %s", session.id, old.id)
+        self._retire(old)
+        self._begin(session)
+        return True
+
+    async def settle(self) -> None:
+        """Stay with the present session."""
+        await self._rollover.cancel()
+
+    async def close(self) -> None:
+        """Close all, with a Terminate, since a session is billed while open."""
+        self.closed = True
+        await self._rollover.cancel()
+        if self.latest is not None:
+            await self.latest.close()
+        if self._retired:
+            await asyncio.wait(self._retired)
+
+    def update(self, live: dict[str, Any]) -> None:
+        """Change live parameters, of the session there is and of those to come.
+
+        Raises `OptionError` if any can't be changed live or is bad; then none is.
+        """
+        self.options, message = self.options.updated(live)
+        if self.latest is not None and not self.latest.is_over:
+            self.latest.update(message)
+        for updates in self._opening:
+            updates.append(message)
+
+    # ---- inside ----
+
+    async def _open(self) -> Session:
+        await self._wait_in_line()
+        updates: list[dict[str, Any]] = []  # those before are in the handshake
+        self._opening.append(updates)
+        try:
+            session = await self._connector.open(
+                self.options, sample_rate=self._sample_rate, timeout=self._timeout
+            )
+        finally:
+            self._opening.remove(updates)
+        if self.closed:
+            await session.close()
+            raise StateError("the stream was closed")
+        for message in updates:
+            session.update(message)
+        return session
+
+    async def _wait_in_line(self) -> None:
+        self._waiting_since = time.monotonic()
+        try:
+            await self._connector.admit()
+        finally:
+            self._waited_seconds = self.waited_seconds
+            self._waiting_since = None
+
+    def _begin(self, session: Session) -> None:
+        if self.latest is not None:
+            self._heard_samples += self.latest.clock.samples
+            self._malformed_messages += self.latest.malformed_messages
+        self.latest = session
+        self.count += 1
+        self._on_begin(session)
+        if not session.is_over:
+            self._rollover.plan(session.expires_at)
+
+    def _retire(self, session: Session) -> None:
+        closing = asyncio.ensure_future(session.retire())
+        self._retired.add(closing)
+        closing.add_done_callback(self._retired.discard)
+
+    # ---- accounts ----
+
+    @property
+    def heard_samples(self) -> int:
+        """Samples that servers were sent, padding and repetitions included."""
+        latest = self.latest.clock.samples if self.latest is not None else 0
+        return self._heard_samples + latest
+
+    @property
+    def malformed_messages(self) -> int:
+        """Messages that could not be read."""
+        latest = self.latest.malformed_messages if self.latest is not None else 0
+        return self._malformed_messages + latest
+
+    @property
+    def waited_seconds(self) -> float:
+        """How long new sessions had to wait for others of this process, until now."""
+        if self._waiting_since is None:
+            return self._waited_seconds
+        return self._waited_seconds + time.monotonic() - self._waiting_since
