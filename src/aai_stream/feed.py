@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from .session import Session
     from .typing import Audio
 
+AFTERSOUND_MS = 40
+"""A word's sound goes on this long behind its end, so that a new session shall not hear
+it. No turn ends in less than 50 ms of silence, so no word begins there."""
+
 
 class Feed:
     """Audio in at any time; it goes to the session there is, or waits in the ring.
@@ -220,10 +224,14 @@ class Feed:
             self._sessions.move_on()
 
     def _cover(self, stream_ms: int) -> None:
-        """A final turn covers what lies before `stream_ms`."""
-        sample = stream_ms * self._ring.sample_rate // 1000
+        """A final turn covers what lies before `stream_ms`, and what sounds after."""
+        ring, forced = self._ring, self._outlet.forced_at
+        word_end = stream_ms * ring.sample_rate // 1000
+        end = word_end + AFTERSOUND_MS * ring.sample_rate // 1000
+        if forced is not None and word_end <= forced:
+            end = min(end, forced)  # without a silence to end it
         # The server's word: it may be wrong by more than rounding.
-        self._ring.ack(max(0, min(sample, self._ring.sent)))
+        ring.ack(max(0, min(end, ring.sent)))
 
     def _session_closed(self, failure: SessionError | None) -> None:
         if isinstance(failure, TooFastError):

@@ -31,6 +31,8 @@ class Outlet:
         self._timer: asyncio.TimerHandle | None = None
         self._room = asyncio.Event()  # set when no full chunk waits, or none ever will
         self._endpoints: deque[int] = deque()  # samples at which turns shall end
+        self.forced_at: int | None = None
+        """Where in the audio the last turn was ended by force."""
 
     @property
     def has_backlog(self) -> bool:
@@ -116,6 +118,7 @@ class Outlet:
     def _end_turns(self, session: Session) -> None:
         while self._endpoints and self._endpoints[0] <= self._ring.sent:
             self._endpoints.popleft()
+            self.forced_at = self._ring.sent
             session.force_endpoint()
 
     def _pump_later(self, seconds: float) -> None:
