@@ -261,7 +261,8 @@ async def test_a_lost_connection_reaches_reader_and_pusher() -> None:
         connect(api_key="k", base_url=url, max_retries=0) as stream,
     ):
         stream.push(SECOND)
-        assert [type(await anext(stream)).__name__ for _ in "12"] == ["Begin", "Turn"]
+        told = [type(await anext(stream)).__name__ for _ in "123"]
+        assert told == ["Begin", "Turn", "AudioLost"]
         with pytest.raises(DroppedError):
             await anext(stream)
         with pytest.raises(DroppedError):

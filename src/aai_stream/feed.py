@@ -40,7 +40,9 @@ class Feed:
     `on_event` gets every message, its times moved to stream time (ms since the first
     sample pushed). `on_closed` is called when an open session ends: with None when
     that was asked for, otherwise with what happened. `keep_alive_seconds` is how long
-    a session may go without audio before a KeepAlive is sent.
+    a session may go without audio before a KeepAlive is sent. With `insist` a session
+    that leaves a turn without its end is lost, once: so long as nothing is gained by
+    it, the next one that does so has lost the turn.
     """
 
     def __init__(
@@ -54,12 +56,14 @@ class Feed:
         on_event: Callable[[Event], None],
         on_closed: Callable[[SessionError | None], None],
         keep_alive_seconds: float | None = None,
+        insist: bool = True,
     ) -> None:
         self._ring = ring
         self._close_timeout = close_timeout
         self._on_event = on_event
         self._on_closed = on_closed
         self._keep_alive_seconds = keep_alive_seconds
+        self._insist = insist
         self._keep_alive: asyncio.TimerHandle | None = None
         self._outlet = Outlet(ring, catch_up_rate)
         self._losses = Losses(ring, on_event)
@@ -92,7 +96,9 @@ class Feed:
 
     def _begin(self, session: Session) -> None:
         """Let `session` hear the stream from the first sample not covered on."""
+        session.insists = self._insist
         if self._before is not None:
+            session.insists &= not self._before.was_unfinished
             self._report_forgotten(self._before)
         self._before = session
         self._ring.rewind(self._ring.acked)
@@ -139,6 +145,14 @@ class Feed:
                 session.lose(
                     TimedOutError(f"the server took no audio for {seconds:g} s")
                 )
+
+    def give_up(self) -> None:
+        """No session will be opened any more: tell what none has covered."""
+        self._losses.over()
+        if self._ring.acked < self._ring.written:
+            self._losses.report(
+                self._ring.acked, self._ring.written, "the stream failed"
+            )
 
     async def close(self) -> None:
         """Close at once, with a Terminate, since a session is billed while open."""

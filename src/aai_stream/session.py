@@ -52,6 +52,9 @@ class Session:
         malformed_messages: how many messages could not be read.
         clock: from this session's ms to stream time.
         turns: which turns are open.
+        insists: a turn that the server doesn't end loses the session, so that another
+            one hears it; otherwise the turn is told as lost.
+        was_unfinished: that has happened.
     """
 
     def __init__(
@@ -63,6 +66,8 @@ class Session:
         self.malformed_messages = 0
         self.clock = SessionClock(sample_rate)
         self.turns = TurnOrder()
+        self.insists = False
+        self.was_unfinished = False
         self._sample_rate = sample_rate
         self._credentials = credentials
         self._options = options
@@ -244,9 +249,10 @@ class Session:
         if isinstance(event, messages.Error):
             self._last_error = event
         elif isinstance(event, Termination):
-            self._termination = event
             self._compare_accounts(event)
-            self._stop_waiting()
+            if not self.turns.is_idle and self._miss_finals():
+                return
+            self._termination = event
         messages.retime(event, self.clock.to_stream_ms)
         self._tell(event)
         if self._termination is None or self._over.done():
@@ -269,16 +275,17 @@ class Session:
         if self.turns.is_stuck and self._missing_final is None:
             loop = asyncio.get_running_loop()
             self._missing_final = loop.call_later(
-                MISSING_FINAL_SECONDS, self._stop_waiting
+                MISSING_FINAL_SECONDS, self._miss_finals
             )
 
-    def _stop_waiting(self) -> None:
-        """Tell that finals are missing, and what had to wait for them."""
-        if self._missing_final is not None:
-            self._missing_final.cancel()
-            self._missing_final = None
-        if self._closing or self.turns.is_idle:
-            return
+    def _miss_finals(self) -> bool:
+        """Lose the session for turns that were not ended, and return True; or tell
+        that they are lost, and what had to wait for them."""
+        self._stop_waiting()
+        if self.insists:
+            self.was_unfinished = True
+            self._ended(DroppedError("the server did not end a turn"))
+            return True
         spans, turns = self.turns.give_up()
         for start_ms, end_ms in spans:
             self._tell(
@@ -292,6 +299,12 @@ class Session:
             )
         for turn in turns:
             self._tell(turn)
+        return False
+
+    def _stop_waiting(self) -> None:
+        if self._missing_final is not None:
+            self._missing_final.cancel()
+            self._missing_final = None
 
     def _tell(self, event: Event) -> None:
         if self._on_event is None:
@@ -345,8 +358,7 @@ class Session:
             self._begin.set_exception(self._why_closed(code, reason))
 
     def _ended(self, failure: SessionError | None) -> None:
-        if self._missing_final is not None:
-            self._missing_final.cancel()
+        self._stop_waiting()
         if self._watchdog is not None:
             self._watchdog.stop()
         if not self._over.done():

@@ -75,6 +75,7 @@ class Stream:
             close_timeout=close_timeout,
             on_event=self._on_event,
             on_closed=self._on_closed,
+            insist=max_retries > 0,
         )
         self._sample_rate = ring.sample_rate
         self._connect_timeout = connect_timeout
@@ -193,6 +194,8 @@ class Stream:
             return
         self._is_over = self._ended = True
         self._failure = failure
+        if failure is not None:
+            self._feed.give_up()
         self._events.put_nowait(None)
 
     # ---- audio in ----

@@ -90,6 +90,8 @@ class Config:
         sample_rate: int,
         on_event: Callable[[Event], None],
         on_closed: Callable[[SessionError | None], None],
+        *,
+        insist: bool,
     ) -> Feed:
         """What a `SpeechStream` pushes its audio into."""
         inactivity = self.parameters.get("inactivity_timeout")
@@ -102,6 +104,7 @@ class Config:
             on_event=on_event,
             on_closed=on_closed,
             keep_alive_seconds=inactivity and inactivity / 2,
+            insist=insist,
         )
 
     def stream(self, sample_rate: int, connect_timeout: float) -> Stream:

@@ -63,6 +63,7 @@ class SpeechStream(stt.RecognizeStream):
         self._feed: Feed | None = None
         if config.sample_rate != "native":
             self._make_feed(config.sample_rate)
+        self._task.add_done_callback(_weakly(self._on_done))
         # A stream that is dropped and not closed takes its tasks with it.
         for task in (self._task, self._metrics_task):
             task._log_destroy_pending = False  # type: ignore[attr-defined]
@@ -70,7 +71,10 @@ class SpeechStream(stt.RecognizeStream):
     def _make_feed(self, sample_rate: int) -> Feed:
         # Weakly, so that the socket keeps no stream alive that nobody reads.
         feed = self._feed = self._config.feed(
-            sample_rate, _weakly(self._on_message), _weakly(self._on_closed)
+            sample_rate,
+            _weakly(self._on_message),
+            _weakly(self._on_closed),
+            insist=self._conn_options.max_retry > 0,
         )
         loop = asyncio.get_running_loop()
         weakref.finalize(self, _close_later, loop, feed).atexit = False
@@ -202,6 +206,12 @@ class SpeechStream(stt.RecognizeStream):
     def _on_closed(self, failure: SessionError | None) -> None:
         if not self._session_over.done():
             self._session_over.set_result(failure)
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        """LiveKit has had enough of failures, or the stream is over."""
+        failed = not task.cancelled() and task.exception() is not None
+        if failed and self._feed is not None:
+            self._feed.give_up()
 
     def _on_message(self, message: Event) -> None:
         if isinstance(message, Turn):
