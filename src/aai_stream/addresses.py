@@ -20,7 +20,7 @@ def endpoint(base_url: str, path: str, *, allow_unencrypted: bool = False) -> st
     try:
         parts = urlsplit(base_url)
         scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
-        plain = not (parts.query or parts.fragment or parts.username)
+        plain = not (parts.query or parts.fragment or "@" in parts.netloc)
         host = (parts.hostname or "").encode("idna").decode()
         good = plain and scheme in ("ws", "wss") and host and parts.port != 0
     except (ValueError, TypeError, AttributeError):

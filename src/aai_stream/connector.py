@@ -47,10 +47,10 @@ class Connector:
         if not isinstance(dead_after, (int, float)) or not dead_after > 0:
             raise OptionError(f"dead_after must be above 0 s, not {dead_after!r}")
         self._dead_after = dead_after
-        self.host = urlsplit(base_url).hostname or ""
         self.http_session = http_session
         self._credentials = credentials
         self._url = endpoint(base_url, "/v3/ws", allow_unencrypted=allow_unencrypted)
+        self.host = urlsplit(self._url).hostname or ""
         self._open_wire = partial(
             open_wire,
             http_session=http_session,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import os
 import secrets
+from collections import deque
 from collections.abc import Awaitable, Callable
 from hashlib import blake2b
 from typing import Any
@@ -62,7 +63,7 @@ class Credentials:
             )
         if self._key:
             self._key = _checked(self._key)
-        self._last_token: str | None = None
+        self._tokens: deque[str] = deque(maxlen=16)  # the latest, to be redacted
 
     @property
     def account(self) -> str:
@@ -87,8 +88,9 @@ class Credentials:
         if self._token is None:
             headers["Authorization"] = self._key or ""
             return headers, {}
-        self._last_token = _checked(await self._next_token(self._token))
-        return headers, {"token": self._last_token}
+        token = _checked(await self._next_token(self._token))
+        self._tokens.append(token)
+        return headers, {"token": token}
 
     async def _next_token(self, source: TokenSource) -> Any:
         if isinstance(source, str):
@@ -105,7 +107,7 @@ class Credentials:
 
     def redact(self, text: str) -> str:
         """`text` without the key or token, should a server have echoed it."""
-        for secret in (self._key, self._last_token):
+        for secret in (self._key, *self._tokens):
             if secret:
                 text = text.replace(secret, "***")
         return text

@@ -10,9 +10,10 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from . import timeouts
 from .errors import StateError, TimedOutError, TooFastError
 from .losses import Losses
-from .messages import Event, Termination, Turn, renumber
+from .messages import Event, Silence, Termination, Turn, renumber
 from .outlet import Outlet
 from .sessions import Sessions
 from .stats import StreamStats
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 AFTERSOUND_MS = 40
 """A word's sound goes on this long behind its end, so that a new session shall not hear
 it. No turn ends in less than 50 ms of silence, so no word begins there."""
+
+SILENCE_OVERLAP_MS = 500
+"""A Silence may reach this far into what follows."""
 
 
 class Feed:
@@ -65,13 +69,15 @@ class Feed:
         self._keep_alive_seconds = keep_alive_seconds
         self._insist = insist
         self._keep_alive: asyncio.TimerHandle | None = None
-        self._outlet = Outlet(ring, catch_up_rate)
         self._losses = Losses(ring, on_event)
+        self._outlet = Outlet(ring, catch_up_rate, self._losses.cover)
         self._sessions = Sessions(connector, options, ring.sample_rate, self._begin)
         self._before: Session | None = None  # the session before the latest
         self._first_turn = 0  # of the latest session
-        self._last_turn = -1  # that ended
+        self._last_turn = -1  # that is final
+        self._words_end = -1, 0  # of the latest words: their turn, and ms
         self._turns = 0
+        self._final_samples = 0
 
     # ---- sessions ----
 
@@ -96,26 +102,19 @@ class Feed:
 
     def _begin(self, session: Session) -> None:
         """Let `session` hear the stream from the first sample not covered on."""
-        session.insists = self._insist
+        self._stop_sending()
+        self._losses.over()
         if self._before is not None:
-            session.insists &= not self._before.was_unfinished
-            self._report_forgotten(self._before)
+            self._losses.forgotten()
+        unfinished = self._before is not None and self._before.was_unfinished
+        session.insists = self._insist and not unfinished
         self._before = session
         self._ring.rewind(self._ring.acked)
         self._first_turn = self._last_turn + 1
         session.listen(self._receive, self._session_closed)
-        if not session.is_over:
-            self._losses.over()
-            self._watch_silence(-1)
+        if self._session is session:  # and not lost already, or replaced by a callback
             self._outlet.connect(session)
-
-    def _report_forgotten(self, session: Session) -> None:
-        """Tell what a lost session had heard of an open turn, if it is gone."""
-        open_since = session.turns.open_since_ms
-        if open_since is not None:
-            start = open_since * self._ring.sample_rate // 1000
-            if start < self._ring.acked:
-                self._losses.report(start, self._ring.acked, "it was too long ago")
+            self._watch_silence(-1)
 
     async def end(self) -> Termination | None:
         """Send what is left, then Terminate; wait for the last turn and Termination.
@@ -139,7 +138,8 @@ class Feed:
     async def _drain_some(self, session: Session) -> None:
         sent, seconds = self._ring.sent, self._close_timeout
         try:
-            await asyncio.wait_for(self._outlet.drain(), seconds)
+            async with timeouts.timeout(seconds):
+                await self._outlet.drain()
         except asyncio.TimeoutError:
             if self._ring.sent == sent:
                 session.lose(
@@ -148,7 +148,10 @@ class Feed:
 
     def give_up(self) -> None:
         """No session will be opened any more: tell what none has covered."""
+        self._stop_sending()
+        self._sessions.stay()
         self._losses.over()
+        self._losses.forgotten()
         if self._ring.acked < self._ring.written:
             self._losses.report(
                 self._ring.acked, self._ring.written, "the stream failed"
@@ -216,42 +219,57 @@ class Feed:
         if heard == self.heard_samples:
             self.keep_alive()
         loop = asyncio.get_running_loop()
+        # Half of it, for a pause may begin right after a look.
         self._keep_alive = loop.call_later(
-            self._keep_alive_seconds, self._watch_silence, self.heard_samples
+            self._keep_alive_seconds / 2, self._watch_silence, self.heard_samples
         )
 
     # ---- messages in ----
 
     def _receive(self, event: Event) -> None:
         renumber(event, self._first_turn)
-        if not isinstance(event, Turn) or not event.end_of_turn:
-            self._on_event(event)
-            return
-        if event.turn_order > self._last_turn:  # not the same, formatted
-            self._turns += 1
-            self._last_turn = event.turn_order
-        is_final = self.options.is_final(event)
-        if is_final and event.words:
-            self._cover(event.words[-1].end)
+        if isinstance(event, Turn):
+            if event.words:
+                self._words_end = event.turn_order, event.words[-1].end
+            if event.end_of_turn and self.options.is_final(event):
+                self._receive_final(event)
+                return
+        elif isinstance(event, Silence) and self._is_idle:
+            self._losses.cover(self._sample(event.end_ms - SILENCE_OVERLAP_MS))
         self._on_event(event)
-        if is_final:
-            self._sessions.move_on()
+
+    def _receive_final(self, turn: Turn) -> None:
+        if turn.turn_order > self._last_turn:
+            self._turns += 1
+            self._last_turn = turn.turn_order
+        if self._words_end[0] == turn.turn_order:
+            self._cover(self._words_end[1])
+        self._on_event(turn)
+        self._sessions.move_on()
+
+    @property
+    def _is_idle(self) -> bool:
+        return self._session is not None and self._session.turns.is_idle
+
+    def _sample(self, stream_ms: int) -> int:
+        # The server's word: it may be wrong by more than rounding.
+        sample = stream_ms * self._ring.sample_rate // 1000
+        return max(0, min(sample, self._ring.sent))
 
     def _cover(self, stream_ms: int) -> None:
         """A final turn covers what lies before `stream_ms`, and what sounds after."""
-        ring, forced = self._ring, self._outlet.forced_at
-        word_end = stream_ms * ring.sample_rate // 1000
-        end = word_end + AFTERSOUND_MS * ring.sample_rate // 1000
-        if forced is not None and word_end <= forced:
+        forced, end = self._outlet.forced_at, self._sample(stream_ms + AFTERSOUND_MS)
+        if forced is not None and self._sample(stream_ms) <= forced:
             end = min(end, forced)  # without a silence to end it
-        # The server's word: it may be wrong by more than rounding.
-        ring.ack(max(0, min(end, ring.sent)))
+        self._losses.cover(end)
+        self._final_samples = max(self._final_samples, end)
 
     def _session_closed(self, failure: SessionError | None) -> None:
         if isinstance(failure, TooFastError):
             self._outlet.pacer.slow_down()
         self._stop_sending()
         if failure is None or not self._sessions.move_on():
+            self._sessions.stay()
             self._on_closed(failure)
 
     def _stop_sending(self) -> None:
@@ -289,9 +307,9 @@ class Feed:
         return latest.expires_at if latest is not None else None
 
     @property
-    def covered_samples(self) -> int:
-        """How far the stream is done with: its progress."""
-        return self._ring.acked
+    def final_samples(self) -> int:
+        """How far the stream is covered by final turns: its progress."""
+        return self._final_samples
 
     @property
     def heard_samples(self) -> int:

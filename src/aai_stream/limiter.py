@@ -81,7 +81,5 @@ def shared_limiter(
         per_minute = math.inf if is_loopback(host) else SESSIONS_PER_MINUTE
     if per_minute == math.inf:
         return None
-    key = host, account, per_minute
-    if key not in _limiters:
-        _limiters[key] = ConnectLimiter(per_minute)
-    return _limiters[key]
+    limiter = ConnectLimiter(per_minute)
+    return _limiters.setdefault((host, account, per_minute), limiter)

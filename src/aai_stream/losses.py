@@ -28,6 +28,8 @@ class Losses:
         self._tell = tell
         self._seen = 0  # of the ring's count of dropped samples
         self._stretch: tuple[int, int] | None = None
+        self._told: list[tuple[int, int]] = []  # stretches behind what is covered
+        self._covered = 0
         self._logged_at: int | None = None
 
     def look(self) -> None:
@@ -47,10 +49,27 @@ class Losses:
         self._stretch = start, ring.sent
         self._log()
 
+    def cover(self, sample: int) -> None:
+        """Let go of what lies before `sample`: nothing is lost with it."""
+        self._ring.ack(sample)
+        self._covered = max(self._covered, sample)
+        self._told = [told for told in self._told if told[1] > self._covered]
+
+    def forgotten(self) -> None:
+        """Tell what was sent, is not covered and can't be sent again: the session that
+        heard it is lost."""
+        position = self._covered
+        for start, end in [*self._told, (self._ring.acked, self._ring.acked)]:
+            if start > position:
+                self.report(position, start, "it was too long ago to be sent again")
+            position = max(position, end)
+        self.cover(self._ring.acked)
+
     def over(self) -> None:
         """Tell what was lost so far."""
         if self._stretch is not None:
             stretch, self._stretch = self._stretch, None
+            self._told.append(stretch)
             self.report(*stretch, "it could not be sent in time")
 
     def report(self, start: int, end: int, why: str) -> None:

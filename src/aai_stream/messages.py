@@ -17,6 +17,9 @@ import msgspec
 
 from .errors import MessageError
 
+Whole = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
+"""A number that any clock can do with."""
+
 
 class Message(msgspec.Struct, tag_field="type", kw_only=True, gc=False):
     """A message from the server; the subclass is its `type`."""
@@ -26,7 +29,7 @@ class Begin(Message, tag="Begin"):
     """The session is open. `expires_at` is in unix seconds."""
 
     id: str = ""
-    expires_at: int | None = None
+    expires_at: Whole | None = None
     configuration: dict[str, Any] | None = None
     """What the server understood: model, mode, api_version and the like."""
 
@@ -34,7 +37,7 @@ class Begin(Message, tag="Begin"):
 class SpeechStarted(Message, tag="SpeechStarted"):
     """Speech began at `timestamp` ms. Universal-3 models only, once a turn."""
 
-    timestamp: int | None = None
+    timestamp: Whole | None = None
     confidence: float | None = None
 
 
@@ -42,8 +45,8 @@ class Word(msgspec.Struct, kw_only=True, gc=False):
     """One word of a turn; `start` and `end` in ms."""
 
     text: str = ""
-    start: int = 0
-    end: int = 0
+    start: Whole = 0
+    end: Whole = 0
     confidence: float = 0.0
     word_is_final: bool = False
     speaker: str | None = None
@@ -60,7 +63,7 @@ class Turn(Message, tag="Turn"):
     unfinished is told anew under the same number.
     """
 
-    turn_order: int = 0
+    turn_order: Whole = 0
     transcript: str = ""
     words: Annotated[list[Word], msgspec.Meta(max_length=MOST_WORDS)] = []
     end_of_turn: bool = False
@@ -98,8 +101,8 @@ class Warning(Message, tag="Warning"):
 class Heartbeat(Message, tag="Heartbeat"):
     """Every 5 s when `session_heartbeat` is on; counts this session's audio."""
 
-    total_audio_received_ms: int
-    total_duration_ms: int
+    total_audio_received_ms: Whole
+    total_duration_ms: Whole
     realtime_factor: float
     max_speech_probability: float = 0.0
 
@@ -107,14 +110,14 @@ class Heartbeat(Message, tag="Heartbeat"):
 class Silence(Message, tag="Silence"):
     """Nothing was said from `start_ms` to `end_ms`; may overlap its predecessor."""
 
-    start_ms: int
-    end_ms: int
+    start_ms: Whole
+    end_ms: Whole
 
 
 class Revision(msgspec.Struct, kw_only=True, gc=False):
     """New speakers for one turn that was told before."""
 
-    turn_order: int
+    turn_order: Whole
     speaker_label: str | None = None
     words: list[Word] = []
 
@@ -128,7 +131,7 @@ class SpeakerRevision(Message, tag="SpeakerRevision"):
 class LLMGatewayResponse(Message, tag="LLMGatewayResponse"):
     """What the `llm_gateway` made of a turn."""
 
-    turn_order: int
+    turn_order: Whole
     transcript: str = ""
     data: Any = None
 
@@ -173,7 +176,7 @@ _WHOLE = {
     field.name
     for struct in (*get_args(_Known), Word, Revision)
     for field in msgspec.structs.fields(struct)
-    if field.type in (int, int | None)
+    if field.type in (Whole, Whole | None, int | None)
 }
 
 

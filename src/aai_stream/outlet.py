@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .pacing import Pacer
@@ -20,17 +21,22 @@ RETRY_SECONDS = 0.02
 class Outlet:
     """Sends what is in the ring to the session that it is connected to, if any.
 
-    Raises `OptionError` for a `catch_up_rate` that could not keep up.
+    `cover` is called with the sample up to which nobody speaks. Raises `OptionError`
+    for a `catch_up_rate` that could not keep up.
     """
 
-    def __init__(self, ring: AudioRing, catch_up_rate: float) -> None:
+    def __init__(
+        self, ring: AudioRing, catch_up_rate: float, cover: Callable[[int], None]
+    ) -> None:
         self.pacer = Pacer(catch_up_rate, ring.sample_rate)
         self._quiet = QuietWatch(ring.sample_rate)
         self._ring = ring
+        self._cover = cover
         self._session: Session | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._room = asyncio.Event()  # set when no full chunk waits, or none ever will
         self._endpoints: deque[int] = deque()  # samples at which turns shall end
+        self._asked: list[int] = []  # those sent to the session that may not have heard
         self.forced_at: int | None = None
         """Where in the audio the last turn was ended by force."""
 
@@ -43,6 +49,10 @@ class Outlet:
         """Send to `session` from now on, beginning with what waits."""
         self._session = session
         self._quiet.restart()
+        again = [at for at in self._asked if at > self._ring.acked]
+        self._endpoints.extendleft(reversed(again))
+        self._asked.clear()
+        self.forced_at = None
         self.pump()
 
     def disconnect(self) -> None:
@@ -90,6 +100,8 @@ class Outlet:
         session, ring = self._session, self._ring
         if session is None:
             return
+        if self._endpoints:
+            self._end_turns(session)
         while ring.written - ring.sent >= ring.chunk_samples:
             wait = RETRY_SECONDS
             if session.writable:
@@ -101,7 +113,7 @@ class Outlet:
             assert chunk is not None
             session.send_audio(chunk)
             if self._quiet.sent(chunk) and session.turns.is_idle:
-                ring.ack(self._quiet.silent_until(ring.acked))
+                self._cover(self._quiet.silent_until(ring.acked))
             if self._endpoints:
                 self._end_turns(session)
         if self._endpoints:
@@ -117,7 +129,9 @@ class Outlet:
 
     def _end_turns(self, session: Session) -> None:
         while self._endpoints and self._endpoints[0] <= self._ring.sent:
-            self._endpoints.popleft()
+            acked = self._ring.acked
+            self._asked = [at for at in self._asked if at > acked]
+            self._asked.append(self._endpoints.popleft())
             self.forced_at = self._ring.sent
             session.force_endpoint()
 

@@ -40,7 +40,7 @@ class Pacer:
     def wait(self, samples: int) -> float:
         """Seconds until `samples` may pass; 0 lets them pass, and counts them."""
         now = self._clock()
-        wait = self._spent - now - self._burst_seconds
+        wait = self._spent - now - self._burst_seconds / self._rate
         if wait > 0:
             return wait
         cost = samples / (self._rate * self._sample_rate)

@@ -15,6 +15,12 @@ the one to the other ("full jitter")."""
 BUSY_SECONDS = 10.0
 """The least wait when the account has too many sessions, unless the server says."""
 
+LONGEST_RETRY_AFTER = 60.0
+"""A server that asks for more is asked again after this."""
+
+PROGRESS_SECONDS = 10.0
+"""A session that lasted this long, or covered audio with a final turn, got on."""
+
 ABNORMAL = 1006
 
 
@@ -51,7 +57,8 @@ class Retries:
             return self._draw(0, 0.1)
         limit = min(LONGEST_SECONDS, FIRST_SECONDS * 2**attempt)
         if failure.retry_after is not None:
-            return failure.retry_after + self._draw(0, limit)
+            wait = min(failure.retry_after, LONGEST_RETRY_AFTER)
+            return wait + self._draw(0, limit)
         if isinstance(failure, BusyError):
             return BUSY_SECONDS + self._draw(0, 2 * BUSY_SECONDS)
         return self._draw(0, limit)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .errors import AaiStreamError
 
@@ -61,16 +61,26 @@ class Rollover:
         self._next = None
         return session
 
-    async def cancel(self) -> None:
-        """Want no successor any more."""
+    def drop(self) -> None:
+        """Want no successor any more; one that is there has to be taken first."""
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
         if self._opening is not None:
             self._opening.cancel()
+
+    async def cancel(self) -> None:
+        """Likewise, and close the one that is there."""
+        self.drop()
+        if self._opening is not None:
             await asyncio.wait([self._opening])
-        if self._next is not None:
-            await self._next.close()
-            self._next = None
+        if (unwanted := self.take()) is not None:
+            await unwanted.close()
+
+    def update(self, message: dict[str, Any]) -> None:
+        """Send an UpdateConfiguration to the session that waits."""
+        if self._next is not None and not self._next.is_over:
+            self._next.update(message)
 
     def _begin(self) -> None:
         self._opening = asyncio.ensure_future(self._open())

@@ -38,6 +38,9 @@ TERMINATE = b'{"type":"Terminate"}'
 HEARTBEAT_SECONDS = 5.0
 """How often a server says Heartbeat when asked to."""
 
+CODE_SECONDS = 1.0
+"""How long an Error without a code waits for the close that has one."""
+
 MISSING_FINAL_SECONDS = 1.0
 """How long later turns wait for a final that is missing."""
 
@@ -50,6 +53,7 @@ class Session:
         expires_at: unix seconds, None if the server didn't say.
         configuration: what the server understood, as `Begin` told it.
         malformed_messages: how many messages could not be read.
+        options: as they were last updated.
         clock: from this session's ms to stream time.
         turns: which turns are open.
         insists: a turn that the server doesn't end loses the session, so that another
@@ -70,7 +74,7 @@ class Session:
         self.was_unfinished = False
         self._sample_rate = sample_rate
         self._credentials = credentials
-        self._options = options
+        self.options = options
         self._on_event: Callable[[Event], None] | None = None
         self._on_closed: Callable[[SessionError | None], None] | None = None
         self._early: list[Event] = []  # told before `listen`
@@ -212,10 +216,10 @@ class Session:
         await self.close()
         return self._termination
 
-    async def retire(self) -> None:
-        """Close, and tell nothing more, not even that."""
+    def fall_silent(self) -> None:
+        """Tell nothing more from here on, not even the end; `close` is still due."""
+        self._closing = True
         self._on_closed = None
-        await self.close()
 
     async def close(self) -> None:
         """End the session without waiting for its last turn; harmless when closed."""
@@ -247,10 +251,13 @@ class Session:
             self._receive_turn(event)
             return
         if isinstance(event, messages.Error):
+            event.error = self._credentials.redact(event.error)
             self._last_error = event
+        elif isinstance(event, messages.Warning):
+            event.warning = self._credentials.redact(event.warning)
         elif isinstance(event, Termination):
             self._compare_accounts(event)
-            if not self.turns.is_idle and self._miss_finals():
+            if self.turns.has_open and self._miss_finals(everything=True):
                 return
             self._termination = event
         messages.retime(event, self.clock.to_stream_ms)
@@ -269,16 +276,18 @@ class Session:
             end = min(turn.words[-1].end, self.clock.samples_ms)
             self._covered_ms = max(self._covered_ms, end)
         messages.retime(turn, self.clock.to_stream_ms)
-        is_final = turn.end_of_turn and self._options.is_final(turn)
+        is_final = turn.end_of_turn and self.options.is_final(turn)
         for ready in self.turns.take(turn, is_final):
             self._tell(ready)
-        if self.turns.is_stuck and self._missing_final is None:
+        if not self.turns.is_stuck:
+            self._stop_waiting()
+        elif self._missing_final is None:
             loop = asyncio.get_running_loop()
             self._missing_final = loop.call_later(
                 MISSING_FINAL_SECONDS, self._miss_finals
             )
 
-    def _miss_finals(self) -> bool:
+    def _miss_finals(self, *, everything: bool = False) -> bool:
         """Lose the session for turns that were not ended, and return True; or tell
         that they are lost, and what had to wait for them."""
         self._stop_waiting()
@@ -286,7 +295,7 @@ class Session:
             self.was_unfinished = True
             self._ended(DroppedError("the server did not end a turn"))
             return True
-        spans, turns = self.turns.give_up()
+        spans, turns = self.turns.give_up(everything=everything)
         for start_ms, end_ms in spans:
             self._tell(
                 AudioLost(
@@ -307,6 +316,8 @@ class Session:
             self._missing_final = None
 
     def _tell(self, event: Event) -> None:
+        if self._closing:
+            return
         if self._on_event is None:
             self._early.append(event)
         else:
@@ -335,8 +346,15 @@ class Session:
             self._begin.set_result(None)
             self._tell(event)
         elif isinstance(event, messages.Error):
-            # A close follows, or should: there is no reason to wait for it.
+            # A close with the same code follows, or should.
             self._last_error = event
+            if event.error_code is not None:
+                self._refuse()
+            else:
+                asyncio.get_running_loop().call_later(CODE_SECONDS, self._refuse)
+
+    def _refuse(self) -> None:
+        if not self._begin.done():
             self._begin.set_exception(self._why_closed(ABNORMAL, ""))
 
     # ---- the end ----

@@ -72,9 +72,14 @@ class Sessions:
         if (session := self._rollover.take()) is None:
             return False
         logger.debug("session %s takes over from %s", session.id, old.id)
-        self._retire(old)
         self._begin(session)
         return True
+
+    def stay(self) -> None:
+        """Have no session ready any more: the face decides what comes next."""
+        if (session := self._rollover.take()) is not None:
+            self._retire(session)
+        self._rollover.drop()
 
     async def settle(self) -> None:
         """Stay with the present session."""
@@ -96,7 +101,9 @@ class Sessions:
         """
         self.options, message = self.options.updated(live)
         if self.latest is not None and not self.latest.is_over:
+            self.latest.options = self.options
             self.latest.update(message)
+        self._rollover.update(message)
         for updates in self._opening:
             updates.append(message)
 
@@ -128,17 +135,19 @@ class Sessions:
             self._waiting_since = None
 
     def _begin(self, session: Session) -> None:
-        if self.latest is not None:
-            self._heard_samples += self.latest.clock.samples
-            self._malformed_messages += self.latest.malformed_messages
+        old = self.latest
         self.latest = session
         self.count += 1
+        if old is not None:
+            self._retire(old)
+            self._heard_samples += old.clock.samples
+            self._malformed_messages += old.malformed_messages
+        self._rollover.plan(session.expires_at)
         self._on_begin(session)
-        if not session.is_over:
-            self._rollover.plan(session.expires_at)
 
     def _retire(self, session: Session) -> None:
-        closing = asyncio.ensure_future(session.retire())
+        session.fall_silent()
+        closing = asyncio.ensure_future(session.close())
         self._retired.add(closing)
         closing.add_done_callback(self._retired.discard)
 

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from ._core import AudioRing, as_bytes
 from .connector import Connector
-from .errors import AaiStreamError, SessionError, StateError, TransientError
+from .errors import (
+    AaiStreamError,
+    SessionError,
+    StateError,
+    TimedOutError,
+    TransientError,
+)
 from .feed import Feed
 from .messages import (
     Event,
@@ -22,7 +28,7 @@ from .messages import (
     Unknown,
 )
 from .options import Options
-from .retries import Retries
+from .retries import PROGRESS_SECONDS, Retries
 from .stats import StreamStats
 
 if TYPE_CHECKING:
@@ -38,8 +44,8 @@ MOST_PENDING = 10_000
 """Messages that wait to be read. Beyond that, partial turns and remarks are left out;
 with twice as many the stream ends."""
 
-PROGRESS_SECONDS = 10.0
-"""A session that lasted this long, or covered audio with a final turn, got on."""
+END_RETRIES = 5
+"""How often a session is replaced, without progress, when no more audio will come."""
 
 logger = logging.getLogger("aai_stream")
 
@@ -80,11 +86,14 @@ class Stream:
         self._sample_rate = ring.sample_rate
         self._connect_timeout = connect_timeout
         self._retries = Retries(max_retries)
+        self._close_timeout = close_timeout
         self._reconnecting: asyncio.Task[None] | None = None
+        self._opening = False
+        self._lost_at_once: SessionError | None = None  # as soon as it was opened
+        self._failed: asyncio.Future[None] | None = None  # letting go of what is left
         self._opened_at = 0.0  # the latest session, by the loop's clock
         self._covered = 0  # the feed's progress when it was
         self._unread = 0
-        self._closing: asyncio.Future[None] | None = None
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()  # None: the end
         self._failure: AaiStreamError | None = None
         self._entered = False
@@ -118,7 +127,7 @@ class Stream:
         """No more audio: send what is left, wait for the last turn and Termination.
 
         Iterate on to read them; the iteration then ends. A session that is lost
-        meanwhile is replaced, twice at most.
+        meanwhile is replaced, as often as `END_RETRIES`.
 
         Raises `TimedOutError` if the server took no audio, or told neither a turn nor
         Termination, for `close_timeout` seconds: then words may be missing. Raises
@@ -126,9 +135,9 @@ class Stream:
         """
         self._check_open()
         self._ended = True
-        self._retries.most = min(self._retries.most, 2)
+        self._retries.most = min(self._retries.most, END_RETRIES)
         while True:
-            await self._reconnected()
+            await self._reconnected(self._connect_timeout + self._close_timeout)
             if self._failure is not None:
                 raise self._failure
             if self._is_over:
@@ -142,8 +151,9 @@ class Stream:
         The server is told to terminate all the same, since it bills by the time a
         session is open.
         """
-        if self._reconnecting is not None:
-            self._reconnecting.cancel()
+        if (reconnecting := self._reconnecting) is not None:
+            reconnecting.cancel()
+            await asyncio.wait([reconnecting])
         await self._feed.close()
         self._finish(None)
 
@@ -156,23 +166,30 @@ class Stream:
                 delay = self._retries.delay(failure)
                 logger.warning("%s; trying again in %.1f s", failure, delay)
                 await asyncio.sleep(delay)
+            self._opening, self._lost_at_once = True, None
             try:
                 await self._feed.open(self._connect_timeout)
+                self._opened_at = asyncio.get_running_loop().time()
+                self._covered = self._feed.final_samples
+                failure = self._lost_at_once
             except TransientError as exc:
                 failure = exc
-            else:
-                self._opened_at = asyncio.get_running_loop().time()
-                self._covered = self._feed.covered_samples
+            finally:
+                self._opening = False
+            if failure is None:
                 return
 
     def _on_closed(self, failure: SessionError | None) -> None:
         if self._is_over:
             return
+        if self._opening and failure is not None:
+            self._lost_at_once = failure
+            return
         if failure is None or not failure.retryable:
             self._finish(failure)
             return
         lived = asyncio.get_running_loop().time() - self._opened_at
-        if lived > PROGRESS_SECONDS or self._feed.covered_samples > self._covered:
+        if lived > PROGRESS_SECONDS or self._feed.final_samples > self._covered:
             self._retries.progress()
         self._reconnecting = asyncio.ensure_future(self._reconnect(failure))
 
@@ -182,12 +199,18 @@ class Stream:
         except AaiStreamError as exc:
             self._finish(None if self._feed.closed else exc)
         finally:
-            self._reconnecting = None
+            if self._reconnecting is asyncio.current_task():
+                self._reconnecting = None
 
-    async def _reconnected(self) -> None:
-        """Wait while there is no session, until there is one or never will be."""
-        while self._reconnecting is not None:
-            await asyncio.wait([self._reconnecting])
+    async def _reconnected(self, longest: float | None = None) -> None:
+        """Wait while there is no session, until there is one or never will be; the
+        stream fails if that takes `longest` seconds."""
+        while (reconnecting := self._reconnecting) is not None:
+            done, _ = await asyncio.wait([reconnecting], timeout=longest)
+            if not done:
+                self._finish(TimedOutError(f"no session could be had in {longest:g} s"))
+                reconnecting.cancel()
+                await asyncio.wait([reconnecting])
 
     def _finish(self, failure: AaiStreamError | None) -> None:
         if self._is_over:
@@ -196,6 +219,7 @@ class Stream:
         self._failure = failure
         if failure is not None:
             self._feed.give_up()
+            self._failed = asyncio.ensure_future(self._feed.close())
         self._events.put_nowait(None)
 
     # ---- audio in ----
@@ -325,7 +349,6 @@ class Stream:
             self._events.put_nowait(event)
         elif not self._is_over:
             self._finish(StateError(f"{waiting} messages wait, and nobody reads them"))
-            self._closing = asyncio.ensure_future(self._feed.close())
 
 
 def _matters(event: Event) -> bool:

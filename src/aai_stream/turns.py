@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from .messages import Turn
 
+MOST_OPEN = 64
+"""Turns that are remembered as open; more are a server's nonsense."""
+
 
 @dataclass
 class _Told:
@@ -14,6 +17,7 @@ class _Told:
     start: int
     end: int
     transcript: str
+    is_formatted: bool
 
 
 class TurnOrder:
@@ -27,16 +31,17 @@ class TurnOrder:
         self._open: dict[int, _Told] = {}  # not final yet
         self._ended: dict[int, _Told] = {}
         self._held: dict[int, Turn] = {}  # finals, while an earlier turn is open
+        self._raw: set[int] = set()  # ended, and yet to be told formatted
 
     @property
     def is_idle(self) -> bool:
-        """Whether no turn is open."""
-        return not self._open and not self._held
+        """Whether no turn has more to be told."""
+        return not self._open and not self._held and not self._raw
 
     @property
-    def open_since_ms(self) -> int | None:
-        """Where the first turn begins that has been told but is not final."""
-        return min((told.start for told in self._open.values()), default=None)
+    def has_open(self) -> bool:
+        """Whether a turn was told that has not ended."""
+        return bool(self._open)
 
     @property
     def is_stuck(self) -> bool:
@@ -45,26 +50,32 @@ class TurnOrder:
 
     def take(self, turn: Turn, is_final: bool) -> list[Turn]:
         """What may be told now that `turn` has come."""
-        told = _Told(*_span(turn), turn.transcript)
-        if self._is_stale(turn, told):
+        told = _told(turn)
+        if turn.turn_order in self._held or self._is_stale(turn, told):
             return []
         if turn.end_of_turn:
             self._open.pop(turn.turn_order, None)
         elif turn.words:
             self._open[turn.turn_order] = told
+            while len(self._open) > MOST_OPEN:
+                del self._open[min(self._open)]
         if not is_final:
+            if turn.end_of_turn:
+                self._raw.add(turn.turn_order)
             return [turn]
+        self._raw = {raw for raw in self._raw if raw > turn.turn_order}
         self._held[turn.turn_order] = turn
         return self._release()
 
-    def give_up(self) -> tuple[list[tuple[int, int]], list[Turn]]:
-        """Wait no longer for finals that are missing.
+    def give_up(self, *, everything: bool) -> tuple[list[tuple[int, int]], list[Turn]]:
+        """Wait no longer for finals that are missing: of `everything` that is open, or
+        of what others wait for.
 
         Returns the (start, end) in ms of what they would have covered, and the turns
         that were held for them.
         """
-        last = max(self._held, default=None)
-        missing = [o for o in sorted(self._open) if last is None or o < last]
+        last = max(self._held, default=0)
+        missing = [o for o in sorted(self._open) if everything or o < last]
         spans = [(self._open[o].start, self._open.pop(o).end) for o in missing]
         return spans, self._release()
 
@@ -74,7 +85,7 @@ class TurnOrder:
             if any(unfinished < order for unfinished in self._open):
                 break
             turn = self._held.pop(order)
-            self._ended[order] = _Told(*_span(turn), turn.transcript)
+            self._ended[order] = _told(turn)
             turns.append(turn)
         while len(self._ended) > 16:
             del self._ended[min(self._ended)]
@@ -86,11 +97,13 @@ class TurnOrder:
         if ended is None or told.end > ended.end:
             return False
         if turn.end_of_turn:
-            return told.transcript == ended.transcript
+            is_raw = ended.is_formatted and not told.is_formatted
+            return is_raw or told.transcript == ended.transcript
         return bool(turn.words)
 
 
-def _span(turn: Turn) -> tuple[int, int]:
-    if not turn.words:
-        return 0, 0
-    return turn.words[0].start, turn.words[-1].end
+def _told(turn: Turn) -> _Told:
+    start, end = 0, 0
+    if turn.words:
+        start, end = turn.words[0].start, turn.words[-1].end
+    return _Told(start, end, turn.transcript, turn.turn_is_formatted)

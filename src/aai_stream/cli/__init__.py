@@ -36,7 +36,7 @@ def aai_stream(
 
 
 app.command(epilog=transcribe.EPILOG)(transcribe.transcribe)
-app.command()(serve.serve)
+app.command(epilog=serve.EPILOG)(serve.serve)
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from aiohttp import WSMsgType, web
+from aiohttp import WSMsgType
 
 from ..errors import OptionError
 from . import mulaw, replies
@@ -29,6 +29,7 @@ from .engine import (
     Silence,
     SpeechStarted,
 )
+from .line import Line
 from .settings import Complaint, Settings
 from .turns import TurnTeller
 
@@ -49,11 +50,11 @@ class _Close(NamedTuple):
 
 
 class Conversation:
-    """A session on `socket`, which has been accepted. `run` it once."""
+    """A session on `line`, which has been accepted. `run` it once."""
 
     def __init__(
         self,
-        socket: web.WebSocketResponse,
+        line: Line,
         engine: Engine,
         settings: Settings,
         clock: Clock,
@@ -61,14 +62,14 @@ class Conversation:
         max_seconds: float,
         api_version: str,
     ) -> None:
-        self._socket = socket
+        self._line = line
         self._settings = settings
         self._clock = clock
         self._max_seconds = max_seconds
         self._api_version = api_version
         self._id = str(uuid.uuid4())
         self._turns = TurnTeller(settings.style)
-        self._outbox: asyncio.Queue[str | _Close] = asyncio.Queue()
+        self._outbox: asyncio.Queue[replies.Message | _Close] = asyncio.Queue()
         self._timers = Timers(clock)
         self._began = clock.monotonic()
         self._heartbeats = replies.Heartbeats(clock)
@@ -114,7 +115,7 @@ class Conversation:
     # What the client says
 
     async def _read(self) -> None:
-        async for message in self._socket:
+        async for message in self._line:
             if self._ended or self._terminating:
                 continue  # until the socket is closed
             try:
@@ -259,7 +260,7 @@ class Conversation:
             self._end(_Close(error["error_code"], replies.CLOSE_REASON))
 
     def _tell(self, message: replies.Message) -> None:
-        self._outbox.put_nowait(msgspec.json.encode(message).decode())
+        self._outbox.put_nowait(message)
 
     def _end(self, close: _Close | None = None) -> None:
         """The session is over: let go of everything, say `close` after the rest."""
@@ -273,8 +274,8 @@ class Conversation:
     async def _write(self) -> None:
         try:
             while not isinstance(item := await self._outbox.get(), _Close):
-                await self._socket.send_str(item)
+                await self._line.tell(item)
                 self._outbox.task_done()
-            await self._socket.close(code=item.code, message=item.reason.encode())
+            await self._line.close(item.code, item.reason)
         except ConnectionError:
             pass  # the client has gone, which the reader sees as well

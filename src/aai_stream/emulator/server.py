@@ -14,7 +14,8 @@ from __future__ import annotations
 import ipaddress
 import logging
 import secrets
-from collections.abc import Collection
+import ssl
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from aiohttp import web
@@ -24,6 +25,10 @@ from . import replies
 from .clock import Clock, LoopClock
 from .conversation import CLOSE_SECONDS, Conversation
 from .engine import Engine
+from .faults import Fault
+from .line import Line
+from .listener import Listener
+from .sabotage import Faults
 from .settings import read_query
 
 logger = logging.getLogger(__name__)
@@ -42,7 +47,9 @@ class Emulator:
 
     `api_keys` are the keys that it takes; None takes any that isn't empty. Sessions
     last `max_session_seconds`, or less if their token says so. `clock` is there for
-    tests. Only loopback is bound unless `allow_remote`: there is no encryption.
+    tests. `faults` go wrong on purpose; the attribute of that name takes more of them
+    at any time, and says which have happened. With `tls` it speaks TLS only. Without,
+    only loopback is bound unless `allow_remote`, as there is no encryption.
 
     Raises `OptionError` for a host that isn't loopback.
     """
@@ -56,21 +63,23 @@ class Emulator:
         api_keys: Collection[str] | None = None,
         max_session_seconds: float = MAX_SESSION_SECONDS,
         allow_remote: bool = False,
+        tls: ssl.SSLContext | None = None,
+        faults: Iterable[Fault] = (),
         clock: Clock | None = None,
     ) -> None:
-        if not allow_remote and not is_loopback(host):
+        if not allow_remote and tls is None and not is_loopback(host):
             raise OptionError(
                 f"host {host!r} is not a loopback address, and the embedded server "
                 "has no encryption; pass allow_remote to serve it all the same"
             )
         self._engine = engine
-        self._host = host
-        self._port = port
         self._api_keys = None if api_keys is None else frozenset(api_keys)
         self._max_session_seconds = max_session_seconds
         self._clock = clock or LoopClock()
         self._tokens = _Tokens(self._clock)
         self._conversations: set[Conversation] = set()
+        self._sessions_opened = 0
+        self._scheme = "ws" if tls is None else "wss"
         self._stopping = False
         app = web.Application()
         app.router.add_get("/v3/ws", self._websocket)
@@ -79,23 +88,31 @@ class Emulator:
         self._runner = web.AppRunner(
             app, access_log=None, shutdown_timeout=3 * CLOSE_SECONDS
         )
+        self._listener = Listener(self._runner, host, port, tls, self._clock)
+        self.faults = Faults(faults, self._clock, self._listener.shut)
 
     @property
     def url(self) -> str:
-        """`ws://HOST:PORT` while it listens; clients take it as the base of URLs."""
-        host, port = self._runner.addresses[0][:2]
-        return f"ws://[{host}]:{port}" if ":" in host else f"ws://{host}:{port}"
+        """`ws://HOST:PORT`, or `wss:`, once it listens; the base of clients' URLs."""
+        host, port = self._listener.host, self._listener.port
+        host = f"[{host}]" if ":" in host else host
+        return f"{self._scheme}://{host}:{port}"
 
     @property
     def sessions(self) -> int:
         """How many sessions are open."""
         return len(self._conversations)
 
+    @property
+    def sessions_opened(self) -> int:
+        """How many sessions there have been, those that are open included."""
+        return self._sessions_opened
+
     async def __aenter__(self) -> Emulator:
         await self._engine.start()
         try:
             await self._runner.setup()
-            await web.TCPSite(self._runner, self._host, self._port).start()
+            await self._listener.open()
         except BaseException:
             await self._runner.cleanup()
             await self._engine.aclose()
@@ -106,6 +123,8 @@ class Emulator:
         self._stopping = True
         for conversation in self._conversations:
             conversation.go_away()
+        self.faults.release()
+        await self._listener.aclose()
         await self._runner.cleanup()
         await self._engine.aclose()
 
@@ -125,22 +144,22 @@ class Emulator:
         return web.json_response({"token": token, "expires_in_seconds": seconds})
 
     async def _websocket(self, request: web.Request) -> web.StreamResponse:
-        max_seconds = self._admit(request)
-        if max_seconds is None:
-            return _refusal(401, "Invalid API key or token")
         socket = web.WebSocketResponse(
             timeout=CLOSE_SECONDS, max_msg_size=_MAX_MESSAGE_BYTES, compress=False
         )
-        await socket.prepare(request)
-        refusal = await self._converse(request, socket, max_seconds)
-        if refusal is not None:
-            await socket.send_json(refusal)
-            code = refusal["error_code"]
-            await socket.close(code=code, message=replies.CLOSE_REASON.encode())
-        return socket
+        async with self.faults.attend(request, socket) as line:
+            max_seconds = self._admit(request)
+            if max_seconds is None:
+                return _refusal(401, "Invalid API key or token")
+            await socket.prepare(request)
+            refusal = await self._converse(request, line, max_seconds)
+            if refusal is not None:
+                await line.tell(refusal)
+                await line.close(refusal["error_code"], replies.CLOSE_REASON)
+            return socket
 
     async def _converse(
-        self, request: web.Request, socket: web.WebSocketResponse, max_seconds: float
+        self, request: web.Request, line: Line, max_seconds: float
     ) -> replies.Message | None:
         """Hold one session; or don't, and return the Error message that says why."""
         if self._stopping:
@@ -153,7 +172,7 @@ class Emulator:
             return replies.too_many()
         try:
             conversation = Conversation(
-                socket,
+                line,
                 self._engine,
                 settings,
                 self._clock,
@@ -164,6 +183,7 @@ class Emulator:
             logger.exception("the engine could not open a recogniser")
             return replies.cancelled()
         self._conversations.add(conversation)
+        self._sessions_opened += 1
         try:
             await conversation.run(complaints)
         finally:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from livekit import rtc
@@ -16,6 +17,7 @@ from ..errors import AaiStreamError, SessionError, TransientError
 from ..feed import Feed
 from ..messages import Begin, Event, SpeechStarted, Turn, Warning
 from ..parameters import PARAMETERS
+from ..retries import LONGEST_RETRY_AFTER, PROGRESS_SECONDS
 from .config import Config
 from .events import TurnTranslator
 from .failures import api_error
@@ -48,7 +50,10 @@ class SpeechStream(stt.RecognizeStream):
     def __init__(
         self, *, stt: STT, conn_options: APIConnectOptions, config: Config
     ) -> None:
-        super().__init__(stt=stt, conn_options=conn_options)
+        # To the base class an attempt that lasts longer than the timeout is a success,
+        # and hanging handshakes would be tried for ever: `_run` judges that itself.
+        super().__init__(stt=stt, conn_options=replace(conn_options, timeout=math.inf))
+        self._connect_timeout = conn_options.timeout
         self._plugin = stt
         self._config = config
         loop = asyncio.get_running_loop()
@@ -57,6 +62,7 @@ class SpeechStream(stt.RecognizeStream):
         self._session_over: asyncio.Future[SessionError | None]
         self._anchor: float | None = None  # wall clock of the first sample
         self._offset = 0.0
+        self._closing: asyncio.Future[None] | None = None
         self._not_before = 0.0  # the server asked for no session earlier than this
         self._translator = TurnTranslator()
         self._reported_samples = 0  # of usage
@@ -109,6 +115,12 @@ class SpeechStream(stt.RecognizeStream):
         self._check_not_closed()
         self._input_ch.close()
         self._input_ended.set_result(None)
+
+    async def aclose(self) -> None:
+        """Close at once; AssemblyAI is told to terminate."""
+        await super().aclose()
+        if self._feed is not None:
+            await self._feed.close()
 
     # ---- control ----
 
@@ -183,9 +195,10 @@ class SpeechStream(stt.RecognizeStream):
         loop = asyncio.get_running_loop()
         self._session_over = loop.create_future()
         await asyncio.sleep(max(0.0, self._not_before - loop.time()))
-        began = loop.time()
+        began, opened = loop.time(), math.inf
         try:
-            await feed.open(self._conn_options.timeout)
+            await feed.open(self._connect_timeout)
+            opened = loop.time()
             self._report_connection_acquired(loop.time() - began, False)
             await _first_of(self._session_over, self._input_ended)
             if not self._session_over.done():
@@ -198,10 +211,14 @@ class SpeechStream(stt.RecognizeStream):
             raise
         finally:
             self._report_usage()
+        if failure is None:
+            return
+        if loop.time() - opened > PROGRESS_SECONDS:
+            self._num_retries = 0
         if isinstance(failure, TransientError) and failure.retry_after is not None:
-            self._not_before = loop.time() + failure.retry_after
-        if failure is not None:
-            raise api_error(failure, feed.session_id) from failure
+            wait = min(failure.retry_after, LONGEST_RETRY_AFTER)
+            self._not_before = loop.time() + wait
+        raise api_error(failure, feed.session_id) from failure
 
     def _on_closed(self, failure: SessionError | None) -> None:
         if not self._session_over.done():
@@ -209,9 +226,11 @@ class SpeechStream(stt.RecognizeStream):
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
         """LiveKit has had enough of failures, or the stream is over."""
-        failed = not task.cancelled() and task.exception() is not None
-        if failed and self._feed is not None:
+        if self._feed is None:
+            return
+        if not task.cancelled() and task.exception() is not None:
             self._feed.give_up()
+        self._closing = asyncio.ensure_future(self._feed.close())
 
     def _on_message(self, message: Event) -> None:
         if isinstance(message, Turn):
@@ -238,6 +257,7 @@ class SpeechStream(stt.RecognizeStream):
 
     def _on_remark(self, message: Event) -> None:
         if isinstance(message, Begin):
+            self._translator = TurnTranslator()
             logger.info("session %s, expires at %s", message.id, message.expires_at)
         elif isinstance(message, Warning):
             logger.warning("session %s: %s", self.session_id, message.warning)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ from . import ABNORMAL
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+logger = logging.getLogger("aai_stream")
 
 HIGH_WATER_BYTES = 64 * 1024
 """With this much in the transport's buffer (2 s at 16 kHz), audio stays in the ring."""
@@ -141,6 +144,13 @@ class AiohttpWire:
             if self._owned is not None:
                 await self._owned.close()
 
+    def _hand_over(self, text: bytes) -> None:
+        try:
+            self._on_text(text)
+        except Exception:
+            # A fault of ours or of the caller's callback: the next message may do.
+            logger.exception("a message could not be dealt with")
+
     async def _read(self) -> None:
         # Never timed out or cancelled while the socket is in use: aiohttp would then
         # report 1006 and skip the closing handshake.
@@ -149,7 +159,7 @@ class AiohttpWire:
             while True:
                 message = await self._ws.receive()
                 if message.type is WSMsgType.TEXT:
-                    self._on_text(message.data)
+                    self._hand_over(message.data)
                 elif message.type is WSMsgType.CLOSE:
                     # `ws.close_code` is wrong for codes that aiohttp doesn't know.
                     code, reason = message.data, message.extra or ""

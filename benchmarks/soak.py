@@ -1,0 +1,223 @@
+"""A hundred calls at once against a server that keeps failing: nothing may be lost.
+
+    python -m benchmarks.soak --seconds 600
+
+Streams of `aai_stream.connect` and of the LiveKit plugin, in real time, one call after
+another, each checked by its content. Prints what happened, how memory went and what
+was left behind; the exit status is 1 if a word was lost, memory grew, or a task stayed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import collections
+import functools
+import gc
+import logging
+import multiprocessing
+import os
+import random
+import sys
+import time
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+from livekit import rtc
+from livekit.agents import APIConnectOptions
+from livekit.agents.stt import SpeechEventType
+
+import aai_stream
+from aai_stream.emulator.faults import fault
+from aai_stream.emulator.marked import MarkedEngine, check_marked, marked_audio
+from aai_stream.emulator.server import Emulator
+from aai_stream.livekit import STT
+from aai_stream.messages import Turn
+
+FAULTS = [
+    "status,code=503,chance=0.1,seed=1",
+    "refuse,seconds=0.2,chance=0.02,seed=2",
+    "reset,at=5s,chance=0.2,seed=3",
+    "drop,at=turn:7,chance=0.1,seed=4",
+    "close,code=3005,error=x,at=final:2,chance=0.1,seed=5",
+    "expire,at=8s,chance=0.1,seed=6",
+    "freeze,at=3s,chance=0.05,seed=7",
+    "no-final,at=4s,chance=0.05,seed=8,cut=0.2",
+    "garbage,at=2s,chance=0.2,seed=9",
+    "reset,at=terminate,chance=0.1,seed=10",
+]
+DEAD_AFTER = 2.0
+RATES = (8_000, 16_000, 24_000, 48_000)
+COUNTS = (10, 20, 40)
+"""Words a call, two a second or so."""
+MOST_GROWTH = 10.0
+"""MB a minute, for all streams together; less is noise."""
+
+Words = list[tuple[str, int]]
+
+
+async def stream_call(url: str, audio: bytes, rate: int) -> tuple[Words, int]:
+    """A call through `aai_stream.connect`: its words, and how many sessions it took."""
+    words: Words = []
+    async with aai_stream.connect(
+        api_key="k", base_url=url, dead_after=DEAD_AFTER, max_retries=50
+    ) as stream:
+
+        async def listen() -> None:
+            async for event in stream:
+                if isinstance(event, Turn) and event.end_of_turn:
+                    words.extend((word.text, word.start) for word in event.words)
+
+        listening = asyncio.ensure_future(listen())
+        async for block in in_real_time(audio, rate):
+            stream.push(block, sample_rate=rate)
+        await stream.end()
+        await listening
+        return words, stream.stats.sessions
+
+
+async def plugin_call(url: str, audio: bytes, rate: int) -> tuple[Words, int]:
+    """A call through the LiveKit plugin."""
+    words: Words = []
+    sessions = 0
+    stt = STT(api_key="k", base_url=url, dead_after=DEAD_AFTER)
+    retry = APIConnectOptions(max_retry=50, retry_interval=0.1)
+
+    @stt.on("server_message")
+    def count(said: Any) -> None:
+        nonlocal sessions
+        sessions += isinstance(said.message, aai_stream.messages.Begin)
+
+    async with stt.stream(conn_options=retry) as stream:
+
+        async def speak() -> None:
+            async for block in in_real_time(audio, rate):
+                stream.push_frame(rtc.AudioFrame(block, rate, 1, len(block) // 2))
+            stream.end_input()
+
+        speaking = asyncio.ensure_future(speak())
+        async for event in stream:
+            if event.type is SpeechEventType.FINAL_TRANSCRIPT:
+                words += [
+                    (str(word), round(1000 * float(word.start_time or 0)))
+                    for word in event.alternatives[0].words or ()
+                ]
+        await speaking
+    return words, sessions
+
+
+@functools.cache
+def recording(rate: int, count: int) -> bytes:
+    """What is said in a call; shared, so that memory is the streams' own."""
+    return marked_audio(count, sample_rate=rate).tobytes()
+
+
+async def in_real_time(audio: bytes, rate: int) -> Any:
+    """The audio in frames of 50 ms, each when it is due."""
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    size = rate // 20 * 2
+    for start in range(0, len(audio), size):
+        yield audio[start : start + size]
+        due += 0.05
+        await asyncio.sleep(due - loop.time())
+
+
+class Soak:
+    """Calls without end, until the time is up."""
+
+    def __init__(self, url: str, seconds: float) -> None:
+        self.url = url
+        self.until = time.monotonic() + seconds
+        self.counts = collections.Counter[str]()
+        self.problems: list[str] = []
+
+    async def line(self, number: int) -> None:
+        """One call after the other."""
+        rng = random.Random(number)
+        await asyncio.sleep(rng.random() * 3)
+        call = (stream_call, plugin_call)[number % 2]
+        while time.monotonic() < self.until:
+            rate, count = rng.choice(RATES), rng.choice(COUNTS)
+            audio = recording(rate, count)
+            try:
+                words, sessions = await call(self.url, audio, rate)
+            except Exception as exc:
+                self.problems.append(f"{call.__name__}: {exc!r}")
+                continue
+            self.counts["calls"] += 1
+            self.counts["sessions"] += sessions
+            self.counts["words"] += count
+            if found := check_marked(words, count=count):
+                self.problems.append(f"{call.__name__} at {rate} Hz: {found}")
+
+
+async def soak(url: str, streams: int, seconds: float) -> bool:
+    """Whether all went well."""
+    before = len(asyncio.all_tasks())
+    run = Soak(url, seconds)
+    lines = [asyncio.ensure_future(run.line(number)) for number in range(streams)]
+    memory: list[tuple[float, float]] = []
+    began = time.monotonic()
+    while not all(line.done() for line in lines):
+        await asyncio.wait(lines, timeout=1)
+        memory.append((time.monotonic() - began, resident_mb()))
+    await asyncio.gather(*lines)
+    gc.collect()
+    await asyncio.sleep(0.1)
+    left = len(asyncio.all_tasks()) - before
+    settled = [sample for sample in memory if seconds / 3 < sample[0] < seconds]
+    at, mb = np.array(settled).T
+    growth = 60 * float(np.polyfit(at, mb, 1)[0])
+    print(f"{streams} streams, {seconds:g} s: {dict(run.counts)}")
+    print(
+        f"memory {settled[-1][1]:.0f} MB, {growth:+.1f} MB a minute; tasks left {left}"
+    )
+    for problem in run.problems[:20]:
+        print("PROBLEM", problem)
+    return not run.problems and not left and growth < MOST_GROWTH
+
+
+def resident_mb() -> float:
+    """This process's memory."""
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def serve(pipe: Connection) -> None:
+    """The failing server, in a process of its own."""
+
+    async def run() -> None:
+        faults = [fault(text) for text in FAULTS]
+        async with Emulator(MarkedEngine(), faults=faults) as server:
+            pipe.send(server.url)
+            await asyncio.get_running_loop().run_in_executor(None, pipe.recv)
+            happened = collections.Counter(
+                applied.fault.kind for applied in server.faults.applied
+            )
+            pipe.send(dict(happened))
+
+    logging.disable(logging.CRITICAL)
+    asyncio.run(run())
+
+
+def main() -> None:
+    """Run it from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--streams", type=int, default=100)
+    asked = parser.parse_args()
+    logging.disable(logging.CRITICAL)
+    ours, theirs = multiprocessing.get_context("spawn").Pipe()
+    server = multiprocessing.get_context("spawn").Process(target=serve, args=(theirs,))
+    server.start()
+    well = asyncio.run(soak(ours.recv(), asked.streams, asked.seconds))
+    ours.send(None)
+    print("faults:", ours.recv())
+    server.join()
+    sys.exit(0 if well else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""`aai-stream serve` with faults."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+
+import aiohttp
+import pytest
+from typer.testing import CliRunner
+
+from aai_stream.cli import app
+from aai_stream.emulator.faults import KINDS
+from aai_stream.emulator.moments import MOMENTS
+
+
+def test_help_lists_every_fault_and_moment() -> None:
+    done = CliRunner(env={"COLUMNS": "100"}).invoke(app, ["serve", "--help"])
+    lines = [line.strip() for line in done.output.splitlines()]
+    for word in (*KINDS, *MOMENTS):
+        assert any(line.startswith(f"{word}: ") for line in lines), word
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("explode", "there is no fault 'explode'; choose of refuse, status"),
+        ("close,code=7", "code must be from 1000 to 4999, not 7"),
+    ],
+)
+def test_a_bad_fault_is_told_before_anything_starts(text: str, why: str) -> None:
+    done = CliRunner().invoke(app, ["serve", "--fault", "reset", "--fault", text])
+    assert done.exit_code == 2
+    assert f"aai-stream: {why}" in done.stderr
+    assert "Listening" not in done.stdout
+
+
+async def statuses(url: str) -> list[int]:
+    """What three attempts to open a websocket are answered with."""
+    found = []
+    async with aiohttp.ClientSession(headers={"Authorization": "key"}) as http:
+        for _ in range(3):
+            try:
+                async with http.ws_connect(f"{url}/v3/ws"):
+                    found.append(101)
+            except aiohttp.WSServerHandshakeError as exc:
+                found.append(exc.status)
+    return found
+
+
+def test_faults_happen_and_are_shown() -> None:
+    pytest.importorskip("pocketsphinx", reason="needs the extra `local`")
+    code = "from aai_stream.cli import main; main()"
+    options = ["--fault", "status,code=429,on=1", "--fault", "status,on=2"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "serve", "--port", "0", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "COLUMNS": "100"},
+    )
+    assert process.stdout is not None
+    url = process.stdout.readline().split()[2].rstrip(";")
+    assert asyncio.run(statuses(url)) == [429, 503, 101]
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert err.splitlines() == [
+        "fault on connection 1, 0 ms of audio: status,at=connect,on=1,code=429",
+        "fault on connection 2, 0 ms of audio: status,at=connect,on=2,code=503",
+    ]
+    assert process.returncode == 0

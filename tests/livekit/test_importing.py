@@ -1,0 +1,101 @@
+"""What importing the plugin does, and what it doesn't, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+
+def run(program: str) -> str:
+    """What a program prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def imported() -> dict[str, Any]:
+    """What was seen of the import, LiveKit having been imported before."""
+    program = """
+import asyncio, json, sys, threading, time
+
+begin = time.process_time()
+import livekit.agents
+theirs = time.process_time() - begin
+before = list(livekit.agents.Plugin.registered_plugins)
+
+watched = {"socket.__new__", "socket.connect", "socket.getaddrinfo", "os.fork",
+           "subprocess.Popen"}
+started = []
+sys.addaudithook(lambda name, args: name in watched and started.append(name))
+asyncio.BaseEventLoop.__init__ = lambda self: started.append("loop")
+threading.Thread.start = lambda self: started.append("thread")
+
+begin = time.process_time()
+import aai_stream.livekit
+ours = time.process_time() - begin
+
+plugins = [p for p in livekit.agents.Plugin.registered_plugins if p not in before]
+print(json.dumps({
+    "started": started,
+    "modules": list(sys.modules),
+    "plugins": [[p.title, p.package, p.version, p.logger.name] for p in plugins],
+    "version": aai_stream.__version__,
+    "cost": ours / theirs,
+}))
+"""
+    seen: dict[str, Any] = json.loads(run(program))
+    return seen
+
+
+def test_importing_starts_nothing(imported: dict[str, Any]) -> None:
+    """LiveKit's server imports every plugin, and then forks."""
+    assert imported["started"] == []
+
+
+def test_importing_loads_what_a_call_needs(imported: dict[str, Any]) -> None:
+    """So that it is loaded once, before the fork; and nothing else."""
+    for name in ("_core", "feed", "session", "wire.aiohttp", "livekit.stream"):
+        assert f"aai_stream.{name}" in imported["modules"]
+    for name in ("aai_stream.emulator", "aai_stream.cli", "pocketsphinx"):
+        assert name not in imported["modules"]
+
+
+def test_importing_registers_one_plugin(imported: dict[str, Any]) -> None:
+    name = "aai_stream.livekit"
+    assert imported["plugins"] == [[name, name, imported["version"], name]]
+
+
+def test_importing_adds_little_to_livekits_own_import(imported: dict[str, Any]) -> None:
+    """In CPU time of one process, so that a busy machine hardly changes it."""
+    assert imported["cost"] < 0.1
+
+
+def test_without_livekit_the_extra_is_named() -> None:
+    program = """
+import sys
+sys.modules["livekit.agents"] = None
+from aai_stream.errors import MissingExtraError
+try:
+    import aai_stream.livekit
+except MissingExtraError as exc:
+    print(exc)
+    assert isinstance(exc, ImportError)
+    assert exc.__cause__ is None and exc.__suppress_context__
+"""
+    assert "pip install 'aai-stream[livekit]'" in run(program)
+
+
+def test_the_package_alone_does_not_need_livekit() -> None:
+    program = """
+import sys
+import aai_stream
+print([name for name in sys.modules if name.split(".")[0] == "livekit"])
+"""
+    assert run(program) == "[]\n"

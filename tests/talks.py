@@ -1,0 +1,226 @@
+"""A server that does in each session what a test says, and a client in a hurry."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+import aai_stream
+from aai_stream.errors import SessionError
+from aai_stream.messages import Event, Turn
+from aai_stream.retries import Retries
+from tests.audio import count_up
+from tests.servers import BEGIN, http_server, within
+
+connect = partial(aai_stream.connect, api_key="k", catch_up_rate=math.inf)
+
+SECOND = count_up(0, 16_000)
+PER_MS = 32  # bytes
+
+
+def turn(order: int, *words: tuple[str, int, int], **fields: Any) -> dict[str, Any]:
+    """A Turn as the server says it; `words` are (text, start, end)."""
+    return {
+        "type": "Turn",
+        "turn_order": order,
+        "transcript": " ".join(text for text, _, _ in words),
+        "words": [{"text": text, "start": a, "end": b} for text, a, b in words],
+        **fields,
+    }
+
+
+def final(order: int, *words: tuple[str, int, int]) -> dict[str, Any]:
+    return turn(order, *words, end_of_turn=True, turn_is_formatted=True)
+
+
+@dataclass
+class Talk:
+    """One session as the server sees it, and does as a test says."""
+
+    request: web.Request
+    socket: web.WebSocketResponse
+    heard: list[Any] = field(default_factory=list)
+    """Audio as bytes, everything else as objects, in the order in which it came."""
+
+    @property
+    def audio(self) -> bytes:
+        return b"".join(data for data in self.heard if isinstance(data, bytes))
+
+    @property
+    def commands(self) -> list[Any]:
+        return [data for data in self.heard if not isinstance(data, bytes)]
+
+    async def say(self, *messages: dict[str, Any]) -> None:
+        for message in messages:
+            await self.socket.send_json(message)
+
+    async def begin(self, **fields: Any) -> None:
+        await self.say({**BEGIN, **fields})
+
+    async def hear(self, ms: int) -> None:
+        """Listen until there are `ms` of audio."""
+        while len(self.audio) < ms * PER_MS and await self.next():
+            pass
+
+    async def finish(self) -> None:
+        """Listen until Terminate, and do that."""
+        while await self.next():
+            if self.commands and self.commands[-1]["type"] == "Terminate":
+                await self.say({"type": "Termination"})
+                await self.socket.close()
+
+    def cut(self) -> None:
+        """The connection breaks, behind what was said."""
+        assert self.request.transport is not None
+        self.request.transport.close()
+
+    async def next(self) -> bool:
+        """One more message; False when there is none."""
+        message = await self.socket.receive()
+        if message.type is web.WSMsgType.TEXT:
+            self.heard.append(message.json())
+        elif message.type is web.WSMsgType.BINARY:
+            self.heard.append(bytes(message.data))
+        else:
+            return False
+        return True
+
+
+Act = Callable[[Talk], Awaitable[None]]
+Refusal = tuple[int, dict[str, str]]
+"""An HTTP status and headers."""
+
+
+class Server:
+    """Plays one act a session, the last one again and again."""
+
+    def __init__(self, *acts: Act | Refusal) -> None:
+        self.talks: list[Talk] = []
+        self.requests = 0
+        self.open = 0
+        self._acts = acts
+
+    @contextlib.asynccontextmanager
+    async def serve(self) -> AsyncIterator[str]:
+        async with http_server(self._accept) as url:
+            yield url
+
+    async def _accept(self, request: web.Request) -> web.StreamResponse:
+        act = self._acts[min(self.requests, len(self._acts) - 1)]
+        self.requests += 1
+        if isinstance(act, tuple):
+            return web.Response(status=act[0], headers=act[1])
+        socket = web.WebSocketResponse(timeout=1)
+        await socket.prepare(request)
+        self.talks.append(Talk(request, socket))
+        self.open += 1
+        try:
+            await act(self.talks[-1])
+        finally:
+            self.open -= 1
+        return socket
+
+
+async def well(talk: Talk) -> None:
+    await talk.begin()
+    await talk.finish()
+
+
+def lost_after(ms: int, *said: dict[str, Any]) -> Act:
+    """Hear so much, say so much, break."""
+
+    async def act(talk: Talk) -> None:
+        await talk.begin()
+        await talk.hear(ms)
+        await talk.say(*said)
+        talk.cut()
+
+    return act
+
+
+def closed_with(code: int, after_ms: int = 0) -> Act:
+    """Begin, hear so much, close."""
+
+    async def act(talk: Talk) -> None:
+        await talk.begin()
+        await talk.hear(after_ms)
+        await talk.socket.close(code=code)
+
+    return act
+
+
+def begins_when(go: asyncio.Event) -> Act:
+    async def act(talk: Talk) -> None:
+        await go.wait()
+        await well(talk)
+
+    return act
+
+
+class Waits:
+    """The waits between attempts: noted and left out; `then` is done instead."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self.then: Callable[[], object] = lambda: None
+        self.really = 0.0
+
+
+def impatient(monkeypatch: pytest.MonkeyPatch) -> Waits:
+    """Make streams try again at once; their waits are those returned."""
+    made = Waits()
+
+    class Impatient(Retries):
+        def delay(self, failure: SessionError) -> float:
+            made.seconds.append(super().delay(failure))
+            made.then()
+            return made.really
+
+    kind = partial(Impatient, draw=lambda low, high: low)
+    monkeypatch.setattr("aai_stream.stream.Retries", kind)
+    return made
+
+
+async def collect(stream: aai_stream.Stream) -> list[Event]:
+    return await within(5, all_events(stream))  # type: ignore[no-any-return]
+
+
+async def all_events(stream: aai_stream.Stream) -> list[Event]:
+    return [event async for event in stream]
+
+
+async def collect_until(
+    stream: aai_stream.Stream, kind: type[SessionError]
+) -> tuple[list[Event], SessionError]:
+    """What is told until the stream fails, and how it does."""
+    events: list[Event] = []
+    try:
+        while True:
+            events.append(await within(5, anext(stream)))
+    except kind as exc:
+        return events, exc
+
+
+def assert_heard(talk: Talk, audio: bytes) -> None:
+    """All of it, and no more than the padding of its tail."""
+    assert talk.audio[: len(audio)] == audio
+    padding = talk.audio[len(audio) :]
+    assert not any(padding)
+    assert len(padding) < 50 * PER_MS
+
+
+def turns_of(events: list[Event]) -> list[Turn]:
+    return [event for event in events if isinstance(event, Turn)]
+
+
+def others() -> set[asyncio.Task[Any]]:
+    """All tasks that a test may leave behind."""
+    return asyncio.all_tasks() - {t for t in [asyncio.current_task()] if t}

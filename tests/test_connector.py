@@ -1,0 +1,210 @@
+"""Where sessions are opened, as whom, and how many a minute."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+import aai_stream
+from aai_stream import limiter
+from aai_stream.connector import DEAD_AFTER_SECONDS, Connector
+from aai_stream.credentials import Credentials
+from aai_stream.errors import OptionError, RefusedError, TimedOutError
+from aai_stream.options import Options
+from tests.servers import (
+    begin_then,
+    http_server,
+    read_to_end,
+    websocket_server,
+    within,
+)
+
+REMOTE = "wss://streaming.assemblyai.com"
+
+
+@pytest.fixture(autouse=True)
+def no_limiters_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limiter, "_limiters", {})
+
+
+def connector(base_url: str = REMOTE, key: str = "k", **options: Any) -> Connector:
+    return Connector(Credentials(key), base_url, **options)
+
+
+# ---- arguments ----
+
+
+@pytest.mark.parametrize("bad", [0, -1, math.nan, -math.inf, "10", None])
+def test_a_time_after_which_no_connection_is_dead(bad: Any) -> None:
+    with pytest.raises(OptionError, match="dead_after"):
+        connector(dead_after=bad)
+
+
+@pytest.mark.parametrize(
+    "base",
+    [
+        "nonsense",
+        "wss://x/?token=abc",
+        "ws://streaming.assemblyai.com",
+        pytest.param(
+            "wss://[::1",
+            marks=pytest.mark.xfail(
+                strict=True,
+                raises=ValueError,
+                reason="taken apart before it is checked",
+            ),
+        ),
+        pytest.param(
+            5,
+            marks=pytest.mark.xfail(
+                strict=True,
+                raises=AttributeError,
+                reason="taken apart before it is checked",
+            ),
+        ),
+    ],
+)
+def test_what_is_no_base_url(base: Any) -> None:
+    for make in (connector, lambda url: aai_stream.connect(api_key="k", base_url=url)):
+        try:
+            with pytest.raises(OptionError, match="base_url"):
+                make(base)
+        except OptionError as exc:  # a ValueError, too, but not this one
+            pytest.fail(str(exc))
+
+
+def test_another_machine_without_tls_needs_permission() -> None:
+    made = connector("ws://transcriber.internal:80", allow_unencrypted=True)
+    assert made.host == "transcriber.internal"
+    assert connector("wss://[2001:db8::1]:443/proxy").host == "2001:db8::1"
+
+
+# ---- the line ----
+
+
+async def waits(*connectors: Connector) -> list[bool]:
+    """Whether each has to wait when they ask one after the other."""
+    waited = []
+    for one in connectors:
+        asking = asyncio.ensure_future(one.admit())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        waited.append(not asking.done())
+        asking.cancel()
+        await asyncio.wait([asking])
+    return waited
+
+
+async def test_streams_to_one_server_and_account_wait_for_each_other() -> None:
+    few: dict[str, Any] = {"sessions_per_minute": 1}
+    assert await waits(connector(**few), connector(**few)) == [False, True]
+    assert await waits(connector(key="other", **few)) == [False]
+    assert await waits(connector("wss://streaming.eu.assemblyai.com", **few)) == [False]
+    # Another path or port is the same server.
+    assert await waits(connector(f"{REMOTE}:443/v0", **few)) == [True]
+
+
+async def test_half_a_hundred_go_at_once_unless_told_otherwise() -> None:
+    default = await waits(*(connector() for _ in range(52)))
+    assert default.index(True) in (49, 50)  # floats round
+    assert not any(
+        await waits(*(connector(sessions_per_minute=math.inf) for _ in range(200)))
+    )
+
+
+async def test_on_this_machine_nobody_waits_unless_told_to() -> None:
+    url = "ws://127.0.0.1:1"
+    assert not any(await waits(*(connector(url) for _ in range(200))))
+    few: dict[str, Any] = {"sessions_per_minute": 1}
+    assert await waits(connector(url, **few), connector(url, **few)) == [False, True]
+
+
+async def test_tokens_are_one_account() -> None:
+    def with_token(token: str) -> Connector:
+        return Connector(Credentials(token=token), REMOTE, sessions_per_minute=1)
+
+    assert await waits(with_token("one"), with_token("two")) == [False, True]
+
+
+# ---- opening ----
+
+
+async def test_a_session_is_opened_as_asked() -> None:
+    asked: list[web.Request] = []
+
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        asked.append(request)
+        await begin_then(socket)
+        await read_to_end(socket)
+
+    async with (
+        websocket_server(handler) as url,
+        aiohttp.ClientSession(headers={"X-Mine": "yes"}) as mine,
+    ):
+        for made in (
+            connector(f"{url}/proxy/"),
+            connector(f"{url}/proxy", http_session=mine),
+        ):
+            session = await made.open(
+                Options({"speech_model": "u3-rt-pro"}), sample_rate=16_000, timeout=5
+            )
+            assert session.id == "session-1"
+            await session.close()
+        assert not mine.closed
+        assert connector(url, http_session=mine).http_session is mine
+    assert [request.path for request in asked] == ["/proxy/v3/ws"] * 2
+    assert asked[0].query == {"speech_model": "u3-rt-pro"}
+    assert asked[0].headers["Authorization"] == "k"
+    assert ["X-Mine" in request.headers for request in asked] == [False, True]
+
+
+async def test_how_opening_fails() -> None:
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=401)
+
+    async def say_nothing(socket: web.WebSocketResponse, _: web.Request) -> None:
+        await read_to_end(socket)
+
+    tasks = asyncio.all_tasks()
+    async with http_server(refuse) as url, websocket_server(say_nothing) as mute:
+        with pytest.raises(RefusedError):
+            await connector(url).open(Options({}), sample_rate=16_000, timeout=5)
+        with pytest.raises(TimedOutError, match=r"within 0\.05 s"):
+            await connector(mute).open(Options({}), sample_rate=16_000, timeout=0.05)
+    assert asyncio.all_tasks() == tasks
+
+
+@pytest.mark.parametrize(
+    ("dead_after", "pinged_every"),
+    [(3, 2), (math.inf, None), (DEAD_AFTER_SECONDS, DEAD_AFTER_SECONDS / 1.5)],
+)
+async def test_a_silent_peer_is_pinged_unless_trusted(
+    dead_after: float, pinged_every: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float | None] = []
+    connect = aiohttp.ClientSession.ws_connect
+
+    def watch(self: aiohttp.ClientSession, *args: Any, **options: Any) -> Any:
+        asked.append(options["heartbeat"])
+        return connect(self, *args, **options)
+
+    monkeypatch.setattr(aiohttp.ClientSession, "ws_connect", watch)
+
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        await begin_then(socket)
+        await read_to_end(socket)
+
+    async with websocket_server(handler) as url:
+        session = await within(
+            5,
+            connector(url, dead_after=dead_after).open(
+                Options({}), sample_rate=16_000, timeout=5
+            ),
+        )
+        await session.close()
+    assert asked == [pinged_every]

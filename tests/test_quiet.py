@@ -1,0 +1,162 @@
+"""What may be let go of in a silence, against an obvious model of it."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import event, given
+from hypothesis import strategies as st
+
+from aai_stream._core import AudioRing
+from aai_stream.quiet import (
+    AFTERSOUND_SECONDS,
+    KEPT_SECONDS,
+    QUIET_PEAK,
+    SETTLED_SECONDS,
+    QuietWatch,
+)
+from tests.audio import next_chunk
+
+RATE = 16_000
+BLOCK = 800
+SILENT, LOUD = QUIET_PEAK, QUIET_PEAK + 1
+AFTERSOUND = int(AFTERSOUND_SECONDS * RATE)
+
+
+class Stream:
+    """A ring and its watch, used as `Outlet` does, and what must come of it.
+
+    Audio is made of blocks of 50 ms, each silent or just too loud for that.
+    """
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.ring = AudioRing(replay_seconds=600)
+        self.watch = QuietWatch(RATE, lambda: self.now)
+        self.blocks: list[bool] = []  # whether each is loud
+        self.final = 0  # the last sample that a final turn has covered
+        self.sent: list[tuple[float, int]] = []  # when, and how far, since `cut`
+
+    def push(self, blocks: list[bool], seconds_each: float, idle: bool = True) -> None:
+        for loud in blocks:
+            self.now += seconds_each
+            self.blocks.append(loud)
+            level = LOUD if loud else SILENT
+            self.ring.write(np.full(BLOCK, -level, np.int16), RATE)
+            self.pump(idle)
+
+    def pump(self, idle: bool) -> None:
+        while self.ring.written - self.ring.sent >= BLOCK:
+            chunk = next_chunk(self.ring)
+            self.sent.append((self.now, chunk.start + chunk.samples))
+            if self.watch.sent(chunk) and idle:
+                before = self.ring.acked
+                self.ring.ack(self.watch.silent_until(before))
+                if self.ring.acked > before:
+                    self.check()
+
+    def cover(self, sample: int) -> None:
+        """A final turn covers everything up to `sample`."""
+        self.final = max(self.final, min(sample, self.ring.sent))
+        self.ring.ack(min(sample, self.ring.sent))
+
+    def cut(self, idle: bool) -> None:
+        """The session is lost; the next one is sent all that is not covered."""
+        self.ring.rewind(self.ring.acked)
+        self.watch.restart()
+        self.sent.clear()
+        self.pump(idle)
+
+    def check(self) -> None:
+        """Nothing was let go of that the server may still speak about."""
+        kept_from = self.ring.acked
+        for number, loud in enumerate(self.blocks[: kept_from // BLOCK + 1]):
+            end = (number + 1) * BLOCK
+            if loud and end > self.final + AFTERSOUND:
+                assert kept_from <= number * BLOCK
+        before = self.now - SETTLED_SECONDS
+        settled = max((end for when, end in self.sent if when <= before), default=0)
+        assert kept_from <= settled - KEPT_SECONDS * RATE
+
+
+quiet_or_loud = st.integers(1, 160).flatmap(
+    lambda count: st.sampled_from([[False] * count, [True] * min(count, 4)])
+)
+pushes = st.tuples(
+    st.just("push"), quiet_or_loud, st.sampled_from([0.0, 0.01, 0.05, 0.4])
+)
+finals = st.tuples(st.just("final"), st.floats(0, 1), st.just(0.0))
+nothing: list[bool] = []
+cuts = st.tuples(st.just("cut"), st.just(nothing), st.just(0.0))
+
+
+@given(
+    st.lists(
+        st.tuples(st.one_of(pushes, pushes, pushes, finals, cuts), st.booleans()),
+        max_size=25,
+    )
+)
+def test_only_settled_silence_is_let_go_of(
+    steps: list[tuple[tuple[str, list[bool] | float, float], bool]],
+) -> None:
+    stream = Stream()
+    for (kind, what, seconds), idle in steps:
+        if isinstance(what, float):
+            part = int(what * (stream.ring.sent - stream.ring.acked))
+            stream.cover(stream.ring.acked + part)
+        elif kind == "push":
+            stream.push(what, seconds, idle)
+        else:
+            stream.cut(idle)
+    if stream.ring.acked > stream.final:
+        event("something was let go of")
+
+
+def test_a_long_silence_does_not_fill_the_ring() -> None:
+    stream = Stream()
+    stream.push([False] * 20 * 120, 0.05)
+    kept = (stream.ring.sent - stream.ring.acked) / RATE
+    # What has settled is known by the second.
+    assert kept >= SETTLED_SECONDS + KEPT_SECONDS
+    assert kept <= SETTLED_SECONDS + KEPT_SECONDS + 2
+
+
+def test_a_word_holds_everything_from_before_it_on() -> None:
+    stream = Stream()
+    stream.push([False] * 20 * 20, 0.05)
+    stream.push([True], 0.05)
+    kept_from = stream.ring.acked
+    stream.push([False] * 20 * 20, 0.05)
+    assert stream.ring.acked == kept_from
+    stream.cover(20 * RATE + BLOCK - AFTERSOUND)
+    stream.push([False] * 20, 0.05)
+    assert stream.ring.acked > 20 * RATE + BLOCK
+
+
+def test_a_sound_right_behind_a_final_s_last_word_is_that_word_s() -> None:
+    for late, holds in ((AFTERSOUND, False), (AFTERSOUND + 1, True)):
+        stream = Stream()
+        stream.push([True] * 8, 0.05)
+        stream.cover(8 * BLOCK - late)
+        stream.push([False] * 20 * 20, 0.05)
+        assert (stream.ring.acked == stream.final) is holds
+
+
+def test_an_open_turn_holds_its_silence() -> None:
+    stream = Stream()
+    stream.push([False] * 20 * 20, 0.05, idle=False)
+    assert stream.ring.acked == 0
+    stream.push([False] * 20, 0.05)
+    assert stream.ring.acked > 10 * RATE
+
+
+def test_what_is_sent_at_once_has_not_settled() -> None:
+    """A replay: all of it is old, and none of it has been listened to."""
+    stream = Stream()
+    stream.push([False] * 20 * 20, 0.05, idle=False)
+    stream.now += 60
+    stream.cut(idle=True)
+    stream.push([False] * 20, 0.0)
+    assert stream.ring.acked == 0
+    stream.now += SETTLED_SECONDS
+    stream.push([False] * 20, 0.0)
+    assert stream.ring.acked > 15 * RATE

@@ -1,0 +1,153 @@
+"""One session takes over from another before that expires."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import pytest
+
+import aai_stream
+from aai_stream.emulator.marked import MarkedEngine, check_marked, marked_audio
+from aai_stream.emulator.server import Emulator
+from aai_stream.feed import AFTERSOUND_MS
+from aai_stream.messages import (
+    Begin,
+)
+from tests.servers import until, within
+from tests.talks import (
+    PER_MS,
+    SECOND,
+    Server,
+    Talk,
+    Waits,
+    assert_heard,
+    collect,
+    connect,
+    final,
+    impatient,
+    turn,
+    turns_of,
+    well,
+)
+
+
+@pytest.fixture(autouse=True)
+def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
+    return impatient(monkeypatch)
+
+
+def soon() -> int:
+    """An `expires_at` for which a successor is opened within a second."""
+    return math.ceil(time.time() + 0.2)
+
+
+def next_is_ready(stream: aai_stream.Stream) -> bool:
+    """Whether the stream could move on, or has."""
+    return stream._feed._sessions._rollover.is_ready or stream.stats.sessions > 1
+
+
+async def test_before_it_expires_another_session_takes_over() -> None:
+    audio = marked_audio(14)
+    first, second = (audio[: ms * 16] for ms in (1360 + 960, 2 * (1260 + 1000) + 60))
+    in_turn = len(first) + 400 * 16
+    async with (
+        Emulator(MarkedEngine(), max_session_seconds=2) as server,
+        connect(base_url=server.url) as stream,
+    ):
+        stream.push(audio[:in_turn])
+        await until(lambda: next_is_ready(stream))
+        assert stream.stats.sessions == 1  # a turn is open
+        stream.push(audio[in_turn : len(second)])
+        await until(lambda: stream.stats.sessions == 2)
+        await until(lambda: server.sessions == 1)  # the old one was terminated
+        stream.push(audio[len(second) :])
+        await within(5, stream.end())
+        turns = turns_of(await collect(stream))
+        assert stream.stats.sent_samples == stream.stats.written_samples
+    finals = [t for t in turns if t.end_of_turn]
+    words = [(w.text, w.start) for t in finals for w in t.words]
+    assert check_marked(words, count=14) == []
+    assert [t.turn_order for t in finals] == [0, 1, 2]
+
+
+@pytest.mark.xfail(strict=True, reason="the old one is told until its task runs")
+@pytest.mark.parametrize("then", ["a turn", "the end"])
+async def test_of_the_old_session_nothing_more_is_told(then: str) -> None:
+    """Not even what came together with the final that it was left for."""
+
+    async def first(talk: Talk) -> None:
+        await talk.begin(expires_at=soon())
+        await talk.hear(1000)
+        await talk.say(turn(0, ("a", 0, 300)))
+        await until(lambda: next_is_ready(stream))
+        await talk.say(final(0, ("a", 0, 300)))
+        if then == "a turn":
+            await talk.say(final(1, ("b", 400, 500)))
+            await talk.finish()
+        else:
+            await talk.say({"type": "Termination"})
+
+    async def second(talk: Talk) -> None:
+        await talk.begin()
+        await talk.hear(600)
+        await talk.say(final(0, ("b", 400 - 300 - AFTERSOUND_MS, 160)))
+        await talk.finish()
+
+    server = Server(first, second, well)
+    async with server.serve() as url, connect(base_url=url) as stream:
+        stream.push(SECOND)
+        await until(lambda: len(server.talks) == 2 and len(server.talks[1].heard) > 9)
+        await within(5, stream.end())
+        turns = turns_of(await collect(stream))
+    assert [t.transcript for t in turns if t.end_of_turn] == ["a", "b"]
+    assert server.requests == 2
+
+
+async def test_the_successor_hears_what_was_not_covered() -> None:
+    """And says no second Begin of its own accord before it is needed."""
+
+    async def first(talk: Talk) -> None:
+        await talk.begin(expires_at=soon())
+        await talk.hear(1000)
+        await talk.say(turn(0, ("a", 0, 300)))
+        await until(lambda: next_is_ready(stream))
+        await talk.say(final(0, ("a", 0, 300)))
+        await talk.finish()
+
+    server = Server(first, well)
+    async with server.serve() as url, connect(base_url=url) as stream:
+        stream.push(SECOND)
+        stream.update(prompt="a clinic")
+        await until(lambda: stream.stats.sessions == 2)
+        stream.update(prompt="a shop")
+        await within(5, stream.end())
+        assert sum(isinstance(e, Begin) for e in await collect(stream)) == 2
+    assert server.talks[0].commands[-1] == {"type": "Terminate"}
+    assert_heard(server.talks[1], SECOND[(300 + AFTERSOUND_MS) * PER_MS :])
+    assert server.talks[1].request.query["prompt"] == "a clinic"
+    assert server.talks[1].commands == [
+        {"type": "UpdateConfiguration", "prompt": "a shop"},
+        {"type": "Terminate"},
+    ]
+
+
+async def test_a_successor_takes_over_from_a_session_that_expires(
+    waits: Waits,
+) -> None:
+    """In an open turn: the expired one could not be left in peace."""
+
+    async def first(talk: Talk) -> None:
+        await talk.begin(expires_at=soon())
+        await talk.hear(1000)
+        await talk.say(turn(0, ("a", 0, 300)))
+        await until(lambda: next_is_ready(stream))
+        await talk.socket.close(code=3008)
+
+    server = Server(first, well)
+    async with server.serve() as url, connect(base_url=url) as stream:
+        stream.push(SECOND)
+        await until(lambda: stream.stats.sessions == 2)
+        await within(5, stream.end())
+    assert server.talks[1].audio == SECOND
+    assert server.requests == 2
