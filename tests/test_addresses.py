@@ -80,10 +80,7 @@ def test_capitals_change_nothing(base: str) -> None:
         "localhost:8765",
         None,
         b"ws://localhost",
-        pytest.param(
-            "ws://:abc@localhost",
-            marks=pytest.mark.xfail(strict=True, reason="a password without a user"),
-        ),
+        "ws://:abc@localhost",
     ],
 )
 def test_what_no_permission_makes_good(base: str, allow: bool) -> None:

@@ -327,7 +327,7 @@ async def test_the_next_session_begins_behind_what_a_final_covered() -> None:
     fed.push(RATE)
     first.say(final("Hello world.", 200))  # up to 700 ms
     covered = (700 + AFTERSOUND_MS) * RATE // 1000
-    assert fed.feed.covered_samples == covered
+    assert fed.feed.final_samples == covered
     first.say(turn("So", 800, turn_order=1))  # which is not final
     first.end(1006)
     assert isinstance(fed.closed[0], DroppedError)
@@ -372,9 +372,9 @@ async def test_a_first_unformatted_final_covers_nothing() -> None:
     fed.push(RATE)
     ended = final("hello world", 200, turn_is_formatted=False)
     wire.say(ended)
-    assert fed.feed.covered_samples == 0
+    assert fed.feed.final_samples == 0
     wire.say(ended | {"turn_is_formatted": True})
-    assert fed.feed.covered_samples > 0
+    assert fed.feed.final_samples > 0
     assert fed.feed.stats.turns == 1
     await fed.feed.close()
 
@@ -388,7 +388,7 @@ async def test_a_final_that_can_not_be_covers_what_was_sent_at_most(
     fed.push(1600)
     word = words("Hi")[0] | {"start": end_ms - 5, "end": end_ms}
     wire.say(final("Hi", words=[word]))
-    assert 0 <= fed.feed.covered_samples <= 1600
+    assert 0 <= fed.feed.final_samples <= 1600
     await fed.feed.close()
 
 
@@ -619,9 +619,6 @@ async def test_keep_alive_while_nothing_is_sent(
     assert timers.pending == 0
 
 
-@pytest.mark.xfail(
-    strict=True, reason="audio just behind a look at the clock is seen a look later"
-)
 async def test_no_pause_is_longer_than_keep_alive_seconds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -665,7 +662,7 @@ async def test_a_session_that_is_over_is_not_kept_alive(
     assert first.seen == seen
     await fed.feed.open(5)
     timers.advance(10)
-    assert fed.wire.asked == ["KeepAlive"]
+    assert set(fed.wire.asked) == {"KeepAlive"}
     assert first.seen == seen
     await fed.feed.close()
 

@@ -510,7 +510,6 @@ def test_turns_that_come_in_any_order(steps: list[tuple[int, int, bool]]) -> Non
         assert turns.is_idle == (told == came and not still_open)
 
 
-@pytest.mark.xfail(strict=True, reason="only the last 16 finals are remembered")
 def test_a_final_that_comes_again_much_later() -> None:
     turns = TurnOrder()
     for order in range(18):

@@ -260,12 +260,7 @@ def test_infinity_is_no_limit() -> None:
         0,
         math.nan,
         "100",
-        pytest.param(
-            [],
-            marks=pytest.mark.xfail(
-                strict=True, raises=TypeError, reason="looked up before it is checked"
-            ),
-        ),
+        [],
     ],
 )
 def test_a_stream_with_a_rate_that_is_none(bad: Any) -> None:

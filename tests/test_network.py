@@ -434,9 +434,6 @@ async def talk_into_a_stall(proxy: Proxy, audio: Any) -> tuple[list[Event], int]
         return await all_events(stream), stream.stats.dropped_samples
 
 
-@pytest.mark.xfail(
-    strict=True, reason="what was lost last is told behind the end of the iteration"
-)
 async def test_a_server_that_reads_again_only_at_the_end() -> None:
     audio = marked_audio(120, sample_rate=RATE, layout=LAYOUT)
     async with bad_line() as proxy:

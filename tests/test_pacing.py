@@ -66,9 +66,6 @@ def test_the_pace_is_in_seconds_whatever_the_rate_of_the_audio(
     assert 1000 * CHUNK / sample_rate / took == pytest.approx(2, rel=1e-3)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the burst is BURST_SECONDS times the rate, in audio"
-)
 @pytest.mark.parametrize("rate", [1.25, 4])
 def test_the_burst_is_as_long_as_it_says(rate: float) -> None:
     burst = Paced(rate).burst() * CHUNK_SECONDS

@@ -167,7 +167,6 @@ async def test_pushes_and_endpoints_wait_for_the_next_session(waits: Waits) -> N
     assert b"".join(after) == SECOND[:1600]
 
 
-@pytest.mark.xfail(strict=True, reason="an endpoint goes with the session that had it")
 async def test_an_endpoint_that_was_not_answered_is_asked_for_again() -> None:
     async def first(talk: Talk) -> None:
         await talk.begin()
@@ -223,7 +222,6 @@ async def test_a_formatted_final_comes_exactly_once(
     assert [t.transcript for t in turns if t.turn_is_formatted] == ["A."]
 
 
-@pytest.mark.xfail(strict=True, reason="counted as another turn")
 async def test_a_turn_cut_before_its_formatted_final_keeps_its_number() -> None:
     pair = [turn(0, ("a", 0, 300), end_of_turn=True), final(0, ("A.", 0, 300))]
 
@@ -289,7 +287,6 @@ async def test_a_session_that_is_lost_by_the_end_is_replaced() -> None:
     assert server.requests == END_RETRIES + 1
 
 
-@pytest.mark.xfail(strict=True, reason="forgets the attempt that the second began")
 async def test_ending_when_two_sessions_die_at_once() -> None:
     """The second as it begins, while it still counts as being opened."""
     server = Server(closed_with(3005, 1000), closed_with(3005), well)
@@ -304,7 +301,6 @@ async def test_ending_when_two_sessions_die_at_once() -> None:
     assert server.talks[-1].audio == SECOND
 
 
-@pytest.mark.xfail(strict=True, reason="waits as long as the server says, however long")
 async def test_the_end_comes_within_bounds(waits: Waits) -> None:
     server = Server(lost_after(1000), (503, {"Retry-After": "86400"}), well)
     async with (
@@ -363,12 +359,7 @@ async def test_iterating_just_waits() -> None:
     "opening",
     [
         False,
-        pytest.param(
-            True,
-            marks=pytest.mark.xfail(
-                strict=True, reason="cancels the attempt, doesn't wait for that"
-            ),
-        ),
+        True,
     ],
 )
 async def test_closing_while_it_reconnects_leaves_nothing(

@@ -219,9 +219,6 @@ async def test_cancelling_what_is_ready_closes_it() -> None:
     assert asyncio.all_tasks() == tasks
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a session that is being closed can still be taken"
-)
 async def test_what_is_being_closed_is_not_taken() -> None:
     fixture = Fixture()
     session = await fixture.until_ready()

@@ -488,13 +488,12 @@ async def test_a_server_that_ends_on_its_own() -> None:
         await begin_then(socket, {"type": "Termination"})
         await socket.close()
 
-    async with (
-        websocket_server(handler) as url,
-        connect(api_key="k", base_url=url) as stream,
-    ):
+    async with websocket_server(handler) as url:
+        stream = connect(api_key="k", base_url=url)
         with pytest.raises(EndedError):
-            await within(5, collect(stream))
-        with pytest.raises(EndedError):
+            async with stream:
+                await within(5, collect(stream))
+        with pytest.raises(StateError):
             stream.push(SECOND)
 
 

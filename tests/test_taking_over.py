@@ -71,7 +71,6 @@ async def test_before_it_expires_another_session_takes_over() -> None:
     assert [t.turn_order for t in finals] == [0, 1, 2]
 
 
-@pytest.mark.xfail(strict=True, reason="the old one is told until its task runs")
 @pytest.mark.parametrize("then", ["a turn", "the end"])
 async def test_of_the_old_session_nothing_more_is_told(then: str) -> None:
     """Not even what came together with the final that it was left for."""

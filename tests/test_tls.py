@@ -238,7 +238,6 @@ async def test_a_server_without_tls_behind_a_wss_url() -> None:
     assert "cannot connect" in await without_tls_behind_wss()
 
 
-@pytest.mark.xfail(strict=True, reason="OpenSSL's numbers are taken for errno")
 async def test_it_is_said_that_tls_is_the_trouble() -> None:
     assert "permitted" not in await without_tls_behind_wss()
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable
 from hashlib import blake2b
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
@@ -36,6 +38,8 @@ KEY_VARIABLE = "ASSEMBLYAI_API_KEY"
 
 API_VERSION = "2025-05-12"
 """The version of the protocol that this client speaks, as its headers say."""
+
+_QUERY = re.compile(r"\?[^\s\"'<>]*=[^\s\"'<>]*")
 
 _SALT = secrets.token_bytes(16)
 
@@ -106,11 +110,11 @@ class Credentials:
         raise UnreachableError(f"no token could be had: the source raised {kind}")
 
     def redact(self, text: str) -> str:
-        """`text` without the key or token, should a server have echoed it."""
+        """`text` without key, token or query, should a server have echoed them."""
         for secret in (self._key, *self._tokens):
             if secret:
-                text = text.replace(secret, "***")
-        return text
+                text = text.replace(secret, "***").replace(quote(secret, ""), "***")
+        return _QUERY.sub("?***", text)
 
 
 async def mint_token(

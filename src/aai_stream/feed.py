@@ -70,7 +70,7 @@ class Feed:
         self._insist = insist
         self._keep_alive: asyncio.TimerHandle | None = None
         self._losses = Losses(ring, on_event)
-        self._outlet = Outlet(ring, catch_up_rate, self._losses.cover)
+        self._outlet = Outlet(ring, catch_up_rate, self._losses)
         self._sessions = Sessions(connector, options, ring.sample_rate, self._begin)
         self._before: Session | None = None  # the session before the latest
         self._first_turn = 0  # of the latest session
@@ -129,6 +129,7 @@ class Feed:
         self._outlet.pump()
         while self._session is not None and self._outlet.has_backlog:
             await self._drain_some(self._session)
+        self._losses.over()
         await self._sessions.settle()
         if self._session is None:
             return None

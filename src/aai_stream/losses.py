@@ -29,7 +29,8 @@ class Losses:
         self._seen = 0  # of the ring's count of dropped samples
         self._stretch: tuple[int, int] | None = None
         self._told: list[tuple[int, int]] = []  # stretches behind what is covered
-        self._covered = 0
+        self.covered = 0
+        """No audio before this sample is needed any more."""
         self._logged_at: int | None = None
 
     def look(self) -> None:
@@ -52,13 +53,13 @@ class Losses:
     def cover(self, sample: int) -> None:
         """Let go of what lies before `sample`: nothing is lost with it."""
         self._ring.ack(sample)
-        self._covered = max(self._covered, sample)
-        self._told = [told for told in self._told if told[1] > self._covered]
+        self.covered = max(self.covered, sample)
+        self._told = [told for told in self._told if told[1] > self.covered]
 
     def forgotten(self) -> None:
         """Tell what was sent, is not covered and can't be sent again: the session that
         heard it is lost."""
-        position = self._covered
+        position = self.covered
         for start, end in [*self._told, (self._ring.acked, self._ring.acked)]:
             if start > position:
                 self.report(position, start, "it was too long ago to be sent again")

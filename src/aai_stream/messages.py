@@ -211,7 +211,7 @@ def _decode_unusual(text: bytes | str, why: Exception) -> Event:
         return Unknown(type=kind, raw=raw)
     try:
         event: Event = msgspec.convert(_tidied(raw), _Known)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, RecursionError):
         raise MessageError(f"{kind}: {why}") from None
     return event
 

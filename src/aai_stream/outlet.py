@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .pacing import Pacer
@@ -12,6 +11,7 @@ from .quiet import QuietWatch
 
 if TYPE_CHECKING:
     from ._core import AudioRing
+    from .losses import Losses
     from .session import Session
 
 RETRY_SECONDS = 0.02
@@ -21,17 +21,15 @@ RETRY_SECONDS = 0.02
 class Outlet:
     """Sends what is in the ring to the session that it is connected to, if any.
 
-    `cover` is called with the sample up to which nobody speaks. Raises `OptionError`
-    for a `catch_up_rate` that could not keep up.
+    `losses` is told how far nobody speaks. Raises `OptionError` for a `catch_up_rate`
+    that could not keep up.
     """
 
-    def __init__(
-        self, ring: AudioRing, catch_up_rate: float, cover: Callable[[int], None]
-    ) -> None:
+    def __init__(self, ring: AudioRing, catch_up_rate: float, losses: Losses) -> None:
         self.pacer = Pacer(catch_up_rate, ring.sample_rate)
         self._quiet = QuietWatch(ring.sample_rate)
         self._ring = ring
-        self._cover = cover
+        self._losses = losses
         self._session: Session | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._room = asyncio.Event()  # set when no full chunk waits, or none ever will
@@ -113,7 +111,8 @@ class Outlet:
             assert chunk is not None
             session.send_audio(chunk)
             if self._quiet.sent(chunk) and session.turns.is_idle:
-                self._cover(self._quiet.silent_until(ring.acked))
+                losses = self._losses
+                losses.cover(self._quiet.silent_until(losses.covered))
             if self._endpoints:
                 self._end_turns(session)
         if self._endpoints:

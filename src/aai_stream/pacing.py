@@ -41,7 +41,7 @@ class Pacer:
         """Seconds until `samples` may pass; 0 lets them pass, and counts them."""
         now = self._clock()
         wait = self._spent - now - self._burst_seconds / self._rate
-        if wait > 0:
+        if wait > 1e-6:  # less is the rounding of sums
             return wait
         cost = samples / (self._rate * self._sample_rate)
         self._spent = max(now, self._spent) + cost

@@ -87,7 +87,7 @@ class TurnOrder:
             turn = self._held.pop(order)
             self._ended[order] = _told(turn)
             turns.append(turn)
-        while len(self._ended) > 16:
+        while len(self._ended) > MOST_OPEN:
             del self._ended[min(self._ended)]
         return turns
 

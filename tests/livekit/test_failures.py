@@ -367,7 +367,6 @@ async def test_no_secret_is_logged_when_all_goes_well(
     check_secret(Exception(), log.records)
 
 
-@pytest.mark.xfail(strict=True, reason="a Warning's text is logged as it comes")
 async def test_no_secret_is_logged_that_a_warning_echoes(
     log: pytest.LogCaptureFixture,
 ) -> None:

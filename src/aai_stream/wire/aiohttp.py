@@ -66,7 +66,11 @@ async def open_wire(
             max_msg_size=MAX_MESSAGE_BYTES,
             decode_text=False,
         )
-        return AiohttpWire(ws, on_text, on_closed, owned)
+        if not ws._response.history:
+            return AiohttpWire(ws, on_text, on_closed, owned)
+        # Nobody has said that speech may go there, nor that it may go without TLS.
+        await ws.close()
+        raise UnreachableError("the server redirects to another address")
     except Exception as exc:
         caught = exc
     except BaseException:
@@ -172,6 +176,8 @@ class AiohttpWire:
 
 def describe_failure(exc: Exception) -> SessionError:
     """The error of ours that says what `exc` says, without URL, headers or key."""
+    if isinstance(exc, SessionError):
+        return exc
     if isinstance(exc, aiohttp.WSServerHandshakeError):
         return http_failure(exc.status, exc.headers or {})
     if isinstance(exc, (asyncio.TimeoutError, TimeoutError)):
@@ -180,6 +186,9 @@ def describe_failure(exc: Exception) -> SessionError:
         return UntrustedError(
             f"the certificate of {exc.host}:{exc.port} is not trusted"
         )
+    if isinstance(exc, aiohttp.ClientConnectorSSLError):
+        # Its `os_error` holds OpenSSL's own number, which is no errno.
+        return UnreachableError(f"no TLS with {exc.host}:{exc.port} could be agreed on")
     if isinstance(exc, aiohttp.ClientConnectorError):
         why = _reason(exc.os_error)
         return UnreachableError(f"cannot connect to {exc.host}:{exc.port}: {why}")
