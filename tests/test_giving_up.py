@@ -88,8 +88,9 @@ async def test_long_waits_are_no_long_life(
 ) -> None:
     monkeypatch.setattr("aai_stream.stream.PROGRESS_SECONDS", 0.02)
     waits.really = 0.03
-    server = Server(closed_with(3005))
+    server = Server(closed_with(3005, after_ms=1000))
     async with server.serve() as url, connect(base_url=url, max_retries=2) as stream:
+        stream.push(SECOND)
         reading = asyncio.ensure_future(all_events(stream))
         await until(lambda: reading.done() or server.requests > 5)
         reading.cancel()

@@ -392,9 +392,6 @@ async def test_a_warning_that_repeats_the_key(use: Use, logs: list[str]) -> None
         assert_nothing_leaks(await within(5, use(url, **by_key)), logs)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a query that the server repeats is passed on, as is its token"
-)
 async def test_a_server_that_repeats_the_url(logs: list[str]) -> None:
     async def handler(request: web.Request) -> web.StreamResponse:
         socket = web.WebSocketResponse(timeout=0.1)

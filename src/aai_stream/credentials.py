@@ -114,7 +114,7 @@ class Credentials:
         for secret in (self._key, *self._tokens):
             if secret:
                 text = text.replace(secret, "***").replace(quote(secret, ""), "***")
-        return _QUERY.sub("?***", text)
+        return _QUERY.sub("", text)
 
 
 async def mint_token(

@@ -12,6 +12,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from weakref import WeakKeyDictionary
 
 from .addresses import is_loopback
 from .errors import OptionError
@@ -24,8 +25,8 @@ class ConnectLimiter:
     """A token bucket with jitter: half a minute's sessions at once, then the rest.
 
     Half is the bucket's size and half its flow, so that no minute sees more than
-    `per_minute` sessions. Those that wait go in the order in which they came.
-    Raises `OptionError` unless `per_minute` is at least 1.
+    `per_minute` sessions. Those that wait go in the order in which they came, in each
+    event loop. Raises `OptionError` unless `per_minute` is at least 1.
     """
 
     def __init__(
@@ -45,25 +46,34 @@ class ConnectLimiter:
         self._jitter = jitter
         self._spent = -math.inf  # the moment at which all admitted are paid for
         self._lock = threading.Lock()  # loops in several threads may share a limiter
+        self._lines = WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]()
 
     async def admit(self) -> None:
         """Wait until one more session may be opened."""
-        wait = self._reserve()
-        if not wait:
-            return
-        try:
-            await asyncio.sleep(wait)
-        except asyncio.CancelledError:
-            with self._lock:  # those who come later may have the place
-                self._spent -= self._interval
-            raise
+        async with self._line():  # behind those who came before
+            wait = self._reserve()
+            try:
+                if wait:
+                    await asyncio.sleep(wait)
+            except asyncio.CancelledError:
+                with self._lock:  # the next one may have the place
+                    self._spent -= self._interval
+                raise
+
+    def _line(self) -> asyncio.Lock:
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            return self._lines.setdefault(loop, asyncio.Lock())
 
     def _reserve(self) -> float:
         with self._lock:
             now = self._clock()
             wait = max(0.0, self._spent - now - self._burst_seconds)
             self._spent = max(now, self._spent) + self._interval
-        return wait and wait + self._jitter() * self._interval
+        # A jitter longer than the burst would bring those before and behind it too
+        # close together.
+        longest = min(self._interval, self._burst_seconds)
+        return wait and wait + self._jitter() * longest
 
 
 _limiters: dict[tuple[str, str, float], ConnectLimiter] = {}

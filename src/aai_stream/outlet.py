@@ -87,10 +87,12 @@ class Outlet:
         ring = self._ring
         if flush:
             ring.drain()
-            self._endpoints.append(ring.written)
+            position = ring.written
         else:
             waiting = ring.written - ring.sent
-            self._endpoints.append(ring.written - waiting % ring.chunk_samples)
+            position = ring.written - waiting % ring.chunk_samples
+        # Not before an earlier one that waits, if that was flushed.
+        self._endpoints.append(max(position, *self._endpoints, 0))
         self.pump()
 
     def pump(self) -> None:
