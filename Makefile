@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Rebuilt when any of these changes.
 CORE := pyproject.toml setup.py $(wildcard src/*.p*)
 
-.PHONY: demo test test-asan lint types bench clean
+.PHONY: demo test test-asan lint types bench soak clean
 
 demo: $(VENV)/demo.installed
 	@echo "What was said:"; sed 's/^/    /' examples/call.txt; echo "What is heard, live:"
@@ -16,6 +16,7 @@ demo: $(VENV)/demo.installed
 test: lint types
 	$(BIN)/pytest
 	$(BIN)/pytest --benchmark-only benchmarks
+	$(BIN)/python -m benchmarks.soak --seconds 60
 
 lint: $(VENV)/dev.installed
 	$(BIN)/ruff check
@@ -33,6 +34,10 @@ test-asan: $(VENV)/dev.installed
 
 bench: $(VENV)/dev.installed
 	$(BIN)/pytest --benchmark-only benchmarks
+
+# A hundred calls at once, for ten minutes, on a server that keeps failing.
+soak: $(VENV)/dev.installed
+	$(BIN)/python -m benchmarks.soak --seconds 600
 
 $(VENV)/%.installed: $(CORE)
 	@echo "Setting up $(VENV): a minute or two, the first time"

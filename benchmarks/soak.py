@@ -4,7 +4,9 @@
 
 Streams of `aai_stream.connect` and of the LiveKit plugin, in real time, one call after
 another, each checked by its content. Prints what happened, how memory went and what
-was left behind; the exit status is 1 if a word was lost, memory grew, or a task stayed.
+was left behind; the exit status is 1 if a word was lost, a task or a ring's memory
+stayed, or memory grew. Growth is judged in runs of three minutes and more: it takes
+two until there have been as many calls at once as there will ever be.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import os
 import random
 import sys
 import time
+import weakref
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -32,7 +35,7 @@ import aai_stream
 from aai_stream.emulator.faults import fault
 from aai_stream.emulator.marked import MarkedEngine, check_marked, marked_audio
 from aai_stream.emulator.server import Emulator
-from aai_stream.livekit import STT
+from aai_stream.livekit import STT, SpeechStream
 from aai_stream.messages import Turn
 
 FAULTS = [
@@ -53,8 +56,10 @@ COUNTS = (10, 20, 40)
 """Words a call, two a second or so."""
 MOST_GROWTH = 10.0
 """MB a minute, for all streams together; less is noise."""
+SETTLED_SECONDS = 120.0
 
 Words = list[tuple[str, int]]
+living = weakref.WeakSet[aai_stream.Stream | SpeechStream]()
 
 
 async def stream_call(url: str, audio: bytes, rate: int) -> tuple[Words, int]:
@@ -63,6 +68,7 @@ async def stream_call(url: str, audio: bytes, rate: int) -> tuple[Words, int]:
     async with aai_stream.connect(
         api_key="k", base_url=url, dead_after=DEAD_AFTER, max_retries=50
     ) as stream:
+        living.add(stream)
 
         async def listen() -> None:
             async for event in stream:
@@ -89,7 +95,9 @@ async def plugin_call(url: str, audio: bytes, rate: int) -> tuple[Words, int]:
         nonlocal sessions
         sessions += isinstance(said.message, aai_stream.messages.Begin)
 
-    async with stt.stream(conn_options=retry) as stream:
+    stream = stt.stream(conn_options=retry)
+    living.add(stream)
+    async with stream:
 
         async def speak() -> None:
             async for block in in_real_time(audio, rate):
@@ -158,31 +166,40 @@ async def soak(url: str, streams: int, seconds: float) -> bool:
     before = len(asyncio.all_tasks())
     run = Soak(url, seconds)
     lines = [asyncio.ensure_future(run.line(number)) for number in range(streams)]
-    memory: list[tuple[float, float]] = []
+    memory: list[tuple[float, float, float]] = []
     began = time.monotonic()
     while not all(line.done() for line in lines):
         await asyncio.wait(lines, timeout=1)
-        memory.append((time.monotonic() - began, resident_mb()))
+        memory.append((time.monotonic() - began, resident_mb(), rings_mb()))
     await asyncio.gather(*lines)
-    gc.collect()
     await asyncio.sleep(0.1)
+    gc.collect()
     left = len(asyncio.all_tasks()) - before
-    settled = [sample for sample in memory if seconds / 3 < sample[0] < seconds]
-    at, mb = np.array(settled).T
+    since = min(SETTLED_SECONDS, seconds / 2)
+    at, mb, rings = np.array([m for m in memory if since < m[0] < seconds]).T
     growth = 60 * float(np.polyfit(at, mb, 1)[0])
     print(f"{streams} streams, {seconds:g} s: {dict(run.counts)}")
     print(
-        f"memory {settled[-1][1]:.0f} MB, {growth:+.1f} MB a minute; tasks left {left}"
+        f"memory {mb[-1]:.0f} MB, from {since:.0f} s on {growth:+.1f} MB a minute; of "
+        f"it rings {rings.mean():.1f} MB, at most {rings.max():.1f}, in the end "
+        f"{rings_mb():.1f}; tasks left {left}"
     )
     for problem in run.problems[:20]:
         print("PROBLEM", problem)
-    return not run.problems and not left and growth < MOST_GROWTH
+    flat = seconds - since < 60 or growth < MOST_GROWTH
+    return flat and not (run.problems or left or rings_mb())
 
 
 def resident_mb() -> float:
     """This process's memory."""
     with open("/proc/self/statm") as statm:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def rings_mb() -> float:
+    """The memory of all living streams' rings."""
+    stats = [stream.stats for stream in living]
+    return sum(told.memory_bytes for told in stats if told is not None) / 1e6
 
 
 def serve(pipe: Connection) -> None:

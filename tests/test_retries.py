@@ -145,3 +145,22 @@ def test_what_is_final_is_raised_as_it_is(kind: type[SessionError]) -> None:
     with pytest.raises(kind) as caught:
         retries.delay(failure)
     assert caught.value is failure
+
+
+def test_a_limit_counts_from_where_it_is_set() -> None:
+    retries = Retries(30)
+    for _ in range(7):
+        retries.delay(DroppedError("cut"))
+    retries.limit(2)
+    retries.delay(DroppedError("cut"))
+    retries.delay(DroppedError("cut"))
+    with pytest.raises(DroppedError, match="gave up after 10 attempts"):
+        retries.delay(DroppedError("cut"))
+
+
+def test_a_limit_gives_no_more_than_there_was() -> None:
+    retries = Retries(1)
+    retries.limit(5)
+    retries.delay(DroppedError("cut"))
+    with pytest.raises(DroppedError, match="gave up after 2 attempts"):
+        retries.delay(DroppedError("cut"))

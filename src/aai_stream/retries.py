@@ -30,13 +30,17 @@ class Retries:
     def __init__(
         self, most: int, *, draw: Callable[[float, float], float] = random.uniform
     ) -> None:
-        self.most = most
+        self._most = most
         self._draw = draw
         self._failures = 0
 
     def progress(self) -> None:
         """A session got on with its work: failures begin to count anew."""
         self._failures = 0
+
+    def limit(self, most: int) -> None:
+        """From here on no more than `most` failures are tried again."""
+        self._most = min(self._most, self._failures + most)
 
     def delay(self, failure: SessionError) -> float:
         """Seconds to wait before the next attempt.
@@ -46,7 +50,7 @@ class Retries:
         """
         if not isinstance(failure, TransientError):
             raise failure
-        if self._failures >= self.most:
+        if self._failures >= self._most:
             if self._failures == 0:
                 raise failure
             text = f"gave up after {self._failures + 1} attempts without progress"

@@ -135,7 +135,7 @@ class Stream:
         """
         self._check_open()
         self._ended = True
-        self._retries.most = min(self._retries.most, END_RETRIES)
+        self._retries.limit(END_RETRIES)
         while True:
             await self._reconnected(self._connect_timeout + self._close_timeout)
             if self._failure is not None:

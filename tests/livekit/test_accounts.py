@@ -488,3 +488,23 @@ async def test_a_callback_that_fails_does_not_hurt_the_stream(
             assert texts(await collect(stream)) == ["Hi."]
     if callback in (give_up, take_nothing):
         assert remarks.types == ["Begin", "Warning", "Termination"]
+
+
+# ---- counts ----
+
+
+async def test_a_streams_counts() -> None:
+    script = [(0.5, final("One.", 0))]
+    async with (
+        Server(script=script) as server,
+        streaming(server.url, sample_rate="native") as stream,
+    ):
+        assert stream.stats is None
+        push(stream, silence(0.5))
+        stream.end_input()
+        await collect(stream)
+        stats = stream.stats
+    assert stats is not None
+    assert (stats.sessions, stats.turns, stats.waited_seconds > 0) == (1, 1, True)
+    assert stats.written_samples == stats.sent_samples == 8000
+    assert stats.heard_seconds == heard(server) == 0.5

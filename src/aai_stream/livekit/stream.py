@@ -27,6 +27,7 @@ from .options import LiveOptions, live_changes
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from ..stats import StreamStats
     from .stt import STT
 
 
@@ -157,6 +158,12 @@ class SpeechStream(stt.RecognizeStream):
     def expires_at(self) -> int | None:
         """When the session expires, unix seconds; None at first."""
         return self._feed.expires_at if self._feed is not None else None
+
+    @property
+    def stats(self) -> StreamStats | None:
+        """What the stream did so far, waiting for its turn to connect included; None
+        before the first frame if `sample_rate` is `"native"`."""
+        return self._feed.stats if self._feed is not None else None
 
     # ---- time ----
 
