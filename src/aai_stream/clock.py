@@ -26,6 +26,11 @@ class SessionClock:
         """How many samples the server was sent, padding included."""
 
     @property
+    def is_stream_time(self) -> bool:
+        """Whether the two clocks have been the same so far."""
+        return len(self._starts) == 1 and self._offsets[0] == 0
+
+    @property
     def samples_ms(self) -> int:
         """How much audio that is."""
         return self.samples * 1000 // self._rate

@@ -275,7 +275,8 @@ class Session:
             # Bounded by what was sent, so that progress comes to an end.
             end = min(turn.words[-1].end, self.clock.samples_ms)
             self._covered_ms = max(self._covered_ms, end)
-        messages.retime(turn, self.clock.to_stream_ms)
+        if not self.clock.is_stream_time:
+            messages.retime(turn, self.clock.to_stream_ms)
         is_final = turn.end_of_turn and self.options.is_final(turn)
         for ready in self.turns.take(turn, is_final):
             self._tell(ready)

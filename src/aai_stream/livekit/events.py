@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Any
 
 from livekit.agents import LanguageCode
-from livekit.agents.stt import SpeechData, SpeechEvent, SpeechEventType
+from livekit.agents.metrics import STTMetrics
+from livekit.agents.metrics.base import Metadata
+from livekit.agents.stt import (
+    STT,
+    RecognitionUsage,
+    SpeechData,
+    SpeechEvent,
+    SpeechEventType,
+)
 from livekit.agents.types import TimedString
 
-from ..messages import Turn, Word
+from ..messages import SpeechStarted, Turn, Word
 
 DEFAULT_LANGUAGE = "en"
 """Told when the server names none."""
@@ -23,6 +32,10 @@ class TurnTranslator:
 
     def __init__(self) -> None:
         self._utterance_start = 0.0  # of the next one in this turn; 0 before the first
+        # The words told last, as the server and as LiveKit has them: most come again.
+        self._words: Sequence[Word] = ()
+        self._timed: list[TimedString] = []
+        self._offset = 0.0
 
     def events(self, turn: Turn, offset: float, *, is_final: bool) -> list[SpeechEvent]:
         """What LiveKit is told of `turn`, in order.
@@ -31,7 +44,7 @@ class TurnTranslator:
         was completed, and with `is_final` the final transcript and the end of speech.
         `offset` is added to the words' times, in seconds.
         """
-        words = timed_words(turn.words, offset)
+        words = self._timed_words(turn.words, offset)
         start, end = _span(words)
         told = partial(
             SpeechData,
@@ -75,6 +88,18 @@ class TurnTranslator:
             self._utterance_start = 0.0
         return events
 
+    def _timed_words(self, words: Sequence[Word], offset: float) -> list[TimedString]:
+        """`timed_words`, reusing those that have not changed since the last turn."""
+        known = len(self._words) if offset == self._offset else 0
+        timed = [
+            self._timed[place]
+            if place < known and self._words[place] == word
+            else _timed_word(word, offset)
+            for place, word in enumerate(words)
+        ]
+        self._words, self._timed, self._offset = words, timed, offset
+        return list(timed)  # theirs to change
+
 
 def whole_recording(
     turns: Sequence[Turn], spoken_language: str | None, session_id: str | None
@@ -98,18 +123,38 @@ def whole_recording(
     return event
 
 
+def speech_began(started: SpeechStarted, stream_start: float) -> SpeechEvent:
+    """The start of speech, by the wall clock if the server says when it was."""
+    at = None
+    if started.timestamp is not None:
+        at = stream_start + started.timestamp / 1000
+    return SpeechEvent(type=SpeechEventType.START_OF_SPEECH, speech_start_time=at)
+
+
+def usage(seconds: float) -> SpeechEvent:
+    """So much audio was sent."""
+    return SpeechEvent(
+        type=SpeechEventType.RECOGNITION_USAGE,
+        recognition_usage=RecognitionUsage(audio_duration=seconds),
+    )
+
+
+def usage_metrics(plugin: STT[Any], seconds: float) -> STTMetrics:
+    """The same as LiveKit's metrics have it."""
+    return STTMetrics(
+        request_id="",
+        timestamp=time.time(),
+        duration=0.0,
+        label=plugin.label,
+        audio_duration=seconds,
+        streamed=True,
+        metadata=Metadata(model_name=plugin.model, model_provider=plugin.provider),
+    )
+
+
 def timed_words(words: Sequence[Word], offset: float) -> list[TimedString]:
     """LiveKit's words: times in seconds, moved by `offset`."""
-    return [
-        TimedString(
-            word.text,
-            start_time=word.start / 1000 + offset,
-            end_time=word.end / 1000 + offset,
-            confidence=word.confidence,
-            start_time_offset=offset,
-        )
-        for word in words
-    ]
+    return [_timed_word(word, offset) for word in words]
 
 
 def mean_confidence(words: Sequence[TimedString]) -> float:
@@ -128,6 +173,16 @@ def speaker(label: str | None) -> str | None:
 def language(code: str | None) -> LanguageCode:
     """The language as LiveKit writes it."""
     return LanguageCode(code or DEFAULT_LANGUAGE)
+
+
+def _timed_word(word: Word, offset: float) -> TimedString:
+    return TimedString(
+        word.text,
+        start_time=word.start / 1000 + offset,
+        end_time=word.end / 1000 + offset,
+        confidence=word.confidence,
+        start_time_offset=offset,
+    )
 
 
 def _span(words: Sequence[TimedString]) -> tuple[float, float]:

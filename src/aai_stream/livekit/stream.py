@@ -6,12 +6,14 @@ import asyncio
 import math
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from livekit import rtc
 from livekit.agents import APIConnectOptions, stt
+from livekit.agents.stt import SpeechEvent
+from livekit.agents.utils.aio import ChanClosed
 
 from ..errors import AaiStreamError, SessionError, TransientError
 from ..feed import Feed
@@ -19,7 +21,7 @@ from ..messages import Begin, Event, SpeechStarted, Turn, Warning
 from ..parameters import PARAMETERS
 from ..retries import LONGEST_RETRY_AFTER, PROGRESS_SECONDS
 from .config import Config
-from .events import TurnTranslator
+from .events import TurnTranslator, speech_began, usage, usage_metrics
 from .failures import api_error
 from .log import logger
 from .options import LiveOptions, live_changes
@@ -243,14 +245,7 @@ class SpeechStream(stt.RecognizeStream):
         if isinstance(message, Turn):
             self._on_turn(message)
         elif isinstance(message, SpeechStarted):
-            started = None
-            if message.timestamp is not None:
-                started = self.start_time + message.timestamp / 1000
-            self._event_ch.send_nowait(
-                stt.SpeechEvent(
-                    type=stt.SpeechEventType.START_OF_SPEECH, speech_start_time=started
-                )
-            )
+            self._event_ch.send_nowait(speech_began(message, self.start_time))
         else:
             self._on_remark(message)
 
@@ -260,6 +255,7 @@ class SpeechStream(stt.RecognizeStream):
         for event in self._translator.events(turn, self._offset, is_final=is_final):
             self._event_ch.send_nowait(event)
         if is_final:
+            self._num_retries = 0
             self._report_usage()
 
     def _on_remark(self, message: Event) -> None:
@@ -268,10 +264,15 @@ class SpeechStream(stt.RecognizeStream):
             logger.info("session %s, expires at %s", message.id, message.expires_at)
         elif isinstance(message, Warning):
             logger.warning("session %s: %s", self.session_id, message.warning)
+        self._emit("server_message", ServerMessage(self, message))
+
+    def _emit(
+        self, name: Literal["server_message", "metrics_collected"], told: Any
+    ) -> None:
         try:
-            self._plugin.emit("server_message", ServerMessage(self, message))
+            self._plugin.emit(name, told)
         except TypeError:  # all others the emitter logs itself
-            logger.exception("a server_message callback failed")
+            logger.exception("a %s callback failed", name)
 
     def _report_usage(self) -> None:
         """Tell how much audio was sent since the last time."""
@@ -280,12 +281,28 @@ class SpeechStream(stt.RecognizeStream):
             return
         samples = feed.heard_samples - self._reported_samples
         self._reported_samples = feed.heard_samples
-        usage = stt.RecognitionUsage(audio_duration=samples / feed.sample_rate)
-        self._event_ch.send_nowait(
-            stt.SpeechEvent(
-                type=stt.SpeechEventType.RECOGNITION_USAGE, recognition_usage=usage
-            )
-        )
+        seconds = samples / feed.sample_rate
+        self._event_ch.send_nowait(usage(seconds))
+        self._emit("metrics_collected", usage_metrics(self._plugin, seconds))
+
+    # ---- events out ----
+
+    async def _metrics_monitor_task(
+        self, event_aiter: AsyncIterable[SpeechEvent]
+    ) -> None:
+        """Nothing: metrics are told with the usage. LiveKit's own task hears every
+        event, at a lock and a task's step each."""
+
+    async def __anext__(self) -> SpeechEvent:
+        """The next event; raises what ended the stream, if it failed."""
+        # Past the base class's copy for that task.
+        try:
+            return await self._event_ch.recv()
+        except ChanClosed:
+            pass
+        if not self._task.cancelled() and (failure := self._task.exception()):
+            raise failure
+        raise StopAsyncIteration
 
 
 def _weakly(method: Callable[[Any], None]) -> Callable[[Any], None]:
