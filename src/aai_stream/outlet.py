@@ -89,8 +89,8 @@ class Outlet:
             ring.drain()
             self._endpoints.append(ring.written)
         else:
-            waiting = ring.written - ring.sent
-            self._endpoints.append(ring.written - waiting % ring.chunk_samples)
+            behind = ring.written - ring.sent - ring.next_samples
+            self._endpoints.append(ring.written - behind % ring.chunk_samples)
         self.pump()
 
     def pump(self) -> None:
@@ -103,7 +103,7 @@ class Outlet:
         while ring.written - ring.sent >= ring.chunk_samples:
             wait = RETRY_SECONDS
             if session.writable:
-                wait = self.pacer.wait(ring.chunk_samples)
+                wait = self.pacer.wait(ring.next_samples)
             if wait:
                 self._pump_later(wait)
                 return
