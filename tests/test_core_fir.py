@@ -215,6 +215,21 @@ def test_no_chunk_is_longer_than_1000_ms(chunk_ms: int, lengths: set[int]) -> No
     assert seen == lengths
 
 
+@pytest.mark.parametrize("wait_frames", [2, 4, 8])
+def test_a_longer_chunk_lies_in_one_piece_over_the_end(wait_frames: int) -> None:
+    frames = [noise(150, seed=seed) for seed in range(wait_frames)]
+    expected = reference.resample(to_frames(b"".join(frames), 1), 1500, 1000)
+    for offset in range(0, 1000, 3):
+        ring = AudioRing(1000, chunk_ms=100)
+        ring.write(bytes(2 * offset), 1000)
+        ring.flush(0)
+        ring.ack(offset)
+        for frame in frames:  # so many that the ring's memory grows meanwhile
+            ring.write(frame, 1500)
+        assert ring.next_samples > 100
+        assert to_samples(everything(ring)) == expected
+
+
 def disturb_by_flushing(ring: AudioRing) -> None:
     ring.flush()
 
