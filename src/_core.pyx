@@ -128,9 +128,9 @@ cdef class AudioRing:
     def write(self, data, sample_rate, num_channels=1):
         """Append audio; returns how many samples reached the ring by this call.
 
-        Channels are mixed down to their mean. Audio of another rate is resampled once
-        enough for a chunk has come; what is still held back (`pending_ms`) comes out
-        with later writes or with `flush`. After the flush, n samples of one rate have
+        Channels are mixed down to their mean. Audio of another rate is resampled, by
+        soxr once enough for a chunk has come; what is still held back (`pending_ms`)
+        comes out with later writes or with `flush`. After the flush, n samples of one rate have
         become round(n·out/in), a half rounded up, however they were cut. The rate may
         change between writes: the old resampler is then drained first.
 
@@ -142,8 +142,8 @@ cdef class AudioRing:
             num_channels: of `data`, 1 to 64.
 
         Raises:
-            AudioError: `data` is none of these, or not whole frames. The ring is as
-                before.
+            AudioError: `data` is none of these, or not whole frames, or `fir` can't
+                resample from `sample_rate`. The ring is as before.
             StateError: called from another thread than the first call.
         """
         cdef int64_t rate = whole(sample_rate, "sample_rate", MIN_RATE, MAX_RATE)
