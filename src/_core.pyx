@@ -130,9 +130,9 @@ cdef class AudioRing:
 
         Channels are mixed down to their mean. Audio of another rate is resampled, by
         soxr once enough for a chunk has come; what is still held back (`pending_ms`)
-        comes out with later writes or with `flush`. After the flush, n samples of one rate have
-        become round(n·out/in), a half rounded up, however they were cut. The rate may
-        change between writes: the old resampler is then drained first.
+        comes out with later writes or with `flush`. After the flush, n samples of one
+        rate have become round(n·out/in), a half rounded up, however they were cut. The
+        rate may change between writes: the old resampler is then drained first.
 
         Args:
             data: interleaved int16 in any contiguous buffer: bytes, bytearray, array,
