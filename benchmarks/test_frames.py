@@ -32,6 +32,8 @@ def noise(samples: int) -> bytes:
         pytest.param(16000, 1, 1, "pcm_s16le", id="16 kHz"),
         pytest.param(24000, 1, 1, "pcm_s16le", id="24 kHz"),
         pytest.param(48000, 1, 5, "pcm_s16le", id="48 kHz in 10 ms"),
+        pytest.param(8000, 1, 1, "pcm_s16le", id="8 kHz"),
+        pytest.param(44100, 1, 1, "pcm_s16le", id="44.1 kHz"),
         pytest.param(16000, 2, 1, "pcm_s16le", id="stereo"),
         pytest.param(16000, 1, 1, "pcm_mulaw", id="mu-law"),
     ],

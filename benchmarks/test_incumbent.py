@@ -70,7 +70,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 @pytest.mark.parametrize(
-    ("rate", "pushes", "least"), [(16000, 1, 1.5), (24000, 1, 3.0), (48000, 5, 6.0)]
+    ("rate", "pushes", "least"), [(16000, 1, 1.5), (24000, 1, 6.0), (48000, 5, 7.5)]
 )
 def test_cheaper_than_the_incumbent(
     benchmark: Any,

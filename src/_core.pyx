@@ -21,7 +21,7 @@ from libc.stdint cimport int16_t, int64_t, uint8_t
 from libc.string cimport memcpy, memset, strcmp
 
 from _kernels cimport (
-    encode_mulaw, mix_stereo, mix_to_float, mix_to_int16, peak_mulaw, peak_pcm,
+    encode_mulaw, filter_pcm, mix_to_float, mix_to_pcm, peak_mulaw, peak_pcm,
     round_to_int16,
 )
 
@@ -31,6 +31,7 @@ import sys
 import numpy
 import soxr
 
+from aai_stream import filters
 from aai_stream.errors import AudioError, StateError
 
 if sys.byteorder != "little":
@@ -42,9 +43,13 @@ cdef int64_t FIRST_MS = 250
 cdef enum:
     SCRATCH = 512
 
+cdef class AudioRing
+
 include "_arguments.pxi"
 include "_memory.pxi"
 include "_resampler.pxi"
+include "_soxr.pxi"
+include "_fir.pxi"
 
 
 @cython.final
@@ -68,7 +73,9 @@ cdef class AudioRing:
         chunk_ms: length of a chunk, 1 to 1000 ms; a fraction of a sample is rounded
             up.
         replay_seconds: how much audio is kept for a replay, 1 to 600 s.
-        quality: soxr's: `QQ`, `LQ`, `MQ`, `HQ` or `VHQ`.
+        resampler: `fir` holds back 1 to 3 ms and is for rates in a small ratio, such
+            as 8, 24, 32 or 48 to 16 kHz; `soxr` is for any and holds back 6 to 115;
+            `auto` is `fir` where that can be had.
 
     Raises:
         AudioError: an argument is none of these.
@@ -83,11 +90,13 @@ cdef class AudioRing:
     cdef readonly int64_t forgotten_samples
     cdef readonly int64_t padded_samples
     cdef readonly int64_t chunk_samples
+    cdef readonly int64_t next_samples  # of the next chunk: `chunk_samples`, or more
     cdef int64_t limit  # most samples kept
     cdef int64_t item  # bytes per sample
     cdef Block block  # None while nothing is kept
     cdef Resampler resampler  # None while the input has the ring's rate
-    cdef object quality
+    cdef str kind  # of resamplers
+    cdef bint adrift  # whether the next chunk is to be longer, see `anchor`
     cdef dict earlier_input  # frames per input rate, but for the present one
     cdef int64_t rate_in  # the present input rate, 0 before the first write
     cdef int64_t frames_in  # input frames since `rate_in` became the present one
@@ -95,12 +104,12 @@ cdef class AudioRing:
     cdef unsigned long thread  # 0 until the first call
 
     def __cinit__(self, sample_rate=16000, *, encoding="pcm_s16le", chunk_ms=50,
-                  replay_seconds=30, quality="HQ"):
+                  replay_seconds=30, resampler="auto"):
         if encoding not in ("pcm_s16le", "pcm_mulaw"):
             raise AudioError(f"encoding must be pcm_s16le or pcm_mulaw, "
                              f"not {encoding!r}")
-        if quality not in ("QQ", "LQ", "MQ", "HQ", "VHQ"):
-            raise AudioError(f"quality must be QQ, LQ, MQ, HQ or VHQ, not {quality!r}")
+        if resampler not in ("auto", "soxr", "fir"):
+            raise AudioError(f"resampler must be auto, soxr or fir, not {resampler!r}")
         if (isinstance(replay_seconds, bool)
                 or not isinstance(replay_seconds, (int, float))
                 or not 1 <= replay_seconds <= 600):
@@ -111,7 +120,7 @@ cdef class AudioRing:
         self.encoding = encoding
         self.item = 1 if encoding == "pcm_mulaw" else 2
         self.limit = math.ceil(replay_seconds * self.sample_rate)
-        self.quality = quality
+        self.kind = str(resampler)
         self.earlier_input = {}
 
     # -- in --
@@ -119,11 +128,11 @@ cdef class AudioRing:
     def write(self, data, sample_rate, num_channels=1):
         """Append audio; returns how many samples reached the ring by this call.
 
-        Channels are mixed down to their mean. Audio of another rate is resampled once
-        enough for a chunk has come; what is still held back (`pending_ms`) comes out
-        with later writes or with `flush`. After the flush, n samples of one rate have
-        become round(n·out/in), a half rounded up, however they were cut. The rate may
-        change between writes: the old resampler is then drained first.
+        Channels are mixed down to their mean. Audio of another rate is resampled, by
+        soxr once enough for a chunk has come; what is still held back (`pending_ms`)
+        comes out with later writes or with `flush`. After the flush, n samples of one
+        rate have become round(n·out/in), a half rounded up, however they were cut. The
+        rate may change between writes: the old resampler is then drained first.
 
         Args:
             data: interleaved int16 in any contiguous buffer: bytes, bytearray, array,
@@ -133,8 +142,8 @@ cdef class AudioRing:
             num_channels: of `data`, 1 to 64.
 
         Raises:
-            AudioError: `data` is none of these, or not whole frames. The ring is as
-                before.
+            AudioError: `data` is none of these, or not whole frames, or `fir` can't
+                resample from `sample_rate`. The ring is as before.
             StateError: called from another thread than the first call.
         """
         cdef int64_t rate = whole(sample_rate, "sample_rate", MIN_RATE, MAX_RATE)
@@ -150,6 +159,8 @@ cdef class AudioRing:
                 if rate != self.rate_in:
                     self.change_rate(rate)
                 self.take(<const int16_t*>view.buf, <Py_ssize_t>channels, frames)
+                if self.adrift:
+                    self.anchor()
             return self.written - start
         finally:
             PyBuffer_Release(&view)
@@ -158,11 +169,12 @@ cdef class AudioRing:
         """Finish what came at the old rate and get ready for `rate`."""
         cdef Resampler fresh = None
         if rate != self.sample_rate:
-            fresh = Resampler.__new__(Resampler, rate, self.sample_rate, self.quality)
+            fresh = make_resampler(self.kind, rate, self.sample_rate)
         self.drain()
         self.close_input()
         self.resampler = fresh
         self.rate_in = rate
+        self.adrift = isinstance(fresh, Fir)
         return 0
 
     cdef int close_input(self) except -1:
@@ -176,41 +188,11 @@ cdef class AudioRing:
     cdef int take(
         self, const int16_t* source, Py_ssize_t channels, int64_t frames
     ) except -1:
-        cdef int64_t begun, part
         self.frames_in += frames
-        if self.resampler is None:
-            self.reserve(frames)
-            self.mix_in(source, channels, frames)
-            return 0
-        while frames > 0:
-            part = min(frames, self.rate_in)  # one second, so that staging stays small
-            self.resampler.reserve(part)
-            self.resampler.stage(source, channels, part)
-            # Run only when that would fill the chunk that is being made.
-            begun = (self.written - self.sent) % self.chunk_samples
-            if begun + self.resampler.outlook() >= self.chunk_samples:
-                self.take_resampled(False)
-            source += part * channels
-            frames -= part
-        return 0
-
-    cdef int take_resampled(self, bint last) except -1:
-        cdef int16_t scratch[SCRATCH]
-        cdef Py_buffer view
-        cdef const float* floats
-        cdef int64_t count, done = 0, part
-        PyObject_GetBuffer(self.resampler.run(last), &view, PyBUF_SIMPLE)
-        try:
-            floats = <const float*>view.buf
-            count = view.len // 4
-            self.reserve(count)
-            while done < count:
-                part = min(count - done, SCRATCH)
-                round_to_int16(floats + done, scratch, <Py_ssize_t>part)
-                self.append(scratch, part)
-                done += part
-        finally:
-            PyBuffer_Release(&view)
+        if self.resampler is not None:
+            return self.resampler.take(self, source, channels, frames)
+        self.reserve(frames)
+        self.mix_in(source, channels, frames)
         return 0
 
     cdef void mix_in(
@@ -223,11 +205,8 @@ cdef class AudioRing:
             if channels == 1:
                 self.append(source + done, part)
             else:
-                if channels == 2:
-                    mix_stereo(source + done * 2, scratch, <Py_ssize_t>part)
-                else:
-                    mix_to_int16(source + done * channels, channels, scratch,
-                                 <Py_ssize_t>part)
+                mix_to_pcm(source + done * channels, channels, scratch,
+                           <Py_ssize_t>part)
                 self.append(scratch, part)
             done += part
 
@@ -242,21 +221,42 @@ cdef class AudioRing:
         cdef int64_t start = self.written
         self.check_thread()
         if self.resampler is not None:
-            self.take_resampled(True)
+            self.resampler.drain(self)
             self.close_input()
         return self.written - start
+
+    cdef int anchor(self) except -1:
+        """Let the next chunk, once there is one, end at the last sample written.
+
+        What a `Fir` holds back leaves the first push short of a chunk by that much.
+        Chunks of one length would then, for good, each wait for the push after the
+        one that brought nearly all of it. With one that is longer, by less than a
+        chunk, all that follow are complete as soon as the input is.
+        """
+        cdef int64_t waiting = self.written - self.sent
+        cdef int64_t samples = self.chunk_samples + waiting % self.chunk_samples
+        if waiting >= self.chunk_samples:
+            if samples <= self.sample_rate:  # the protocol takes no message over 1 s
+                self.lengthen(samples)
+            self.adrift = False
+        return 0
 
     # -- out --
 
     def next_chunk(self):
         """The next full `Chunk` that was not sent yet, or None; moves `sent`.
 
+        It is `chunk_samples` long. Only the first one after `fir` begins to resample,
+        or after `rewind` while it does, also holds what there is beyond it, less than
+        another chunk, if that makes no more than 1000 ms: from there on a push that
+        ends where a chunk does isn't kept waiting. `next_samples` tells.
+
         Raises `StateError` when called from another thread than the first call.
         """
         self.check_thread()
-        if self.written - self.sent < self.chunk_samples:
+        if self.written - self.sent < self.next_samples:
             return None
-        return self.export(self.chunk_samples)
+        return self.export(self.next_samples)
 
     def flush(self, min_ms=50):
         """Everything that was not sent yet, as a list of chunks; moves `sent`.
@@ -273,8 +273,8 @@ cdef class AudioRing:
         cdef int64_t rest
         self.drain()
         chunks = []
-        while self.written - self.sent >= self.chunk_samples:
-            chunks.append(self.export(self.chunk_samples))
+        while self.written - self.sent >= self.next_samples:
+            chunks.append(self.export(self.next_samples))
         rest = self.written - self.sent
         if rest >= shortest and rest > 0:
             chunks.append(self.export(rest))
@@ -286,6 +286,7 @@ cdef class AudioRing:
         cdef Chunk chunk = make_chunk(
             self.block, self.at(self.sent), self.item, self.sent, samples, 0)
         self.sent += samples
+        self.next_samples = self.chunk_samples
         return chunk
 
     cdef Chunk export_padded(self, int64_t samples, int64_t padding):
@@ -321,6 +322,7 @@ cdef class AudioRing:
         cdef int64_t position = whole(sample, "rewind", self.acked, self.sent)
         self.check_thread()
         self.sent = position
+        self.adrift = isinstance(self.resampler, Fir)
 
     # -- memory --
 
@@ -347,7 +349,7 @@ cdef class AudioRing:
                 or self.block.capacity != capacity
                 or (self.block.pins > 0
                     and self.block.pinned_from < self.written + count - capacity)):
-            self.move_to(capacity, self.chunk_samples)
+            self.move_to(capacity, self.next_samples)
         return 0
 
     cdef void append(self, const int16_t* source, int64_t count) noexcept:
@@ -393,7 +395,14 @@ cdef class AudioRing:
         if kept == 0:
             self.block = None
         elif self.block.capacity > self.least() and kept <= self.block.capacity // 4:
-            self.move_to(max(self.least(), 2 * kept), self.chunk_samples)
+            self.move_to(max(self.least(), 2 * kept), self.next_samples)
+        return 0
+
+    cdef int lengthen(self, int64_t samples) except -1:
+        """See that the next chunk can be `samples` long, and let it be."""
+        if self.block is not None and self.block.guard < samples:
+            self.move_to(max(self.block.capacity, 2 * samples), samples)
+        self.next_samples = samples
         return 0
 
     cdef int move_to(self, int64_t capacity, int64_t guard) except -1:
@@ -435,10 +444,10 @@ cdef class AudioRing:
         cdef int64_t samples = ms_to_samples(value, "chunk_ms", self.sample_rate, 1)
         if self.thread != 0:  # building a ring doesn't bind it to a thread
             self.check_thread()
-        if self.block is not None and self.block.guard < samples:
-            self.move_to(max(self.block.capacity, 2 * samples), samples)
+        self.lengthen(samples)
         self.chunk_samples = samples
         self.chunk_length_ms = value
+        self.adrift = isinstance(self.resampler, Fir)
 
     @property
     def samples_in(self):

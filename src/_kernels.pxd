@@ -3,6 +3,7 @@
 them into SIMD."""
 
 from libc.stdint cimport int16_t, int32_t, uint8_t
+from libc.string cimport memcpy
 
 
 cdef inline void mix_to_int16(
@@ -39,6 +40,18 @@ cdef inline void mix_stereo(
         target[i] = <int16_t>(mean + (total & mean & 1))
 
 
+cdef inline void mix_to_pcm(
+    const int16_t* source, Py_ssize_t channels, int16_t* target, Py_ssize_t frames
+) noexcept nogil:
+    """The same for any number, one included, each in the fastest way."""
+    if channels == 1:
+        memcpy(target, source, <size_t>(2 * frames))
+    elif channels == 2:
+        mix_stereo(source, target, frames)
+    else:
+        mix_to_int16(source, channels, target, frames)
+
+
 cdef inline void mix_to_float(
     const int16_t* source, Py_ssize_t channels, float* target, Py_ssize_t frames
 ) noexcept nogil:
@@ -72,6 +85,40 @@ cdef inline void round_to_int16(
         if value > 32767:
             value = 32767
         target[i] = <int16_t>value
+
+
+cdef inline int32_t dot(
+    const int16_t* samples, const int16_t* coefficients, Py_ssize_t taps
+) noexcept nogil:
+    """Sum of the products; SSE2's pmaddwd does four additions in one."""
+    cdef int32_t total = 0
+    cdef Py_ssize_t i
+    for i in range(taps // 8 * 8):  # said so, or it would be compiled for any number
+        total += <int32_t>samples[i] * <int32_t>coefficients[i]
+    return total
+
+
+cdef inline void filter_pcm(
+    const int16_t* source, const int16_t* coefficients, Py_ssize_t taps, int shift,
+    Py_ssize_t up, Py_ssize_t down, Py_ssize_t phase,
+    int16_t* target, Py_ssize_t count,
+) noexcept nogil:
+    """Polyphase: `count` samples, `down` / `up` input samples apart.
+
+    To the nearest in units of 2 ** `shift`, a half rounded up, saturated.
+    """
+    cdef int32_t value, half = 1 << (shift - 1)
+    cdef Py_ssize_t i
+    for i in range(count):
+        value = (dot(source, coefficients + phase * taps, taps) + half) >> shift
+        if value < -32768:
+            value = -32768
+        if value > 32767:
+            value = 32767
+        target[i] = <int16_t>value
+        phase += down
+        source += phase // up
+        phase %= up
 
 
 cdef union Float:

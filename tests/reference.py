@@ -1,7 +1,8 @@
 """Slow, obvious models of what the core does fast; tests compare the two.
 
-The one thing not modelled is soxr itself: resampling is judged by handing soxr a whole
-signal at once.
+The one thing not modelled is soxr itself: resampling by it is judged by handing soxr a
+whole signal at once. Filters are modelled by their coefficients, which have tests of
+their own.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from math import ceil
 import numpy as np
 import soxr
 
+from aai_stream import filters
+
 Frames = Sequence[Sequence[int]]
 """Audio as one tuple of channels per frame."""
 
@@ -24,21 +27,65 @@ def mix_down(frames: Frames) -> list[int]:
     return [round(Fraction(sum(frame), len(frame))) for frame in frames]
 
 
+def filtered(rate_in: int, rate_out: int, resampler: str = "auto") -> bool:
+    """Whether it is a filter that resamples."""
+    return resampler != "soxr" and filters.between(rate_in, rate_out) is not None
+
+
 def resample(
-    signal: Sequence[float],
+    frames: Frames,
     rate_in: int,
     rate_out: int,
+    resampler: str = "auto",
     *,
-    quality: str = "HQ",
     last: bool = True,
 ) -> list[int]:
-    """The whole signal at once, in PCM16 steps; to nearest, ties to even, saturated.
+    """The whole signal at once.
 
-    Without `last`, only what soxr lets out while more may follow.
+    Without `last`, only what there is of it while more may follow.
     """
-    stream = soxr.ResampleStream(rate_in, rate_out, 1, "float32", quality)
+    if filtered(rate_in, rate_out, resampler):
+        return convolve(mix_down(frames), rate_in, rate_out, last=last)
+    means = [float(Fraction(sum(frame), len(frame))) for frame in frames]
+    return soxr_resample(means, rate_in, rate_out, last=last)
+
+
+def soxr_resample(
+    signal: Sequence[float], rate_in: int, rate_out: int, *, last: bool = True
+) -> list[int]:
+    """By soxr, in PCM16 steps; to nearest, ties to even, saturated."""
+    stream = soxr.ResampleStream(rate_in, rate_out, 1, "float32", "HQ")
     output = stream.resample_chunk(np.array(signal, np.float32), last)
     return [min(max(round(value), -32768), 32767) for value in output.tolist()]
+
+
+def prototype(form: filters.Filter) -> list[int]:
+    """The impulse response at `form.up` times the input's rate."""
+    newest_first = form.coefficients[:, ::-1]
+    return [int(value) for value in newest_first.T.reshape(-1)]
+
+
+def convolve(
+    signal: Sequence[int], rate_in: int, rate_out: int, *, last: bool = True
+) -> list[int]:
+    """By a filter: zeros put between, convolved, thinned out; to nearest, a half up,
+    saturated."""
+    form = filters.between(rate_in, rate_out)
+    assert form is not None
+    up, taps = form.coefficients.shape
+    # Before it begins and after it ends the signal is constant.
+    held = [signal[0]] * taps + list(signal) + [signal[-1]] * taps
+    stuffed = np.zeros(len(held) * up, np.int64)
+    stuffed[::up] = held
+    smooth = np.convolve(stuffed, prototype(form))
+    if last:
+        count = resampled_length(len(signal), rate_in, rate_out)
+    else:
+        known = len(signal) - taps // 2
+        count = max(0, ceil(Fraction(known * up, form.down)))
+    output = smooth[taps * up + taps * up // 2 :][:: form.down][:count].tolist()
+    half = 1 << form.shift - 1
+    return [min(max(value + half >> form.shift, -32768), 32767) for value in output]
 
 
 def resampled_length(count: int, rate_in: int, rate_out: int) -> int:
@@ -70,6 +117,7 @@ class Ring:
 
     Methods are named as the core's. `write` is told how many samples the core let
     through, for only soxr knows when it answers; which samples they are is checked.
+    It keeps the default resampler.
     """
 
     def __init__(
@@ -78,14 +126,26 @@ class Ring:
         self.sample_rate = sample_rate
         self.encoding = encoding
         self.limit = ceil(sample_rate * replay_seconds)
-        self.chunk_ms = chunk_ms
         self.samples: list[int] = []
         self.acked = self.sent = 0
         self.dropped = self.forgotten = self.padded = 0
         self.samples_in: Counter[int] = Counter()
         self._rate = 0  # of what lies in `_input`
-        self._input: list[float] = []  # since the last drain
+        self._input: list[Sequence[int]] = []  # since the last drain
         self._given = 0  # samples made of `_input` so far
+        self.set_chunk_ms(chunk_ms)
+
+    def set_chunk_ms(self, chunk_ms: float) -> None:
+        self.chunk = self.next = self.length(chunk_ms)
+        self._start_drifting()
+
+    def rewind(self, sample: int) -> None:
+        self.sent = sample
+        self._start_drifting()
+
+    def _start_drifting(self) -> None:
+        """While a filter holds audio back, the next chunk ends where a write does."""
+        self._adrift = bool(self._rate) and filtered(self._rate, self.sample_rate)
 
     @property
     def written(self) -> int:
@@ -103,13 +163,20 @@ class Ring:
             assert accepted - drained == len(frames)
             self._append(mix_down(frames))
             return
-        self._rate = rate
-        self._input += [float(Fraction(sum(frame), len(frame))) for frame in frames]
+        if rate != self._rate:
+            self._rate = rate
+            self._start_drifting()
+        self._input += frames
         ready = resample(self._input, rate, self.sample_rate, last=False)
-        due = accepted - drained
-        assert 0 <= due <= len(ready) - self._given
+        due, most = accepted - drained, len(ready) - self._given
+        assert due == most if filtered(rate, self.sample_rate) else 0 <= due <= most
         self._append(ready[self._given : self._given + due])
         self._given += due
+        waiting = self.written - self.sent
+        if self._adrift and waiting >= self.chunk:
+            self._adrift = False
+            longer = self.chunk + waiting % self.chunk
+            self.next = longer if longer <= self.length(1000) else self.next
 
     def drain(self) -> int:
         """Append the rest of what `_input` becomes; returns how many samples."""
@@ -118,11 +185,14 @@ class Ring:
         rest = resample(self._input, self._rate, self.sample_rate)[self._given :]
         self._append(rest)
         self._rate, self._input, self._given = 0, [], 0
+        self._adrift = False
         return len(rest)
 
     def next_chunk(self) -> bytes | None:
-        count = self.length(self.chunk_ms)
-        return self._send(count) if self.written - self.sent >= count else None
+        if self.written - self.sent < self.next:
+            return None
+        chunk, self.next = self._send(self.next), self.chunk
+        return chunk
 
     def flush(self, min_ms: float) -> list[bytes]:
         self.drain()

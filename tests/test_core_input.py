@@ -165,7 +165,8 @@ def test_errors_are_value_errors_of_ours() -> None:
         ({"replay_seconds": 601}, "1 to 600, not 601"),
         ({"replay_seconds": True}, "1 to 600, not True"),
         ({"replay_seconds": None}, "1 to 600, not None"),
-        ({"quality": "best"}, "QQ, LQ, MQ, HQ or VHQ, not 'best'"),
+        ({"resampler": "best"}, "auto, soxr or fir, not 'best'"),
+        ({"resampler": None}, "auto, soxr or fir, not None"),
     ],
 )
 def test_bad_arguments_of_a_ring(argument: dict[str, Any], allowed: str) -> None:
@@ -177,7 +178,7 @@ def test_a_string_enum_is_as_good_as_its_string() -> None:
     class Name(str):
         """As `enum.StrEnum` makes them."""
 
-    ring = AudioRing(encoding=Name("pcm_mulaw"), quality=Name("LQ"))  # type: ignore[arg-type]
+    ring = AudioRing(encoding=Name("pcm_mulaw"), resampler=Name("fir"))  # type: ignore[arg-type]
     ring.write(bytes(960), 24000)
     assert [len(chunk) for chunk in ring.flush()] == [800]
 
@@ -206,11 +207,11 @@ def test_any_number_of_channels_is_mixed_the_same_way(channels: int) -> None:
 
 
 @pytest.mark.parametrize("channels", [2, 3])
-def test_channels_are_not_rounded_before_resampling(channels: int) -> None:
-    ring = AudioRing(RATE)
+def test_channels_are_not_rounded_before_soxr(channels: int) -> None:
+    ring = AudioRing(RATE, resampler="soxr")
     ring.write(to_pcm([100, 100, 101][-channels:] * 4800), 48000, channels)
     mean = float(np.float32(100 + 1 / channels))
-    expected = reference.resample([mean] * 4800, 48000, RATE)
+    expected = reference.soxr_resample([mean] * 4800, 48000, RATE)
     assert to_samples(everything(ring)) == expected
 
 

@@ -58,6 +58,16 @@ class RingAgainstModel(RuleBasedStateMachine):
             self.write(count, RATE, 1)
             self.next_chunk()
 
+    @rule(
+        times=st.integers(2, 8),
+        rate=st.sampled_from([1250, 1500, 2000, 3000]),
+        ms=st.sampled_from([10, 20, 50]),
+    )
+    def stream_resampled(self, times: int, rate: int, ms: int) -> None:
+        for _ in range(times):
+            self.write(rate * ms // 1000, rate, 1)
+            self.next_chunk()
+
     @rule()
     def next_chunk(self) -> None:
         chunk, expected = self.ring.next_chunk(), self.model.next_chunk()
@@ -91,12 +101,14 @@ class RingAgainstModel(RuleBasedStateMachine):
     @rule(place=PLACES)
     def rewind(self, place: float) -> None:
         kept = self.model.sent - self.model.acked
-        self.model.sent = self.model.acked + round(kept * place)
-        self.ring.rewind(self.model.sent)
+        position = self.model.acked + round(kept * place)
+        self.ring.rewind(position)
+        self.model.rewind(position)
 
     @rule(chunk_ms=CHUNK_MS)
     def change_chunk_ms(self, chunk_ms: float) -> None:
-        self.ring.chunk_ms = self.model.chunk_ms = chunk_ms
+        self.ring.chunk_ms = chunk_ms
+        self.model.set_chunk_ms(chunk_ms)
 
     @invariant()
     def accounts_agree(self) -> None:
@@ -111,7 +123,7 @@ class RingAgainstModel(RuleBasedStateMachine):
         assert ring.forgotten_samples == model.forgotten
         assert ring.padded_samples == model.padded
         assert ring.samples_in == model.samples_in
-        assert ring.chunk_samples == model.length(model.chunk_ms)
+        assert (ring.chunk_samples, ring.next_samples) == (model.chunk, model.next)
 
     @invariant()
     def kept_chunks_still_show_their_audio(self) -> None:

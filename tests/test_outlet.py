@@ -301,6 +301,26 @@ async def test_an_endpoint_off_the_new_session_s_grid_takes_its_audio_along() ->
     ]
 
 
+async def test_an_endpoint_where_the_longer_first_chunk_ends() -> None:
+    """What a filter holds back makes the first chunk a longer one."""
+    f = Fixture()
+    for _ in range(3):
+        f.ring.write(bytes(2400), 24_000)
+    first = 2 * CHUNK - (3 * CHUNK - f.ring.written)
+    f.outlet.force_endpoint(flush=False)
+    f.ring.write(bytes(480), 24_000)
+    f.outlet.force_endpoint(flush=False)
+    f.ring.write(bytes(1920), 24_000)
+    f.connect()
+    assert f.session.got == [
+        (0, first, 0),
+        (first, CHUNK, 0),
+        ENDPOINT,
+        ENDPOINT,
+        (first + CHUNK, CHUNK, 0),
+    ]
+
+
 async def test_an_endpoint_whose_audio_was_all_heard_before() -> None:
     f = Fixture()
     f.connect()

@@ -221,11 +221,13 @@ async def test_times_out_of_this_world_do_no_harm(end_ms: int) -> None:
 async def test_bad_audio_is_refused_and_good_audio_kept() -> None:
     async with (
         Emulator(ScriptEngine(SCRIPT)) as server,
-        connect(api_key="k", base_url=server.url) as stream,
+        connect(api_key="k", base_url=server.url, resampler="fir") as stream,
     ):
         stream.push(bytes(100))
         with pytest.raises(AudioError):
             stream.push(bytes(101))
+        with pytest.raises(AudioError, match=r"resampler='fir' .* of 44100 Hz"):
+            stream.push(bytes(100), sample_rate=44_100)
         with pytest.raises(AudioError):
             stream.push(bytes(100), sample_rate=0)
         assert stream.stats.written_samples == 50
@@ -548,6 +550,7 @@ async def test_nothing_is_left_behind() -> None:
         {"chunk_ms": 49},
         {"chunk_ms": 1001},
         {"chunk_ms": "50"},
+        {"resampler": "best"},
         {"replay_seconds": 0},
         {"replay_seconds": 601},
         {"replay_seconds": 1, "chunk_ms": 501},

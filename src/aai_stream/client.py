@@ -26,6 +26,7 @@ def connect(
     sample_rate: int = 16000,
     encoding: str = "pcm_s16le",
     chunk_ms: float = 50,
+    resampler: str = "auto",
     replay_seconds: float = 30,
     catch_up_rate: float = CATCH_UP_RATE,
     http_session: aiohttp.ClientSession | None = None,
@@ -48,6 +49,9 @@ def connect(
         sample_rate: what is sent, in Hz; audio of other rates is resampled to it.
         encoding: what is sent: `pcm_s16le`, or `pcm_mulaw` for half the bytes.
         chunk_ms: length of a message, 50 to 1000 ms.
+        resampler: what makes `sample_rate` of other rates: `fir`, which does so for
+            small ratios, such as 8, 24, 32 or 48 to 16 kHz, and lets `push` refuse
+            others; `soxr`, which takes any; `auto` chooses. See `AudioRing`.
         replay_seconds: how much audio is kept until a final turn covers it, 1 to 600.
         catch_up_rate: at how many times real time audio follows that had to wait;
             `math.inf` for a server that doesn't mind, such as the embedded one.
@@ -84,7 +88,7 @@ def connect(
     return Stream(
         connector,
         options,
-        make_ring(sample_rate, encoding, chunk_ms, replay_seconds),
+        make_ring(sample_rate, encoding, chunk_ms, replay_seconds, resampler),
         catch_up_rate=catch_up_rate,
         connect_timeout=connect_timeout,
         close_timeout=close_timeout,
@@ -93,7 +97,11 @@ def connect(
 
 
 def make_ring(
-    sample_rate: int, encoding: str, chunk_ms: float, replay_seconds: float
+    sample_rate: int,
+    encoding: str,
+    chunk_ms: float,
+    replay_seconds: float,
+    resampler: str,
 ) -> AudioRing:
     """A ring whose chunks v3 takes. Raises `OptionError` if it can't be had."""
     if encoding not in ("pcm_s16le", "pcm_mulaw"):
@@ -106,6 +114,7 @@ def make_ring(
             encoding=encoding,  # type: ignore[arg-type]
             chunk_ms=chunk_ms,
             replay_seconds=replay_seconds,
+            resampler=resampler,  # type: ignore[arg-type]
         )
     except AudioError as exc:
         raise OptionError(str(exc)) from None

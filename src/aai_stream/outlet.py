@@ -89,8 +89,8 @@ class Outlet:
             ring.drain()
             position = ring.written
         else:
-            waiting = ring.written - ring.sent
-            position = ring.written - waiting % ring.chunk_samples
+            behind = ring.written - ring.sent - ring.next_samples
+            position = ring.written - behind % ring.chunk_samples
         # Not before an earlier one that waits, if that was flushed.
         self._endpoints.append(max(position, *self._endpoints, 0))
         self.pump()
@@ -105,7 +105,7 @@ class Outlet:
         while ring.written - ring.sent >= ring.chunk_samples:
             wait = RETRY_SECONDS
             if session.writable:
-                wait = self.pacer.wait(ring.chunk_samples)
+                wait = self.pacer.wait(ring.next_samples)
             if wait:
                 self._pump_later(wait)
                 return

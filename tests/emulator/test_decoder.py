@@ -15,6 +15,7 @@ import soxr
 
 pytest.importorskip("pocketsphinx", reason="needs the extra `local`")
 
+from aai_stream._core import AudioRing
 from aai_stream.emulator import decoder
 from aai_stream.emulator.decoder import MODEL_RATE, TurnDecoder, load_model
 from aai_stream.emulator.engine import (
@@ -172,6 +173,16 @@ def test_the_chunking_changes_nothing_when_resampled() -> None:
     heard = hear(samples, rate)
     assert text(heard).startswith("hello this")
     assert hear(samples, rate, chunk_bytes=1001) == heard
+
+
+@pytest.mark.parametrize("rate", [24_000, 48_000])
+def test_the_core_s_filters_cost_no_word(rate: int) -> None:
+    samples, _ = read("call.wav")
+    wide = soxr.resample(samples.astype(np.float32), MODEL_RATE, rate)
+    ring = AudioRing(MODEL_RATE, resampler="fir")
+    ring.write(wide.round().clip(-32768, 32767).astype(np.int16), rate)
+    back = np.frombuffer(b"".join(map(bytes, ring.flush())), np.int16)
+    assert text(hear(back)) == text(hear_call("call.wav"))
 
 
 def test_8_khz() -> None:

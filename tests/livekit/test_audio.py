@@ -10,6 +10,8 @@ import numpy.typing as npt
 import pytest
 from livekit import rtc
 
+from aai_stream.errors import AudioError, OptionError
+from aai_stream.livekit import STT
 from tests.audio import count_up, noise, to_samples
 from tests.livekit.servers import (
     NO_RETRY,
@@ -82,7 +84,9 @@ async def test_the_input_may_change_in_mid_stream() -> None:
     inputs = [(RATE, 1), (48_000, 1), (8000, 1), (44_100, 1), (24_000, 1)]
     client = await sent(*((tone(rate, 0.5), rate, n) for rate, n in inputs))
     heard = np.frombuffer(client.audio, "<i2")
-    assert len(heard) == RATE * len(inputs) // 2
+    whole = RATE * len(inputs) // 2
+    assert 0 <= len(heard) - whole < MIN_TAIL
+    assert not heard[whole:].any()  # what pads the tail
     for number in range(len(inputs)):
         part = heard[RATE * number // 2 :][: RATE // 2]
         assert pitch(part) == pytest.approx(440, abs=4)
@@ -105,8 +109,8 @@ async def test_native_stays_with_the_first_rate() -> None:
     )
     assert client.query["sample_rate"] == "24000"
     heard = np.frombuffer(client.audio, "<i2")
-    assert len(heard) == 24_000
-    assert pitch(heard[12_000:], 24_000) == pytest.approx(440, abs=4)
+    assert 24_000 <= len(heard) < 24_000 + 1200  # with what pads the tail to 50 ms
+    assert pitch(heard[12_000:24_000], 24_000) == pytest.approx(440, abs=4)
 
 
 async def test_native_mixes_down_all_the_same() -> None:
@@ -144,6 +148,47 @@ async def test_a_frame_that_is_no_audio_is_refused_and_nothing_lost() -> None:
         stream.end_input()
         await collect(stream)
     assert server.clients[0].seconds == pytest.approx(0.1)
+
+
+async def test_the_resampler_may_be_chosen() -> None:
+    audio = tone(24_000, 0.5)
+    heard = {}
+    for kind in ("auto", "fir", "soxr"):
+        client = await sent((audio, 24_000, 1), resampler=kind)
+        heard[kind] = client.audio[:16_000]
+    assert heard["auto"] == heard["fir"] != heard["soxr"]
+    with pytest.raises(OptionError, match="resampler must be auto, soxr or fir"):
+        STT(api_key="k", resampler="best")  # type: ignore[arg-type]
+
+
+async def test_a_rate_that_fir_can_t_take_is_refused_and_nothing_lost() -> None:
+    fir: dict[str, Any] = {"resampler": "fir"}
+    async with Server() as server, streaming(server.url, **fir) as stream:
+        push(stream, silence(0.05))
+        with pytest.raises(AudioError, match="of 44100 Hz"):
+            push(stream, silence(0.05, 44_100), 44_100)
+        push(stream, silence(0.05))
+        stream.end_input()
+        await collect(stream)
+    assert server.clients[0].seconds == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("rate", [8000, 24_000, 32_000, 48_000])
+async def test_each_frame_leaves_when_it_is_pushed(rate: int) -> None:
+    async with Server() as server, streaming(server.url) as stream:
+        client = await server.client()
+        await until(lambda: stream.session_id is not None)
+        lengths = []
+        for count in range(1, 21):
+            frame = rtc.AudioFrame(silence(0.05, rate), rate, 1, rate // 20)
+            stream.push_frame(frame)
+            if count > 1:
+                await until(lambda: len(client.chunks) == count - 1)  # noqa: B023
+                lengths.append(len(client.chunks[-1]) // 2)
+        stream.end_input()
+        await collect(stream)
+    assert 1600 - 3 * 16 <= lengths[0] < 1600
+    assert set(lengths[1:]) == {800}
 
 
 # ---- in chunks ----

@@ -325,7 +325,7 @@ async def test_difference_changing_rate() -> None:
             push(stream, 100, rate=24_000)
             stream.end_input()
             await until(lambda: connection.asked("Terminate") > 0)  # noqa: B023
-            assert connection.heard_ms == 200
+            assert 200 <= connection.heard_ms < 250  # with what pads the tail
 
 
 async def test_difference_mu_law() -> None:

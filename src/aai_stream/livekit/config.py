@@ -42,6 +42,7 @@ class Config:
     encoding: str
     buffer_size_seconds: float
     replay_seconds: float
+    resampler: str
     catch_up_rate: float
     manual_flush: bool
 
@@ -69,7 +70,13 @@ class Config:
             raise OptionError(
                 f"buffer_size_seconds must be from 0.05 to 1, not {seconds!r}"
             )
-        return make_ring(sample_rate, self.encoding, self.chunk_ms, self.replay_seconds)
+        return make_ring(
+            sample_rate,
+            self.encoding,
+            self.chunk_ms,
+            self.replay_seconds,
+            self.resampler,
+        )
 
     def options(self, sample_rate: int) -> Options:
         """What the next handshake asks for."""

@@ -74,6 +74,8 @@ class STT(stt.STT[Literal["server_message"]]):
         manual_flush: `flush()` ends the turn (ForceEndpoint), and LiveKit is told so.
         catch_up_rate: at how many times real time audio follows that had to wait.
         replay_seconds: how much audio is kept until a final transcript covers it.
+        resampler: what makes `sample_rate` of other rates: `fir` for small ratios,
+            such as 24 or 48 to 16 kHz, `soxr` for any, `auto` to choose.
         dead_after: seconds without a sign of the server after which a connection
             counts as lost.
         sessions_per_minute: that all streams of this process open for this account; if
@@ -129,6 +131,7 @@ class STT(stt.STT[Literal["server_message"]]):
         manual_flush: bool = False,
         catch_up_rate: float = CATCH_UP_RATE,
         replay_seconds: float = 30,
+        resampler: Literal["auto", "soxr", "fir"] = "auto",
         dead_after: float = DEAD_AFTER_SECONDS,
         sessions_per_minute: float | None = None,
         allow_unencrypted: bool = False,
@@ -159,6 +162,7 @@ class STT(stt.STT[Literal["server_message"]]):
             encoding=encoding,
             buffer_size_seconds=buffer_size_seconds,
             replay_seconds=replay_seconds,
+            resampler=resampler,
             catch_up_rate=catch_up_rate,
             manual_flush=manual_flush,
         )
