@@ -18,6 +18,7 @@ from aiohttp.http_websocket import WebSocketWriter
 from aai_stream._core import AudioRing
 from aai_stream.messages import decode
 from aai_stream.wire.aiohttp import AiohttpWire
+from aai_stream.wire.picows import PicowsWire
 from benchmarks.gate import check
 
 
@@ -74,7 +75,15 @@ class NullTransport(asyncio.Transport):
 
 
 @pytest.fixture
-def wire() -> Iterator[AiohttpWire]:
+def picows_wire() -> PicowsWire:
+    """Our wire as picows finds it when the handshake is done."""
+    wire = PicowsWire(Mock(), Mock(), None)
+    wire.on_ws_connected(Mock(underlying_transport=NullTransport()))
+    return wire
+
+
+@pytest.fixture
+def aiohttp_wire() -> Iterator[AiohttpWire]:
     """Our wire on aiohttp's own websocket, above a transport that only counts."""
     loop = asyncio.new_event_loop()
     protocol = BaseProtocol(loop)
@@ -95,7 +104,11 @@ def wire() -> Iterator[AiohttpWire]:
     loop.close()
 
 
-def test_ring_to_wire(benchmark: Any, wire: AiohttpWire) -> None:
+@pytest.mark.parametrize("kind", ["picows", "aiohttp"])
+def test_ring_to_wire(
+    benchmark: Any, request: pytest.FixtureRequest, kind: str
+) -> None:
+    wire: PicowsWire | AiohttpWire = request.getfixturevalue(f"{kind}_wire")
     ring = AudioRing(16000)
     pcm = noise(800)
     transport = wire._transport
@@ -109,7 +122,7 @@ def test_ring_to_wire(benchmark: Any, wire: AiohttpWire) -> None:
 
     frame()
     assert transport.written == 8 + 1600  # header and mask, then the audio
-    check(benchmark, "ring to wire", frame)
+    check(benchmark, f"ring to {kind} wire", frame)
 
 
 @pytest.mark.parametrize("words", [4, 30])

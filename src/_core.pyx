@@ -13,20 +13,24 @@ from cpython.buffer cimport (
     PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer,
 )
 from cpython.bytearray cimport PyByteArray_AS_STRING
+from cpython.bytes cimport (
+    PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE,
+)
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.number cimport PyNumber_Index
 from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_DECREF
-from libc.stdint cimport int16_t, int64_t, uint8_t
+from libc.stdint cimport int16_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset, strcmp
 
 from _kernels cimport (
-    encode_mulaw, filter_pcm, mix_to_float, mix_to_pcm, peak_mulaw, peak_pcm,
+    encode_mulaw, filter_pcm, mask, mix_to_float, mix_to_pcm, peak_mulaw, peak_pcm,
     round_to_int16,
 )
 
 import math
 import sys
+from os import urandom
 
 import numpy
 import soxr
@@ -50,6 +54,7 @@ include "_memory.pxi"
 include "_resampler.pxi"
 include "_soxr.pxi"
 include "_fir.pxi"
+include "_frames.pxi"
 
 
 @cython.final

@@ -1,7 +1,38 @@
-"""Settings that every test shares."""
+"""Settings and fixtures that every test shares."""
 
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+import uvloop
 from hypothesis import settings
+
+from tests.wires import Way, trusting_http_session, trusting_machine
 
 # The same examples every time, and no deadline: the machine may be busy.
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.load_profile("ci")
+
+
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """asyncio's own event loop; for tests with the mark `every_loop` also uvloop's."""
+    factories = {"asyncio": asyncio.new_event_loop}
+    if item.get_closest_marker("every_loop"):
+        factories["uvloop"] = uvloop.new_event_loop
+    return factories
+
+
+@pytest.fixture(
+    params=[("picows", False), ("picows", True), ("aiohttp", False), ("aiohttp", True)],
+    ids=["picows", "picows-tls", "aiohttp", "aiohttp-tls"],
+)
+async def way(request: pytest.FixtureRequest) -> AsyncIterator[Way]:
+    """Each wire, without and with TLS, on a machine that trusts the tests' CA."""
+    kind, tls = request.param
+    async with trusting_http_session() as session:
+        with trusting_machine():
+            yield Way(tls, session if kind == "aiohttp" else None)

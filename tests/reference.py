@@ -228,3 +228,16 @@ class Ring:
             self.dropped += 1
             self.sent += 1
         self.acked += 1
+
+
+def client_frame(opcode: int, payload: bytes, key: bytes) -> bytes:
+    """A whole websocket message from a client (RFC 6455, 5.2)."""
+    size = len(payload)
+    if size < 126:
+        length = bytes([0x80 | size])
+    elif size < 1 << 16:
+        length = bytes([0x80 | 126]) + size.to_bytes(2, "big")
+    else:
+        length = bytes([0x80 | 127]) + size.to_bytes(8, "big")
+    masked = bytes(byte ^ key[i % 4] for i, byte in enumerate(payload))
+    return bytes([0x80 | opcode]) + length + key + masked

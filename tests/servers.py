@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import hashlib
+import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -18,6 +21,14 @@ Handler = Callable[[web.WebSocketResponse, web.Request], Awaitable[None]]
 @contextlib.asynccontextmanager
 async def websocket_server(handler: Handler) -> AsyncIterator[str]:
     """A websocket server that does what `handler` says; gives its base URL."""
+    async with http_server(websocket_handler(handler)) as url:
+        yield url
+
+
+def websocket_handler(
+    handler: Handler,
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """Accept a websocket, then do what `handler` says."""
 
     async def accept(request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(timeout=1)
@@ -25,8 +36,7 @@ async def websocket_server(handler: Handler) -> AsyncIterator[str]:
         await handler(socket, request)
         return socket
 
-    async with http_server(accept) as url:
-        yield url
+    return accept
 
 
 @contextlib.asynccontextmanager
@@ -44,6 +54,64 @@ async def http_server(
         yield f"ws://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def raw_server(
+    handler: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+    tls: ssl.SSLContext | None = None,
+) -> AsyncIterator[str]:
+    """A server of bytes, which hangs up when `handler` returns; gives its `ws:` URL."""
+    connections: set[asyncio.Task[Any]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        connections.add(task)
+        # Cancelled at the end, which asyncio's server would complain of.
+        gone = (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError)
+        with contextlib.suppress(*gone):
+            await handler(reader, writer)
+        writer.transport.abort()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+    try:
+        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for task in connections:
+            task.cancel()
+        if connections:
+            await asyncio.wait(connections)
+
+
+async def accept_raw(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, then: bytes = b""
+) -> None:
+    """Accept a websocket, and send `then` in the same breath."""
+    request = (await reader.readuntil(b"\r\n\r\n")).decode()
+    (key,) = re.findall(r"(?i)sec-websocket-key: (\S+)", request)
+    digest = hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode())
+    writer.write(
+        b"HTTP/1.1 101 Switching Protocols\r\n"
+        b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + base64.b64encode(digest.digest()) + b"\r\n\r\n"
+        b"" + then
+    )
+
+
+async def read_frame(reader: asyncio.StreamReader) -> tuple[int, bytes, bytes]:
+    """A client's frame of up to 65535 bytes: opcode, mask key, payload."""
+    first, length = await reader.readexactly(2)
+    assert first & 0xF0 == 0x80  # whole, and nothing reserved
+    assert length & 0x80  # masked
+    size = length & 0x7F
+    if size == 126:
+        size = int.from_bytes(await reader.readexactly(2), "big")
+    key = await reader.readexactly(4)
+    masked = await reader.readexactly(size)
+    payload = bytes(byte ^ key[i % 4] for i, byte in enumerate(masked))
+    return first & 0xF, key, payload
 
 
 async def begin_then(socket: web.WebSocketResponse, *messages: Any) -> None:

@@ -16,6 +16,7 @@ from aai_stream.connector import DEAD_AFTER_SECONDS, Connector
 from aai_stream.credentials import Credentials
 from aai_stream.errors import OptionError, RefusedError, TimedOutError
 from aai_stream.options import Options
+from aai_stream.watchdog import this_loops_ticker
 from tests.servers import (
     begin_then,
     http_server,
@@ -165,32 +166,20 @@ async def test_how_opening_fails() -> None:
     assert asyncio.all_tasks() == tasks
 
 
-@pytest.mark.parametrize(
-    ("dead_after", "pinged_every"),
-    [(3, 2), (math.inf, None), (DEAD_AFTER_SECONDS, DEAD_AFTER_SECONDS / 1.5)],
-)
-async def test_a_silent_peer_is_pinged_unless_trusted(
-    dead_after: float, pinged_every: float | None, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("dead_after", [3, math.inf, DEAD_AFTER_SECONDS])
+@pytest.mark.parametrize("own_session", [False, True])
+async def test_a_silent_peer_is_watched_unless_trusted(
+    dead_after: float, own_session: bool
 ) -> None:
-    asked: list[float | None] = []
-    connect = aiohttp.ClientSession.ws_connect
-
-    def watch(self: aiohttp.ClientSession, *args: Any, **options: Any) -> Any:
-        asked.append(options["heartbeat"])
-        return connect(self, *args, **options)
-
-    monkeypatch.setattr(aiohttp.ClientSession, "ws_connect", watch)
-
     async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
         await begin_then(socket)
         await read_to_end(socket)
 
-    async with websocket_server(handler) as url:
-        session = await within(
-            5,
-            connector(url, dead_after=dead_after).open(
-                Options({}), sample_rate=16_000, timeout=5
-            ),
+    async with websocket_server(handler) as url, aiohttp.ClientSession() as http:
+        made = connector(
+            url, dead_after=dead_after, http_session=http if own_session else None
         )
+        session = await within(5, made.open(Options({}), sample_rate=16_000, timeout=5))
+        assert this_loops_ticker().is_running is (dead_after != math.inf)
         await session.close()
-    assert asked == [pinged_every]
+        assert not this_loops_ticker().is_running

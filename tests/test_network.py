@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -30,6 +31,7 @@ from aai_stream.emulator.server import Emulator
 from aai_stream.livekit import STT, ServerMessage, SpeechStream
 from aai_stream.messages import AudioLost, Event, Turn
 from aai_stream.retries import Retries
+from aai_stream.wire import picows
 from tests.proxy import Link, Proxy, Way
 from tests.servers import until, within
 
@@ -38,6 +40,7 @@ LAYOUT = MarkedLayout(words_per_turn=2, turn_gap_ms=200, lead_ms=20)
 COUNT = 4
 AUDIO = marked_audio(COUNT, sample_rate=RATE, layout=LAYOUT)
 WORD_MS = 220
+HEARD_MS = WORD_MS + 20  # the server tells the last word of a turn by what follows it
 DEAD_AFTER = 0.3
 
 # Half the bytes of PCM, so that there are fewer to cut at.
@@ -51,7 +54,21 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits before trying again, or for goodbyes that can't come."""
     retries = partial(Retries, draw=lambda low, high: 0.0)
     monkeypatch.setattr("aai_stream.stream.Retries", retries)
-    monkeypatch.setattr("aai_stream.wire.aiohttp.CLOSE_SECONDS", 0.05)
+    monkeypatch.setattr("aai_stream.wire.CLOSE_SECONDS", 0.05)
+
+
+@pytest.fixture
+def _short_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Linux lets a socket's buffer grow with the speed that its peer had lately, until
+    it takes a whole test's audio; one that was set stays."""
+    connect = picows._connect
+
+    async def connect_with_a_short_buffer(host: str, port: int) -> socket.socket:
+        sock = await connect(host, port)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        return sock
+
+    monkeypatch.setattr(picows, "_connect", connect_with_a_short_buffer)
 
 
 @pytest.fixture(autouse=True)
@@ -367,15 +384,18 @@ def accounts(
             heard.append(number)
             if abs(layout.start_ms(number) - at) > 2:
                 wrong.append(f"{name} at {at} ms")
-        elif not any(start - WORD_MS <= at <= end + 2 for start, end in spans):
+        elif not any(start - HEARD_MS <= at <= end + 2 for start, end in spans):
             wrong.append(f"damage at {at} ms")
     if heard != sorted(set(heard)):
         wrong.append(f"heard {heard}")
     for number in range(count):
         begin = layout.start_ms(number)
         told = any(s + 1 < begin + WORD_MS and e - 1 > begin for s, e in spans)
-        if told == (number in heard):
-            wrong.append(f"w{number:04} is {'both' if told else 'neither'}")
+        spoilt = any(s < begin + HEARD_MS and e > begin for s, e in spans)
+        if told and number in heard:
+            wrong.append(f"w{number:04} is both")
+        if not spoilt and number not in heard:
+            wrong.append(f"w{number:04} is neither")
     return wrong
 
 
@@ -390,6 +410,7 @@ def incidents(caplog: pytest.LogCaptureFixture) -> int:
     return sum("audio is being lost" in r.getMessage() for r in caplog.records)
 
 
+@pytest.mark.usefixtures("_short_buffer")
 @pytest.mark.parametrize("replay_seconds", [1, 3])
 async def test_a_server_that_stops_reading(
     replay_seconds: float, caplog: pytest.LogCaptureFixture
@@ -412,7 +433,8 @@ async def test_a_server_that_stops_reading(
             assert stats.memory_bytes <= 2 * RATE * (replay_seconds + 0.6)
             proxy.links[0].up.resume()
             await within(5, stream.drain())
-        assert incidents(caplog) == 2
+        # The second is told again only if it comes late enough.
+        assert 1 <= incidents(caplog) <= 2
         await talk(stream, audio[2 * third :])
         await within(5, stream.drain())
         events = await within(5, all_events(stream))
@@ -434,6 +456,7 @@ async def talk_into_a_stall(proxy: Proxy, audio: Any) -> tuple[list[Event], int]
         return await all_events(stream), stream.stats.dropped_samples
 
 
+@pytest.mark.usefixtures("_short_buffer")
 async def test_a_server_that_reads_again_only_at_the_end() -> None:
     audio = marked_audio(120, sample_rate=RATE, layout=LAYOUT)
     async with bad_line() as proxy:
@@ -442,6 +465,7 @@ async def test_a_server_that_reads_again_only_at_the_end() -> None:
     assert sum(e.end_sample - e.start_sample for e in lost(events)) == dropped
 
 
+@pytest.mark.usefixtures("_short_buffer")
 async def test_the_plugin_tells_what_a_server_did_not_read() -> None:
     audio = marked_audio(120, sample_rate=RATE, layout=LAYOUT).tobytes()
     gone: list[AudioLost] = []

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
+import aiohttp
 import pytest
 import trustme
 from aiohttp import web
@@ -61,7 +62,7 @@ def logs() -> Iterator[list[str]]:
     known = [root, *(logging.getLogger(n) for n in root.manager.loggerDict)]
     before = [(logger, logger.level) for logger in known]
     for logger in known:
-        logger.setLevel(logging.DEBUG)
+        logger.setLevel(1)  # picows logs handshakes below DEBUG
     root.addHandler(everything)
     yield everything.texts
     root.removeHandler(everything)
@@ -311,12 +312,19 @@ both_secrets = pytest.mark.parametrize(
 Use = Callable[..., Awaitable[list[BaseException]]]
 
 
+@pytest.fixture(params=["picows", "aiohttp"])
+async def over(request: pytest.FixtureRequest) -> AsyncIterator[dict[str, Any]]:
+    """Options for each of the wires."""
+    async with aiohttp.ClientSession() as session:
+        yield {"http_session": session} if request.param == "aiohttp" else {}
+
+
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     retries = partial(Retries, draw=lambda low, high: 0.0)
     monkeypatch.setattr("aai_stream.stream.Retries", retries)
     monkeypatch.setattr("aai_stream.retries.BUSY_SECONDS", 0.0)
-    monkeypatch.setattr("aai_stream.wire.aiohttp.CLOSE_SECONDS", 0.05)
+    monkeypatch.setattr("aai_stream.wire.CLOSE_SECONDS", 0.05)
 
 
 def assert_nothing_leaks(raised: list[BaseException], logs: list[str]) -> None:
@@ -330,10 +338,14 @@ def assert_nothing_leaks(raised: list[BaseException], logs: list[str]) -> None:
 @both_secrets
 @pytest.mark.parametrize("failure", FAILURES)
 async def test_a_failure_tells_no_secret(
-    use: Use, secret: dict[str, Any], failure: str, logs: list[str]
+    use: Use,
+    over: dict[str, Any],
+    secret: dict[str, Any],
+    failure: str,
+    logs: list[str],
 ) -> None:
     async with http_server(FAILURES[failure]) as url:
-        raised = await within(10, use(url, **secret))
+        raised = await within(10, use(url, **over, **secret))
     assert_nothing_leaks(raised, logs)
 
 
@@ -357,10 +369,10 @@ async def test_a_token_that_cannot_be_read(text: str, logs: list[str]) -> None:
 @pytest.mark.parametrize("use", [use_stream, use_plugin, use_recognize, use_mint])
 @pytest.mark.parametrize("place", [strange_certificate, nobody])
 async def test_no_connection_tells_no_secret(
-    use: Use, place: Callable[[], Any], logs: list[str]
+    use: Use, over: dict[str, Any], place: Callable[[], Any], logs: list[str]
 ) -> None:
     async with place() as url:
-        assert_nothing_leaks(await within(5, use(url, **by_key)), logs)
+        assert_nothing_leaks(await within(5, use(url, **over, **by_key)), logs)
 
 
 def _raises() -> str:
@@ -386,10 +398,12 @@ async def test_a_source_of_tokens_that_fails(
 
 
 @pytest.mark.parametrize("use", [use_stream, use_plugin])
-async def test_a_warning_that_repeats_the_key(use: Use, logs: list[str]) -> None:
+async def test_a_warning_that_repeats_the_key(
+    use: Use, over: dict[str, Any], logs: list[str]
+) -> None:
     warning = {"type": "Warning", "warning": f"old key {KEY}", "warning_code": 1}
     async with http_server(talking(warning, code=3005)) as url:
-        assert_nothing_leaks(await within(5, use(url, **by_key)), logs)
+        assert_nothing_leaks(await within(5, use(url, **over, **by_key)), logs)
 
 
 async def test_a_server_that_repeats_the_url(logs: list[str]) -> None:

@@ -29,7 +29,7 @@ from aai_stream.failures import closed_error
 from aai_stream.messages import Event
 from aai_stream.options import Options
 from aai_stream.session import Session
-from aai_stream.wire.aiohttp import open_wire
+from aai_stream.wire.picows import open_wire
 from tests.servers import (
     BEGIN,
     Handler,

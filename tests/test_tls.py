@@ -15,7 +15,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 import trustme
 from aiohttp import web
@@ -34,16 +33,9 @@ from aai_stream.errors import (
 from aai_stream.livekit import STT
 from tests.proxy import Proxy
 from tests.servers import begin_then, http_server, terminate_when_asked, within
+from tests.wires import CA, server_side, trusting_http_session
 
 KEY = "key-that-nobody-may-see"
-CA = trustme.CA()
-
-
-def server_side(*certificates: trustme.LeafCert) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    for certificate in certificates:
-        certificate.configure_cert(context)
-    return context
 
 
 def self_signed() -> ssl.SSLContext:
@@ -101,16 +93,6 @@ async def server(certificate: ssl.SSLContext) -> AsyncIterator[Proxy]:
         yield proxy
 
 
-@asynccontextmanager
-async def http_session() -> AsyncIterator[aiohttp.ClientSession]:
-    """A caller's session, which trusts our CA and is strict otherwise."""
-    context = ssl.create_default_context()
-    CA.configure_trust(context)
-    connector = aiohttp.TCPConnector(ssl=context)
-    async with aiohttp.ClientSession(connector=connector) as session:
-        yield session
-
-
 def assert_says_only_where(error: BaseException | None, proxy: Proxy) -> None:
     """It names host and port, and neither it nor what led to it holds a secret."""
     assert f"127.0.0.1:{proxy.port}" in str(error)
@@ -125,7 +107,7 @@ def assert_says_only_where(error: BaseException | None, proxy: Proxy) -> None:
 
 
 async def test_a_ca_that_the_caller_s_session_trusts() -> None:
-    async with server(good()) as proxy, http_session() as session:
+    async with server(good()) as proxy, trusting_http_session() as session:
         options: dict[str, Any] = {"base_url": proxy.url, "http_session": session}
         async with aai_stream.connect(api_key=KEY, **options) as stream:
             await within(5, stream.end())
@@ -175,7 +157,7 @@ async def test_a_stream_refuses_at_once(
     async with server(certificate()) as proxy, contextlib.AsyncExitStack() as stack:
         session = None
         if own_session:
-            session = await stack.enter_async_context(http_session())
+            session = await stack.enter_async_context(trusting_http_session())
         stream = aai_stream.connect(
             api_key=KEY,
             base_url=proxy.url,
@@ -195,7 +177,7 @@ async def test_a_stream_refuses_at_once(
 async def test_the_plugin_refuses_at_once(
     certificate: Callable[[], ssl.SSLContext],
 ) -> None:
-    async with server(certificate()) as proxy, http_session() as session:
+    async with server(certificate()) as proxy, trusting_http_session() as session:
         stt = STT(api_key=KEY, base_url=proxy.url, http_session=session)
         recoverable: list[bool] = []
         stt.on("error", lambda error: recoverable.append(error.recoverable))
@@ -214,7 +196,7 @@ async def test_the_plugin_refuses_at_once(
 async def test_no_token_is_asked_of_a_stranger(
     certificate: Callable[[], ssl.SSLContext],
 ) -> None:
-    async with server(certificate()) as proxy, http_session() as session:
+    async with server(certificate()) as proxy, trusting_http_session() as session:
         with pytest.raises(UntrustedError) as caught:
             await aai_stream.mint_token(
                 api_key=KEY, base_url=proxy.url, http_session=session
@@ -287,7 +269,7 @@ async def test_a_token_of_this_machine_s() -> None:
 
 
 @asynccontextmanager
-async def redirected(asked: list[str]) -> AsyncIterator[str]:
+async def redirected(asked: list[str], scheme: str = "http") -> AsyncIterator[str]:
     """A server that sends clients on to another one, which notes what key they show."""
 
     async def elsewhere(request: web.Request) -> web.StreamResponse:
@@ -297,38 +279,53 @@ async def redirected(asked: list[str]) -> AsyncIterator[str]:
     async with http_server(elsewhere) as other:
 
         async def redirect(request: web.Request) -> web.StreamResponse:
-            url = other.replace("ws:", "http:")
+            url = other.replace("ws:", f"{scheme}:")
             raise web.HTTPTemporaryRedirect(f"{url}{request.path_qs}")
 
         async with http_server(redirect) as url:
             yield url
 
 
+@pytest.mark.parametrize("own_session", [False, True])
 async def test_a_redirect_does_not_take_the_key_elsewhere(
-    monkeypatch: pytest.MonkeyPatch,
+    own_session: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aai_stream.wire.aiohttp.CLOSE_SECONDS", 0.05)
+    monkeypatch.setattr("aai_stream.wire.CLOSE_SECONDS", 0.05)
     asked: list[str] = []
-    async with redirected(asked) as url:
-        stream = aai_stream.connect(api_key=KEY, base_url=url, max_retries=0)
+    async with redirected(asked) as url, trusting_http_session() as session:
+        options: dict[str, Any] = {"http_session": session} if own_session else {}
+        stream = aai_stream.connect(api_key=KEY, base_url=url, max_retries=0, **options)
         with contextlib.suppress(SessionError):
             await within(5, stream.__aenter__())
         await stream.aclose()
         with contextlib.suppress(SessionError):
-            await aai_stream.mint_token(api_key=KEY, base_url=url)
+            await aai_stream.mint_token(api_key=KEY, base_url=url, **options)
     assert KEY not in asked
 
 
-@pytest.mark.xfail(strict=True, reason="redirects are followed, also out of TLS")
+@pytest.mark.parametrize(
+    "own_session",
+    [
+        False,
+        pytest.param(
+            True, marks=pytest.mark.xfail(strict=True, reason="aiohttp follows them")
+        ),
+    ],
+)
 async def test_a_redirect_does_not_take_the_speech_elsewhere(
-    monkeypatch: pytest.MonkeyPatch,
+    own_session: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To a machine that `base_url` doesn't name, and perhaps without TLS."""
-    monkeypatch.setattr("aai_stream.wire.aiohttp.CLOSE_SECONDS", 0.05)
+    monkeypatch.setattr("aai_stream.wire.CLOSE_SECONDS", 0.05)
     asked: list[str] = []
-    async with redirected(asked) as url:
-        stream = aai_stream.connect(api_key=KEY, base_url=url, max_retries=0)
-        with contextlib.suppress(SessionError):
+    scheme = "http" if own_session else "ws"  # as each would follow it
+    async with (
+        redirected(asked, scheme) as url,
+        trusting_http_session() as session,
+    ):
+        options: dict[str, Any] = {"http_session": session} if own_session else {}
+        stream = aai_stream.connect(api_key=KEY, base_url=url, max_retries=0, **options)
+        with pytest.raises(UnreachableError):
             await within(5, stream.__aenter__())
         await stream.aclose()
     assert asked == []

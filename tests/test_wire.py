@@ -5,7 +5,7 @@ from __future__ import annotations
 import array
 import asyncio
 import contextlib
-import ssl
+import datetime
 from typing import Any
 
 import aiohttp
@@ -24,10 +24,13 @@ from aai_stream.errors import (
     UnreachableError,
     UntrustedError,
 )
-from aai_stream.wire.aiohttp import AiohttpWire, open_wire
-from tests.servers import http_server, read_to_end, until, websocket_server, within
+from aai_stream.wire import Wire
+from tests.servers import http_server, read_to_end, until, within
+from tests.wires import CA, Way, every_loop, server_side
 
 SECRET = "key-that-nobody-may-see"
+
+pytestmark = every_loop
 
 
 class Heard:
@@ -46,8 +49,8 @@ class Heard:
         assert not self.closed.done(), "on_closed was called twice"
         self.closed.set_result((code, reason))
 
-    async def open(self, url: str, **options: Any) -> AiohttpWire:
-        return await open_wire(
+    async def open(self, way: Way, url: str, **options: Any) -> Wire:
+        return await way.open(
             f"{url}/v3/ws?token={SECRET}",
             {"Authorization": SECRET},
             on_text=self.on_text,
@@ -56,7 +59,7 @@ class Heard:
         )
 
 
-async def test_messages_arrive_whole_and_in_order() -> None:
+async def test_messages_arrive_whole_and_in_order(way: Way) -> None:
     seen: list[Any] = []
 
     async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
@@ -64,8 +67,8 @@ async def test_messages_arrive_whole_and_in_order() -> None:
         seen.extend(await read_to_end(socket))
 
     heard = Heard()
-    async with websocket_server(handler) as url:
-        wire = await heard.open(url)
+    async with way.websockets(handler) as url:
+        wire = await heard.open(way, url)
         audio = array.array("h", range(-400, 400))
         wire.send_audio(audio)
         wire.send_text(b'{"a":"\xc3\xa4"}')
@@ -76,14 +79,14 @@ async def test_messages_arrive_whole_and_in_order() -> None:
     assert heard.texts == ['{"grüße":1}'.encode()]
 
 
-async def test_a_buffer_may_be_reused_at_once() -> None:
+async def test_a_buffer_may_be_reused_at_once(way: Way) -> None:
     seen: list[Any] = []
 
     async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
         seen.extend(await read_to_end(socket))
 
-    async with websocket_server(handler) as url:
-        wire = await Heard().open(url)
+    async with way.websockets(handler) as url:
+        wire = await Heard().open(way, url)
         buffer = bytearray(b"first")
         wire.send_audio(buffer)
         buffer[:] = b"later"
@@ -93,32 +96,32 @@ async def test_a_buffer_may_be_reused_at_once() -> None:
 
 
 @pytest.mark.parametrize("code", [1000, 1011, 3005, 3007, 3009, 4001])
-async def test_the_close_code_is_the_true_one(code: int) -> None:
+async def test_the_close_code_is_the_true_one(way: Way, code: int) -> None:
     async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
         await socket.close(code=code, message=b"because")
 
     heard = Heard()
-    async with websocket_server(handler) as url:
-        wire = await heard.open(url)
+    async with way.websockets(handler) as url:
+        wire = await heard.open(way, url)
         assert await within(5, heard.closed) == (code, "because")
         await wire.close()
 
 
-async def test_a_cut_connection_is_1006_and_takes_no_more() -> None:
+async def test_a_cut_connection_is_1006_and_takes_no_more(way: Way) -> None:
     async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
         assert request.transport is not None
         request.transport.abort()
 
     heard = Heard()
-    async with websocket_server(handler) as url:
-        wire = await heard.open(url)
+    async with way.websockets(handler) as url:
+        wire = await heard.open(way, url)
         assert await within(5, heard.closed) == (1006, "")
         wire.send_audio(bytes(1600))
         wire.send_text(b"{}")
         await wire.close()
 
 
-async def test_a_peer_that_does_not_read_makes_the_wire_unwritable() -> None:
+async def test_a_peer_that_does_not_read_makes_the_wire_unwritable(way: Way) -> None:
     go_on = asyncio.Event()
     received = 0
 
@@ -130,14 +133,9 @@ async def test_a_peer_that_does_not_read_makes_the_wire_unwritable() -> None:
         request.transport.resume_reading()
         received = sum(len(data) for data in await read_to_end(socket))
 
-    async with websocket_server(handler) as url:
-        wire = await Heard().open(url)
-        sent = 0
-        while wire.writable:
-            wire.send_audio(bytes(64_000))
-            sent += 64_000
-            assert sent < 100_000_000
-            await asyncio.sleep(0)
+    async with way.websockets(handler) as url:
+        wire = await Heard().open(way, url)
+        sent = await fill(wire)
         go_on.set()
         await until(lambda: wire.writable)
         await wire.close()
@@ -145,23 +143,27 @@ async def test_a_peer_that_does_not_read_makes_the_wire_unwritable() -> None:
 
 
 async def test_closing_lets_go_of_a_peer_that_does_not_read(
-    monkeypatch: pytest.MonkeyPatch,
+    way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aai_stream.wire.aiohttp.CLOSE_SECONDS", 0.05)
-    gone = asyncio.Event()
+    monkeypatch.setattr("aai_stream.wire.CLOSE_SECONDS", 0.05)
+    closed = asyncio.Event()
+    received: asyncio.Future[int] = asyncio.Future()
 
     async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
         assert request.transport is not None
         request.transport.pause_reading()
-        await gone.wait()
+        await closed.wait()
+        request.transport.resume_reading()
+        received.set_result(sum(len(data) for data in await read_to_end(socket)))
 
-    async with websocket_server(handler) as url:
-        wire = await Heard().open(url)
-        while wire.writable:
-            wire.send_audio(bytes(64_000))
+    heard = Heard()
+    async with way.websockets(handler) as url:
+        wire = await heard.open(way, url)
+        sent = await fill(wire)
         await within(5, wire.close())
-        assert wire._transport.get_write_buffer_size() == 0
-        gone.set()
+        assert heard.closed.done()
+        closed.set()
+        assert await within(5, received) < sent
 
 
 @pytest.mark.parametrize(
@@ -182,6 +184,7 @@ async def test_closing_lets_go_of_a_peer_that_does_not_read(
     ],
 )
 async def test_a_refused_upgrade_is_an_error_by_type(
+    way: Way,
     status: int,
     headers: dict[str, str],
     kind: type[SessionError],
@@ -190,33 +193,16 @@ async def test_a_refused_upgrade_is_an_error_by_type(
     async def handler(request: web.Request) -> web.StreamResponse:
         return web.Response(status=status, headers=headers)
 
-    async with http_server(handler) as url:
+    async with way.http(handler) as url:
         with pytest.raises(kind) as caught:
-            await Heard().open(url)
+            await Heard().open(way, url)
     assert caught.value.code == status
     assert getattr(caught.value, "retry_after", None) == retry_after
     assert_no_secret(caught.value)
 
 
-async def test_a_certificate_that_nobody_trusts_is_refused() -> None:
-    """And not tried again: the type is no TransientError."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
-    async with http_server(_never, context) as url:
-        with pytest.raises(UntrustedError, match="not trusted") as caught:
-            await Heard().open(url.replace("ws:", "wss:"))
-    assert not caught.value.retryable
-    assert_no_secret(caught.value)
-
-
-async def test_a_closed_session_of_the_caller_s() -> None:
-    session = aiohttp.ClientSession()
-    await session.close()
-    with pytest.raises(OptionError, match="http_session is closed"):
-        await Heard().open("ws://127.0.0.1:1", http_session=session)
-
-
 async def test_closing_is_bounded_however_much_the_peer_says(
+    way: Way,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     gone = asyncio.Event()
@@ -228,32 +214,32 @@ async def test_closing_is_bounded_however_much_the_peer_says(
                 await asyncio.sleep(0.001)
         gone.set()
 
-    monkeypatch.setattr("aai_stream.wire.aiohttp.CLOSE_SECONDS", 0.05)
+    monkeypatch.setattr("aai_stream.wire.CLOSE_SECONDS", 0.05)
     heard = Heard()
-    async with websocket_server(handler) as url:
-        wire = await heard.open(url)
+    async with way.websockets(handler) as url:
+        wire = await heard.open(way, url)
         await within(5, wire.close())
         assert heard.closed.done()
         await within(5, gone.wait())
 
 
-async def test_no_server_is_unreachable() -> None:
-    async with http_server(_never) as url:
+async def test_no_server_is_unreachable(way: Way) -> None:
+    async with way.http(_never) as url:
         pass
     with pytest.raises(UnreachableError, match=r"127\.0\.0\.1:\d+") as caught:
-        await Heard().open(url)
+        await Heard().open(way, url)
     assert_no_secret(caught.value)
 
 
-async def test_a_server_that_hangs_up_on_the_handshake_is_unreachable() -> None:
+async def test_a_server_that_hangs_up_on_the_handshake_is_unreachable(way: Way) -> None:
     async def handler(request: web.Request) -> web.StreamResponse:
         assert request.transport is not None
         request.transport.abort()
         return web.Response()
 
-    async with http_server(handler) as url:
+    async with way.http(handler) as url:
         with pytest.raises(UnreachableError) as caught:
-            await Heard().open(url)
+            await Heard().open(way, url)
     assert_no_secret(caught.value)
 
 
@@ -263,31 +249,66 @@ async def test_a_session_of_the_caller_s_is_used_and_left_open() -> None:
         await read_to_end(socket)
 
     heard = Heard()
-    async with (
-        websocket_server(handler) as url,
-        aiohttp.ClientSession(headers={"X-Mine": "yes"}) as session,
-    ):
-        wire = await heard.open(url, http_session=session)
-        await within(5, heard.spoken.wait())
-        await wire.close()
+    async with aiohttp.ClientSession(headers={"X-Mine": "yes"}) as session:
+        way = Way(False, session)
+        async with way.websockets(handler) as url:
+            wire = await heard.open(way, url)
+            await within(5, heard.spoken.wait())
+            await wire.close()
         assert heard.texts == [b"yes"]
         assert not session.closed
 
 
-async def test_cancelling_leaves_nothing_open() -> None:
-    arrived = asyncio.Event()
+async def test_a_closed_session_of_the_caller_s() -> None:
+    session = aiohttp.ClientSession()
+    await session.close()
+    with pytest.raises(OptionError, match="http_session is closed"):
+        await Heard().open(Way(False, session), "ws://127.0.0.1:1")
 
-    async def handler(request: web.Request) -> web.StreamResponse:
-        arrived.set()
-        await asyncio.Event().wait()
-        raise AssertionError
 
-    async with http_server(handler) as url:
-        opening = asyncio.ensure_future(Heard().open(url))
-        await within(5, arrived.wait())
-        opening.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await opening
+@pytest.mark.parametrize("certificate", ["unknown", "expired", "of another host"])
+async def test_a_certificate_that_nobody_trusts_is_refused(
+    way: Way, certificate: str
+) -> None:
+    """And not tried again: the type is no TransientError."""
+    year = datetime.timedelta(days=365)
+    now = datetime.datetime.now(datetime.timezone.utc)
+    past: dict[str, Any] = {"not_before": now - 2 * year, "not_after": now - year}
+    shown = {
+        "unknown": lambda: trustme.CA().issue_cert("127.0.0.1"),
+        "expired": lambda: CA.issue_cert("127.0.0.1", **past),
+        "of another host": lambda: CA.issue_cert("streaming.assemblyai.com"),
+    }[certificate]()
+    async with http_server(_never, server_side(shown)) as url:
+        with pytest.raises(UntrustedError, match=r"127\.0\.0\.1:\d+ is not") as caught:
+            await Heard().open(way, url.replace("ws:", "wss:"))
+    assert not caught.value.retryable
+    assert_no_secret(caught.value)
+
+
+async def test_a_server_without_tls_behind_a_wss_url(way: Way) -> None:
+    async with http_server(_never) as url:
+        with pytest.raises(UnreachableError, match=r"TLS with 127\.0\.0\.1:\d+"):
+            await Heard().open(way, url.replace("ws:", "wss:"))
+
+
+async def test_a_name_that_nobody_has(way: Way) -> None:
+    with pytest.raises(UnreachableError, match=r"cannot connect to no\.invalid:80: "):
+        await Heard().open(way, "ws://no.invalid")
+
+
+async def fill(wire: Wire) -> int:
+    """Send for as long as anything goes; gives how many bytes."""
+    sent = idle = 0
+    while idle < 100:
+        idle += 1
+        if wire.writable:
+            wire.send_audio(bytes(64_000))
+            sent += 64_000
+            assert sent < 100_000_000
+            idle = 0
+        await asyncio.sleep(0)
+    return sent
 
 
 async def _never(request: web.Request) -> web.StreamResponse:

@@ -22,6 +22,10 @@ class Chunk(Buffer):
         def __buffer__(self, flags: int, /) -> memoryview: ...
 
 @final
+class ClientFrames:
+    def frame(self, opcode: int, payload: Buffer) -> bytes: ...
+
+@final
 class AudioRing:
     def __new__(
         cls,

@@ -55,7 +55,8 @@ def connect(
         replay_seconds: how much audio is kept until a final turn covers it, 1 to 600.
         catch_up_rate: at how many times real time audio follows that had to wait;
             `math.inf` for a server that doesn't mind, such as the embedded one.
-        http_session: an aiohttp session to connect with; it stays the caller's.
+        http_session: an aiohttp session to connect with, for example through a proxy;
+            it stays the caller's. Without one, picows connects straight to the server.
         connect_timeout: seconds until Begin.
         close_timeout: seconds that `Stream.end` waits for a sign of the server.
         dead_after: seconds without a sign of the server after which a connection

@@ -11,10 +11,10 @@ from .addresses import endpoint
 from .errors import OptionError
 from .limiter import shared_limiter
 from .session import Session
-from .wire.aiohttp import open_wire
+from .wire import OpenWire, aiohttp, picows
 
 if TYPE_CHECKING:
-    import aiohttp
+    from aiohttp import ClientSession
 
     from .credentials import Credentials
     from .options import Options
@@ -26,7 +26,8 @@ DEAD_AFTER_SECONDS = 10.0
 class Connector:
     """Opens sessions for any number of streams.
 
-    `http_session` stays the caller's; without it each session has one of its own.
+    Sessions go over picows, or over aiohttp on the caller's `http_session`, which is
+    the way through a proxy: neither takes one from the environment on its own.
     `dead_after` is in seconds, `math.inf` to believe in every connection.
     `sessions_per_minute` is for all streams of the process with this account and
     server; see `limiter`.
@@ -39,7 +40,7 @@ class Connector:
         credentials: Credentials,
         base_url: str,
         *,
-        http_session: aiohttp.ClientSession | None = None,
+        http_session: ClientSession | None = None,
         dead_after: float = DEAD_AFTER_SECONDS,
         sessions_per_minute: float | None = None,
         allow_unencrypted: bool = False,
@@ -51,11 +52,12 @@ class Connector:
         self._credentials = credentials
         self._url = endpoint(base_url, "/v3/ws", allow_unencrypted=allow_unencrypted)
         self.host = urlsplit(self._url).hostname or ""
-        self._open_wire = partial(
-            open_wire,
-            http_session=http_session,
-            dead_after=None if dead_after == math.inf else dead_after,
-        )
+        limit = None if dead_after == math.inf else dead_after
+        self._open_wire: OpenWire = partial(picows.open_wire, dead_after=limit)
+        if http_session is not None:
+            self._open_wire = partial(
+                aiohttp.open_wire, http_session=http_session, dead_after=limit
+            )
         self._limiter = shared_limiter(
             self.host, credentials.account, sessions_per_minute
         )

@@ -28,7 +28,7 @@ from .errors import (
 )
 from .failures import http_failure
 from .version import __version__
-from .wire.aiohttp import describe_failure, session_or_new
+from .wire.aiohttp import describe_failure, usable
 
 TokenSource = str | Callable[[], str | Awaitable[str]]
 """A token, or a callable or coroutine function that gives a new one each time."""
@@ -151,7 +151,7 @@ async def mint_token(
     headers, _ = await credentials.for_connect()
     url = endpoint(base_url, "/v3/token", allow_unencrypted=allow_unencrypted)
     url = url.replace("ws", "http", 1)
-    session = session_or_new(http_session)
+    session = aiohttp.ClientSession() if http_session is None else usable(http_session)
     caught: Exception | None = None
     try:
         async with session.get(

@@ -5,6 +5,8 @@ By AssemblyAI's table of v3 codes and the one of v2, which its SDK still carries
 
 from __future__ import annotations
 
+import os
+import ssl
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -20,6 +22,7 @@ from .errors import (
     TimedOutError,
     TooFastError,
     UnreachableError,
+    UntrustedError,
 )
 
 _BY_CODE: dict[int, type[SessionError]] = {
@@ -76,6 +79,20 @@ def http_failure(status: int, headers: Mapping[str, str]) -> SessionError:
     if status >= 500:
         return DroppedError(text, code=status, retry_after=wait)
     return RejectedError(text, code=status)
+
+
+def connect_failure(exc: OSError, where: str) -> SessionError:
+    """The error for a connection to `where`, host and port, that failed with `exc`."""
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return UntrustedError(f"the certificate of {where} is not trusted")
+    if isinstance(exc, ssl.SSLError):
+        # Its errno is OpenSSL's own number, which is none of the system's.
+        return UnreachableError(f"no TLS with {where} could be agreed on")
+    if exc.errno is not None and exc.errno > 0:
+        why = os.strerror(exc.errno)
+    else:
+        why = exc.strerror or type(exc).__name__
+    return UnreachableError(f"cannot connect to {where}: {why}")
 
 
 def _retry_after(value: str | None) -> float | None:

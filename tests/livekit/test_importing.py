@@ -61,7 +61,7 @@ def test_importing_starts_nothing(imported: dict[str, Any]) -> None:
 
 def test_importing_loads_what_a_call_needs(imported: dict[str, Any]) -> None:
     """So that it is loaded once, before the fork; and nothing else."""
-    for name in ("_core", "feed", "session", "wire.aiohttp", "livekit.stream"):
+    for name in ("_core", "feed", "session", "wire.picows", "livekit.stream"):
         assert f"aai_stream.{name}" in imported["modules"]
     for name in ("aai_stream.emulator", "aai_stream.cli", "pocketsphinx"):
         assert name not in imported["modules"]

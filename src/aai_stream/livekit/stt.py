@@ -27,6 +27,7 @@ from ..errors import AaiStreamError, OptionError
 from ..files import heard_turns, memory_recording
 from ..pacing import CATCH_UP_RATE
 from ..parameters import DEFAULT_MODEL, PARAMETERS
+from ..wire.picows import tls_context
 from .config import Config
 from .events import whole_recording
 from .failures import api_error
@@ -69,8 +70,8 @@ class STT(stt.STT[Literal["server_message"]]):
         encoding: `pcm_s16le`, or `pcm_mulaw` for half the bytes.
         buffer_size_seconds: length of a message, 0.05 to 1.
         base_url: of another region, or of the embedded server.
-        http_session: an aiohttp session to connect with; without it each connection
-            has one of its own, inside of a LiveKit job or outside.
+        http_session: an aiohttp session to connect with, for example through a proxy;
+            without it picows connects straight to the server.
         manual_flush: `flush()` ends the turn (ForceEndpoint), and LiveKit is told so.
         catch_up_rate: at how many times real time audio follows that had to wait.
         replay_seconds: how much audio is kept until a final transcript covers it.
@@ -285,21 +286,27 @@ class STT(stt.STT[Literal["server_message"]]):
             self._apply({"agent_context": text[-LONGEST_CONTEXT:]})
 
     def prewarm(self) -> None:
-        """Resolve the server's name, so that the first connect need not wait for it.
+        """Resolve the server's name and read whom this machine trusts, so that the
+        first connect need not wait for it.
 
-        Opens no session, since AssemblyAI bills those. TLS is set up at import.
+        Opens no session, since AssemblyAI bills those.
         """
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             return
         host = self._config.connector.host
-        asking = loop.run_in_executor(None, socket.getaddrinfo, host, None)
-        asking.add_done_callback(lambda done: done.cancelled() or done.exception())
+        preparing = loop.run_in_executor(None, _prepare, host)
+        preparing.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def aclose(self) -> None:
         """Close every stream."""
         await asyncio.gather(*(stream.aclose() for stream in list(self._streams)))
+
+
+def _prepare(host: str) -> None:
+    tls_context()
+    socket.getaddrinfo(host, None)
 
 
 def _language_codes(options: dict[str, Any], model: str) -> list[str]:

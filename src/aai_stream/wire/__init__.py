@@ -7,14 +7,26 @@ says when that has become too much, so that audio stays where it can still be re
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
+logger = logging.getLogger("aai_stream")
+
 ABNORMAL = 1006
 """The code of a connection that ended without a close frame (RFC 6455, 7.1.5)."""
+
+HIGH_WATER_BYTES = 64 * 1024
+"""With this much in the transport's buffer (2 s at 16 kHz), audio stays in the ring."""
+
+MAX_MESSAGE_BYTES = 1024 * 1024
+"""A longer message ends the connection: no turn has that many words."""
+
+CLOSE_SECONDS = 2.0
+"""How long `close` waits for the peer's close frame."""
 
 
 class Wire(Protocol):
@@ -54,7 +66,17 @@ class OpenWire(Protocol):
         """Connect; to give up, cancel.
 
         `on_text` gets each text message as UTF-8. `on_closed` is called once, with the
-        close code (1006 if there was none) and the reason the peer gave.
+        close code (1006 if there was none) and the reason the peer gave. Both may be
+        called before this returns, by a peer that speaks at once.
 
         Raises `SessionError` by type: refused, unreachable, timed out, ….
         """
+
+
+def hand_over(text: bytes, on_text: Callable[[bytes], None]) -> None:
+    """Call `on_text`, whose failure must not end the connection."""
+    try:
+        on_text(text)
+    except Exception:
+        # A fault of ours or of the caller's callback: the next message may do.
+        logger.exception("a message could not be dealt with")

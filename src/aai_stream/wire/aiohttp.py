@@ -4,38 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
 from aiohttp import WSMsgType
 
-from ..errors import (
-    OptionError,
-    SessionError,
-    TimedOutError,
-    UnreachableError,
-    UntrustedError,
-)
-from ..failures import http_failure
+from .. import wire
+from ..errors import OptionError, SessionError, TimedOutError, UnreachableError
+from ..failures import connect_failure, http_failure
 from ..timeouts import timeout
-from . import ABNORMAL
+from ..watchdog import Watchdog
+from . import ABNORMAL, hand_over
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
-
-logger = logging.getLogger("aai_stream")
-
-HIGH_WATER_BYTES = 64 * 1024
-"""With this much in the transport's buffer (2 s at 16 kHz), audio stays in the ring."""
-
-MAX_MESSAGE_BYTES = 1024 * 1024
-"""A longer message ends the connection: no turn has that many words."""
-
-CLOSE_SECONDS = 2.0
-"""How long `close` waits for the peer's close frame."""
 
 
 async def open_wire(
@@ -44,53 +27,40 @@ async def open_wire(
     *,
     on_text: Callable[[bytes], None],
     on_closed: Callable[[int, str], None],
-    http_session: aiohttp.ClientSession | None = None,
+    http_session: aiohttp.ClientSession,
     dead_after: float | None = None,
 ) -> AiohttpWire:
-    """Connect as `OpenWire` says, on `http_session` or on one of the wire's own.
+    """Connect as `OpenWire` says, on `http_session`, which stays the caller's.
 
     With `dead_after` the peer is pinged when it is silent, and the connection counts
     as lost (1006) when it has been silent for so many seconds.
 
     Raises `OptionError` if `http_session` is closed.
     """
-    session = session_or_new(http_session)
-    owned = session if http_session is None else None
+    session = usable(http_session)
     try:
         ws = await session.ws_connect(
             url,
             headers=headers,
-            timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
-            # aiohttp waits for a pong half as long as it waited to ping.
-            heartbeat=None if dead_after is None else dead_after / 1.5,
-            max_msg_size=MAX_MESSAGE_BYTES,
+            timeout=aiohttp.ClientWSTimeout(ws_close=wire.CLOSE_SECONDS),
+            autoping=False,  # a pong is a sign of life that it would keep to itself
+            max_msg_size=wire.MAX_MESSAGE_BYTES,
             decode_text=False,
         )
         if not ws._response.history:
-            return AiohttpWire(ws, on_text, on_closed, owned)
+            return AiohttpWire(ws, on_text, on_closed, dead_after)
         # Nobody has said that speech may go there, nor that it may go without TLS.
         await ws.close()
         raise UnreachableError("the server redirects to another address")
     except Exception as exc:
-        caught = exc
-    except BaseException:
-        if owned is not None:
-            await owned.close()
-        raise
+        failure = describe_failure(exc)
     # Outside of the except block: what was caught holds the key in its headers, and
     # must not become the context of what is raised.
-    if owned is not None:
-        await owned.close()
-    raise describe_failure(caught)
+    raise failure
 
 
-def session_or_new(http_session: aiohttp.ClientSession | None) -> aiohttp.ClientSession:
-    """The caller's session, or a new one that is ours to close.
-
-    Raises `OptionError` if the caller's is closed.
-    """
-    if http_session is None:
-        return aiohttp.ClientSession()
+def usable(http_session: aiohttp.ClientSession) -> aiohttp.ClientSession:
+    """The session itself. Raises `OptionError` if it is closed."""
     if http_session.closed:
         raise OptionError("http_session is closed")
     return http_session
@@ -104,22 +74,28 @@ class AiohttpWire:
         ws: aiohttp.ClientWebSocketResponse[Any],
         on_text: Callable[[bytes], None],
         on_closed: Callable[[int, str], None],
-        owned: aiohttp.ClientSession | None,
+        dead_after: float | None,
     ) -> None:
         self._ws = ws
         self._on_text = on_text
         self._on_closed = on_closed
-        self._owned = owned
         # Private names of aiohttp's, for want of public ones. Its `send_*` are
         # coroutines that may wait for a full transport, each in a task then; and a
         # stalled peer must be seen before its transport swallows audio.
         self._write = ws._writer._write_websocket_frame
         self._transport: asyncio.WriteTransport = ws._writer.transport
         self._reader = asyncio.ensure_future(self._read())
+        self._watchdog: Watchdog | None = None
+        if dead_after is not None:
+            self._watchdog = Watchdog(
+                dead_after,
+                self._transport.abort,
+                ask=lambda: self._send(b"", WSMsgType.PING),
+            )
 
     @property
     def writable(self) -> bool:
-        return self._transport.get_write_buffer_size() < HIGH_WATER_BYTES
+        return self._transport.get_write_buffer_size() < wire.HIGH_WATER_BYTES
 
     def send_audio(self, chunk: Buffer) -> None:
         # Bytes as items: of any other format aiohttp would declare a wrong length.
@@ -137,23 +113,13 @@ class AiohttpWire:
         try:
             # aiohttp's own bound begins anew with every message that still arrives.
             with contextlib.suppress(asyncio.TimeoutError):
-                async with timeout(CLOSE_SECONDS):
+                async with timeout(wire.CLOSE_SECONDS):
                     await self._ws.close()
             await self._reader
         finally:
             self._reader.cancel()
-            if self._transport.get_write_buffer_size():
-                # A peer that reads no more would keep the socket open for ever.
-                self._transport.abort()
-            if self._owned is not None:
-                await self._owned.close()
-
-    def _hand_over(self, text: bytes) -> None:
-        try:
-            self._on_text(text)
-        except Exception:
-            # A fault of ours or of the caller's callback: the next message may do.
-            logger.exception("a message could not be dealt with")
+            # A peer that reads no more would keep the socket open for ever.
+            self._transport.abort()
 
     async def _read(self) -> None:
         # Never timed out or cancelled while the socket is in use: aiohttp would then
@@ -162,15 +128,21 @@ class AiohttpWire:
         try:
             while True:
                 message = await self._ws.receive()
+                if self._watchdog is not None:
+                    self._watchdog.heard()
                 if message.type is WSMsgType.TEXT:
-                    self._hand_over(message.data)
+                    hand_over(message.data, self._on_text)
+                elif message.type is WSMsgType.PING:
+                    self._send(message.data, WSMsgType.PONG)
                 elif message.type is WSMsgType.CLOSE:
                     # `ws.close_code` is wrong for codes that aiohttp doesn't know.
-                    code, reason = message.data, message.extra or ""
+                    code, reason = message.data or ABNORMAL, message.extra or ""
                     break
-                elif message.type is not WSMsgType.BINARY:
+                elif message.type not in (WSMsgType.BINARY, WSMsgType.PONG):
                     break
         finally:
+            if self._watchdog is not None:
+                self._watchdog.stop()
             self._on_closed(code, reason)
 
 
@@ -183,23 +155,10 @@ def describe_failure(exc: Exception) -> SessionError:
     if isinstance(exc, (asyncio.TimeoutError, TimeoutError)):
         return TimedOutError("the server did not answer in time")
     if isinstance(exc, aiohttp.ClientConnectorCertificateError):
-        return UntrustedError(
-            f"the certificate of {exc.host}:{exc.port} is not trusted"
-        )
-    if isinstance(exc, aiohttp.ClientConnectorSSLError):
-        # Its `os_error` holds OpenSSL's own number, which is no errno.
-        return UnreachableError(f"no TLS with {exc.host}:{exc.port} could be agreed on")
+        why = cast(OSError, exc.certificate_error)  # of Python's ssl, which are such
+        return connect_failure(why, f"{exc.host}:{exc.port}")
     if isinstance(exc, aiohttp.ClientConnectorError):
-        why = _reason(exc.os_error)
-        return UnreachableError(f"cannot connect to {exc.host}:{exc.port}: {why}")
-    if isinstance(exc, OSError) and exc.strerror:
-        return UnreachableError(f"cannot connect: {_reason(exc)}")
+        return connect_failure(exc.os_error, f"{exc.host}:{exc.port}")
     return UnreachableError(
         f"the connection broke while opening ({type(exc).__name__})"
     )
-
-
-def _reason(exc: OSError) -> str:
-    if exc.errno is not None and exc.errno > 0:
-        return os.strerror(exc.errno)
-    return exc.strerror or type(exc).__name__
