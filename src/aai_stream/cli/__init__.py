@@ -1,4 +1,4 @@
-"""The command line: `aai-stream transcribe` and `aai-stream serve`."""
+"""The command line: `aai-stream transcribe`, `serve` and `bench`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..version import __version__
 try:
     import typer
 
-    from . import serve, transcribe
+    from . import bench, serve, transcribe
 except ImportError as exc:
     sys.exit(f"aai-stream: {exc.name} is missing: pip install 'aai-stream[cli]'")
 
@@ -37,6 +37,7 @@ def aai_stream(
 
 app.command(epilog=transcribe.EPILOG)(transcribe.transcribe)
 app.command(epilog=serve.EPILOG)(serve.serve)
+app.command()(bench.bench)
 
 
 def main() -> None:

@@ -1,0 +1,190 @@
+"""The clients that are compared, and those that do nothing, for the harness's cost."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import aiohttp
+from assemblyai.streaming.v3 import (
+    AsyncStreamingClient,
+    BeginEvent,
+    SpeechModel,
+    StreamingClientOptions,
+    StreamingEvents,
+    StreamingParameters,
+)
+from livekit import rtc
+from livekit.agents.utils import aio
+from livekit.plugins import assemblyai
+
+from aai_stream.livekit import STT
+from aai_stream.load.clients import Setting, noise
+from aai_stream.stats import StreamStats
+
+TURN_FRAMES = 5
+"""A client that does nothing reads an event so often, as the others read Turns."""
+
+
+class _Plugin:
+    """A LiveKit stream: a new `AudioFrame` for every push, one task that reads."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.session = ""
+        self.events = 0
+        self._setting = setting
+        self._pcm = noise(setting.frame_samples)
+        self._samples = setting.frame_samples
+        self._rate = setting.sample_rate
+        self._stream: Any = None
+
+    async def open(self) -> None:
+        self._stream = self.make_stream()
+        self._listening = asyncio.ensure_future(self._listen())
+        while not self._stream.session_id:
+            if self._listening.done():
+                raise RuntimeError(
+                    "the stream has ended"
+                ) from self._stream._task.exception()
+            await asyncio.sleep(0.005)
+        self.session = self._stream.session_id
+
+    def make_stream(self) -> Any:
+        raise NotImplementedError
+
+    async def _listen(self) -> None:
+        async for _ in self._stream:
+            self.events += 1
+
+    def push(self) -> None:
+        frame = rtc.AudioFrame(self._pcm, self._rate, 1, self._samples)
+        self._stream.push_frame(frame)
+
+    def stats(self) -> StreamStats | None:
+        return None
+
+
+class OurPlugin(_Plugin):
+    """`aai_stream.livekit`."""
+
+    def make_stream(self) -> Any:
+        return STT(api_key="none", base_url=self._setting.url).stream()
+
+
+class OfficialPlugin(_Plugin):
+    """livekit-plugins-assemblyai.
+
+    With an aiohttp session that all streams share, as in a job, but without the limit
+    of 50 sockets that LiveKit's own has.
+    """
+
+    http: aiohttp.ClientSession | None = None
+
+    def make_stream(self) -> Any:
+        if OfficialPlugin.http is None:
+            connector = aiohttp.TCPConnector(limit=0)
+            OfficialPlugin.http = aiohttp.ClientSession(connector=connector)
+        stt = assemblyai.STT(
+            api_key="none",
+            base_url=self._setting.url,
+            http_session=OfficialPlugin.http,
+        )
+        return stt.stream()
+
+
+class NullPlugin(_Plugin):
+    """Takes frames, and has an event to read for every fifth; there is no server."""
+
+    def make_stream(self) -> Any:
+        return _NullStream(self._setting)
+
+
+class _NullStream:
+    session_id = "none"
+
+    def __init__(self, setting: Setting) -> None:
+        self._events = aio.Chan[int]()
+        self._every = TURN_FRAMES * 50 // setting.frame_ms
+        self._frames = 0
+
+    def push_frame(self, frame: rtc.AudioFrame) -> None:
+        self._frames += 1
+        if self._frames % self._every == 0:
+            self._events.send_nowait(self._frames)
+
+    def __aiter__(self) -> Any:
+        return self._events
+
+
+class SdkClient:
+    """The AssemblyAI SDK's asyncio client. It resamples nothing and cuts nothing."""
+
+    def __init__(self, setting: Setting) -> None:
+        assert setting.sample_rate == 16_000
+        self.session = ""
+        self.events = 0
+        self._chunk = noise(setting.frame_samples)
+        self._client = AsyncStreamingClient(
+            StreamingClientOptions(
+                api_key="none", api_host=setting.url, connect_timeout=10
+            )
+        )
+        self._begun: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._client.on(StreamingEvents.Begin, self._on_begin)
+        self._client.on(StreamingEvents.Turn, self._on_event)
+        self._client.on(StreamingEvents.SpeechStarted, self._on_event)
+        self._client.on(StreamingEvents.Error, self._on_error)
+
+    async def open(self) -> None:
+        asked: dict[str, Any] = {"speech_model": SpeechModel.universal_3_6_pro}
+        await self._client.connect(StreamingParameters(sample_rate=16_000, **asked))
+        self.session = await self._begun
+
+    def _on_begin(self, _client: AsyncStreamingClient, event: BeginEvent) -> None:
+        self._begun.set_result(event.id)
+
+    def _on_event(self, _client: AsyncStreamingClient, _event: Any) -> None:
+        self.events += 1
+
+    def _on_error(self, _client: AsyncStreamingClient, error: Any) -> None:
+        if not self._begun.done():
+            self._begun.set_exception(RuntimeError(str(error)))
+
+    def push(self) -> None:
+        # `stream` puts the chunk into a queue without bounds and never waits, so that
+        # it needs no task of its own here, which it would in a program: in its favour.
+        try:
+            self._client.stream(self._chunk).send(None)
+        except StopIteration:
+            return
+        raise RuntimeError("the SDK's stream() waits")
+
+    def stats(self) -> StreamStats | None:
+        return None
+
+
+class NullStreamClient:
+    """Does nothing, for what is pushed as bytes; reads an event for every fifth."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.session = "none"
+        self.events = 0
+        self._frames = 0
+        self._every = TURN_FRAMES * 50 // setting.frame_ms
+        self._queue: asyncio.Queue[int] = asyncio.Queue()
+
+    async def open(self) -> None:
+        self._listening = asyncio.ensure_future(self._listen())
+
+    async def _listen(self) -> None:
+        while True:
+            await self._queue.get()
+            self.events += 1
+
+    def push(self) -> None:
+        self._frames += 1
+        if self._frames % self._every == 0:
+            self._queue.put_nowait(self._frames)
+
+    def stats(self) -> StreamStats | None:
+        return None

@@ -1,0 +1,306 @@
+"""The rows of the table: each measures one promise."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from statistics import median
+
+from aai_stream.load.clients import OurClient, Setting
+from aai_stream.load.ramp import Step
+
+from .clients import (
+    NullPlugin,
+    NullStreamClient,
+    OfficialPlugin,
+    OurPlugin,
+    SdkClient,
+)
+from .held import held_back_ms
+from .latency import latencies
+from .results import Results, Row
+from .spread import Spread
+from .turns import HARNESS, OURS, THEIRS, Bench, Make, is_trusty, missing_ms
+
+PLUGINS: dict[str, Make] = {
+    OURS: OurPlugin,
+    THEIRS: OfficialPlugin,
+    HARNESS: NullPlugin,
+}
+STREAMS: dict[str, Make] = {
+    OURS: OurClient,
+    THEIRS: SdkClient,
+    HARNESS: NullStreamClient,
+}
+
+MEMORY_STREAMS = 20, 200
+MEMORY_ROUNDS = 3
+LADDER = 25, 50, 100, 200, 300, 400
+LADDER_ROUNDS = 3
+MOST_MISSING_MS = 100.0
+"""A chunk that isn't full, what a resampler holds, and a little: nothing is late."""
+
+
+def net_us(steps: dict[str, Step], name: str) -> float:
+    """CPU for 50 ms of one stream, without the harness, in µs."""
+    pushes = 50 / (1000 * _period(steps[name]))
+    return (steps[name].us_per_frame - steps[HARNESS].us_per_frame) * pushes
+
+
+def _period(step: Step) -> float:
+    window = step.ran.window
+    return step.streams * window.seconds / window.due_frames
+
+
+def cost(
+    bench: Bench,
+    results: Results,
+    *,
+    number: str,
+    title: str,
+    makes: dict[str, Make],
+    sample_rate: int,
+    goal: float,
+    frame_ms: int = 50,
+) -> None:
+    """CPU of 100 streams in real time."""
+    with bench.hosts(makes, sample_rate, frame_ms) as hosts:
+        rounds = hosts.rounds(bench.streams(100), bench.rounds, bench.seconds)
+    ours = [net_us(steps, OURS) for steps in rounds]
+    theirs = [net_us(steps, THEIRS) for steps in rounds]
+    ratio = Spread.of(b / a for a, b in zip(ours, theirs, strict=True))
+    harness = median(steps[HARNESS].us_per_frame for steps in rounds)
+    results.rows.append(
+        Row(
+            number,
+            title,
+            "µs",
+            Spread.of(ours),
+            Spread.of(theirs),
+            ratio,
+            f"{goal:g} times less",
+            ratio.median >= goal,
+            is_trusty([step for steps in rounds for step in steps.values()]),
+            [f"harness {harness * 50 / frame_ms:.1f} µs, subtracted"],
+        )
+    )
+
+
+def memory(bench: Bench, results: Results) -> None:
+    """Resident memory a stream, from 20 to 200 of them that have spoken."""
+    few, many = map(bench.streams, MEMORY_STREAMS)
+    slopes: dict[str, list[float]] = {OURS: [], THEIRS: []}
+    for _ in range(min(bench.rounds, MEMORY_ROUNDS)):
+        for name, found in slopes.items():
+            with bench.hosts({name: PLUGINS[name]}, 24_000) as hosts:
+                host = hosts.hosts[name]
+                resident = []
+                for streams in (few, many):
+                    host.connect(streams)
+                    host.speak(bench.seconds)
+                    resident.append(host.connect(streams))
+                found.append((resident[1] - resident[0]) / (many - few) / 1024)
+    ratio = Spread.of(b / a for a, b in zip(slopes[OURS], slopes[THEIRS], strict=True))
+    results.rows.append(
+        Row(
+            "5",
+            f"memory a stream, TLS, from {few} to {many} streams",
+            "KB",
+            Spread.of(slopes[OURS]),
+            Spread.of(slopes[THEIRS]),
+            ratio,
+            "2 times less",
+            ratio.median >= 2,
+        )
+    )
+
+
+def ladder(bench: Bench, results: Results) -> None:
+    """More and more streams at 24 kHz: CPU, lag, and whether all audio gets out."""
+    by_streams: dict[int, list[dict[str, Step]]] = {}
+    late: dict[tuple[int, str], int] = {}
+    with bench.hosts(PLUGINS, 24_000) as hosts:
+        for streams in map(bench.streams, LADDER):
+            rounds = hosts.rounds(
+                streams, min(bench.rounds, LADDER_ROUNDS), bench.seconds
+            )
+            by_streams[streams] = rounds
+            for name in (OURS, THEIRS):
+                steps = [each[name] for each in rounds]
+                late[streams, name] = max(
+                    _late_streams(step, hosts.setting) for step in steps
+                )
+                results.ladder.append(
+                    {
+                        "streams": streams,
+                        "client": name,
+                        "us": Spread.of(net_us(each, name) for each in rounds),
+                        "lag_p99_ms": Spread.of(step.lag_p99_ms for step in steps),
+                        "core": Spread.of(step.cpu for step in steps),
+                        "late_streams": late[streams, name],
+                        "trusty": is_trusty(steps),
+                    }
+                )
+    for number, streams in (("6a", 200), ("6b", 400)):
+        _ladder_row(results, number, bench.streams(streams), by_streams, late)
+
+
+def _late_streams(step: Step, setting: Setting) -> int:
+    missing = missing_ms(step.ran, step, setting)
+    return sum(ms > MOST_MISSING_MS for ms in missing)
+
+
+def _ladder_row(
+    results: Results,
+    number: str,
+    streams: int,
+    by_streams: dict[int, list[dict[str, Step]]],
+    late: dict[tuple[int, str], int],
+) -> None:
+    rounds = by_streams[streams]
+    lag = {
+        name: Spread.of(each[name].lag_p99_ms for each in rounds)
+        for name in (OURS, THEIRS)
+    }
+    dropped = sum(
+        stats.dropped_samples
+        for each in rounds
+        for stats in each[OURS].ran.stats.values()
+        if stats is not None
+    )
+    ours_late, theirs_late = late[streams, OURS], late[streams, THEIRS]
+    results.rows.append(
+        Row(
+            number,
+            f"lag of the event loop, p99, {streams} streams, 24 kHz",
+            "ms",
+            lag[OURS],
+            lag[THEIRS],
+            None,
+            "at most 20 ms, every chunk on the wire",
+            lag[OURS].median <= 20 and not ours_late and not dropped,
+            is_trusty([each[OURS] for each in rounds]),
+            [
+                f"streams whose audio was late: ours {ours_late}, theirs {theirs_late}",
+                f"samples dropped: {dropped}",
+            ],
+        )
+    )
+
+
+def latency(bench: Bench, results: Results) -> None:
+    """From the push to the server, 200 streams."""
+    _latency(bench, results, 24_000, "7a", "7b")
+    _latency(bench, results, 16_000, "7c", "7d")
+
+
+def _latency(
+    bench: Bench, results: Results, sample_rate: int, path: str, sound: str
+) -> None:
+    streams = bench.streams(200)
+    makes = {name: PLUGINS[name] for name in (OURS, THEIRS)}
+    with bench.hosts(makes, sample_rate) as hosts:
+        rounds = hosts.rounds(streams, bench.rounds, bench.seconds, record=True)
+    found = [
+        {name: latencies(step, hosts.setting) for name, step in steps.items()}
+        for steps in rounds
+    ]
+    trusty = is_trusty([step for steps in rounds for step in steps.values()])
+    what = f"{sample_rate // 1000} kHz, {streams} streams"
+    for number, title, p50, p99 in (
+        (path, f"from push to server, {what}", "path_p50_ms", "path_p99_ms"),
+        (sound, f"from a chunk's last sample, {what}", "sound_p50_ms", "sound_p99_ms"),
+    ):
+        medians, tails = (
+            {
+                name: Spread.of(getattr(each[name], figure) for each in found)
+                for name in makes
+            }
+            for figure in (p50, p99)
+        )
+        ratio = Spread.of(
+            getattr(each[THEIRS], p50) / getattr(each[OURS], p50) for each in found
+        )
+        results.rows += [
+            Row(
+                number,
+                f"{title}, median",
+                "ms",
+                medians[OURS],
+                medians[THEIRS],
+                ratio,
+                "3 times less",
+                ratio.median >= 3,
+                trusty,
+            ),
+            Row(
+                number,
+                f"{title}, p99",
+                "ms",
+                tails[OURS],
+                tails[THEIRS],
+                None,
+                "at most 5 ms",
+                tails[OURS].median <= 5,
+                trusty,
+            ),
+        ]
+
+
+def held(bench: Bench, results: Results) -> None:
+    """Audio that a resampler keeps to itself."""
+    for rate in (48_000, 24_000, 32_000, 8_000):
+        ours, theirs = held_back_ms(rate)
+        results.rows.append(
+            Row(
+                "8",
+                f"audio held back by resampling, from {rate // 1000} kHz",
+                "ms",
+                ours,
+                theirs,
+                None,
+                "at most 3 ms",
+                ours.high <= 3,
+            )
+        )
+
+
+ROWS: dict[str, Callable[[Bench, Results], None]] = {
+    "1": functools.partial(
+        cost,
+        makes=PLUGINS,
+        number="1",
+        title="CPU per stream and 50 ms, LiveKit, 24 kHz in 50 ms",
+        sample_rate=24_000,
+        goal=3,
+    ),
+    "2": functools.partial(
+        cost,
+        makes=PLUGINS,
+        number="2",
+        title="the same, 16 kHz in 50 ms",
+        sample_rate=16_000,
+        goal=2,
+    ),
+    "3": functools.partial(
+        cost,
+        makes=PLUGINS,
+        number="3",
+        title="the same, 48 kHz in 10 ms",
+        sample_rate=48_000,
+        frame_ms=10,
+        goal=5,
+    ),
+    "4": functools.partial(
+        cost,
+        makes=STREAMS,
+        number="4",
+        title="the same, `aai_stream.connect` beside the SDK, 16 kHz in 50 ms",
+        sample_rate=16_000,
+        goal=4,
+    ),
+    "5": memory,
+    "6": ladder,
+    "7": latency,
+    "8": held,
+}
