@@ -41,7 +41,7 @@ from aai_stream.errors import AudioError, StateError
 if sys.byteorder != "little":
     raise ImportError("aai_stream sends PCM as it lies in memory: little-endian only")
 
-# A ring begins with room for this long and doubles from there, up to its limit.
+# A ring begins with room for this long and grows by half from there, up to its limit.
 cdef int64_t FIRST_MS = 250
 # Conversions go through this many samples on the stack, which stays in the L1 cache.
 cdef enum:
@@ -65,7 +65,7 @@ cdef class AudioRing:
     the stream began: `write` moves `written`, `next_chunk` moves `sent`, `ack` lets go
     of what lies before it, `rewind` moves `sent` back so that it is sent again.
 
-    Memory starts small and doubles up to `replay_seconds` of audio that isn't acked,
+    Memory starts small and grows up to `replay_seconds` of audio that isn't acked,
     then the oldest is let go: audio that was sent counts as forgotten, audio that
     never was as dropped. It shrinks again once acked, and an empty ring owns none.
 
@@ -348,7 +348,7 @@ cdef class AudioRing:
         else:
             capacity = self.block.capacity
         while capacity < need:
-            capacity *= 2
+            capacity += capacity // 2
         capacity = min(capacity, max(self.limit, 2 * self.chunk_samples))
         if (self.block is None
                 or self.block.capacity != capacity

@@ -142,7 +142,7 @@ def test_the_limit_is_exact() -> None:
     assert ring.dropped_samples == 1
 
 
-def test_memory_doubles_up_to_the_limit_and_shrinks_when_acked() -> None:
+def test_memory_grows_by_halves_up_to_the_limit_and_shrinks_when_acked() -> None:
     ring = AudioRing(RATE, replay_seconds=30)
     sizes = [ring.memory_bytes]
     for _ in range(700):  # 35 s
@@ -151,8 +151,10 @@ def test_memory_doubles_up_to_the_limit_and_shrinks_when_acked() -> None:
         if ring.memory_bytes != sizes[-1]:
             sizes.append(ring.memory_bytes)
     guard = 2 * 800
-    kilobytes = [8, 16, 32, 64, 128, 256, 512, 960]
-    assert sizes == [0, *(1000 * size + guard for size in kilobytes)]
+    samples = [4000]
+    while samples[-1] < 30 * RATE:
+        samples.append(min(samples[-1] * 3 // 2, 30 * RATE))
+    assert sizes == [0, *(2 * size + guard for size in samples)]
     assert ring.forgotten_samples == 5 * RATE
     seconds = []
     for kept in [20, 8, 7, 2, 1, 0.1]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from .messages import Turn
 
@@ -10,8 +10,7 @@ MOST_OPEN = 64
 """Turns that are remembered as open; more are a server's nonsense."""
 
 
-@dataclass
-class _Told:
+class _Told(msgspec.Struct, gc=False):
     """A turn as it was told last; times in ms."""
 
     start: int

@@ -52,7 +52,7 @@ class TurnTranslator:
             speaker_id=speaker(turn.speaker_label),
             metadata=_scores(turn),
         )
-        confidence = mean_confidence(words)
+        confidence = mean_confidence(turn.words)
         events = []
         if words:
             interim = told(
@@ -65,13 +65,13 @@ class TurnTranslator:
             events.append(_event(SpeechEventType.INTERIM_TRANSCRIPT, interim))
         if turn.utterance:
             begin = self._utterance_start or start
-            spoken = [word for word in words if _start(word) >= begin]
+            spoken = [i for i, word in enumerate(words) if _start(word) >= begin]
             preflight = told(
                 text=turn.utterance,
                 start_time=begin,
                 end_time=end,
-                confidence=mean_confidence(spoken),
-                words=spoken,
+                confidence=mean_confidence([turn.words[i] for i in spoken]),
+                words=[words[i] for i in spoken],
             )
             events.append(_event(SpeechEventType.PREFLIGHT_TRANSCRIPT, preflight))
             self._utterance_start = end
@@ -105,7 +105,8 @@ def whole_recording(
     turns: Sequence[Turn], spoken_language: str | None, session_id: str | None
 ) -> SpeechEvent:
     """One final transcript of all the ended `turns` of a recording."""
-    words = timed_words([word for turn in turns for word in turn.words], 0.0)
+    heard = [word for turn in turns for word in turn.words]
+    words = timed_words(heard, 0.0)
     start, end = _span(words)
     told = [turn.language_code for turn in turns if turn.language_code]
     speakers = {speaker(turn.speaker_label) for turn in turns}
@@ -114,7 +115,7 @@ def whole_recording(
         text=" ".join(turn.transcript for turn in turns if turn.transcript),
         start_time=start,
         end_time=end,
-        confidence=mean_confidence(words),
+        confidence=mean_confidence(heard),
         words=words,
         speaker_id=speakers.pop() if len(speakers) == 1 else None,
     )
@@ -157,11 +158,11 @@ def timed_words(words: Sequence[Word], offset: float) -> list[TimedString]:
     return [_timed_word(word, offset) for word in words]
 
 
-def mean_confidence(words: Sequence[TimedString]) -> float:
+def mean_confidence(words: Sequence[Word]) -> float:
     """Of the words, from 0 to 1; 0 if there are none."""
     if not words:
         return 0.0
-    return sum(float(word.confidence or 0.0) for word in words) / len(words)
+    return sum([word.confidence for word in words]) / len(words)
 
 
 def speaker(label: str | None) -> str | None:

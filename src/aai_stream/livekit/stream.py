@@ -72,7 +72,7 @@ class SpeechStream(stt.RecognizeStream):
         self._feed: Feed | None = None
         if config.sample_rate != "native":
             self._make_feed(config.sample_rate)
-        self._task.add_done_callback(_weakly(self._on_done))
+        self._task.add_done_callback(_weakly(SpeechStream._on_done, self))
         # A stream that is dropped and not closed takes its tasks with it.
         for task in (self._task, self._metrics_task):
             task._log_destroy_pending = False  # type: ignore[attr-defined]
@@ -81,8 +81,8 @@ class SpeechStream(stt.RecognizeStream):
         # Weakly, so that the socket keeps no stream alive that nobody reads.
         feed = self._feed = self._config.feed(
             sample_rate,
-            _weakly(self._on_message),
-            _weakly(self._on_closed),
+            _weakly(SpeechStream._on_message, self),
+            _weakly(SpeechStream._on_closed, self),
             insist=self._conn_options.max_retry > 0,
         )
         loop = asyncio.get_running_loop()
@@ -94,8 +94,9 @@ class SpeechStream(stt.RecognizeStream):
 
     def push_frame(self, frame: rtc.AudioFrame) -> None:
         """Take a frame; every chunk that it fills is sent before this returns."""
-        self._check_input_not_ended()
-        self._check_not_closed()
+        if self._input_ch.closed or self._event_ch.closed:
+            self._check_input_not_ended()
+            self._check_not_closed()
         feed = self._feed or self._make_feed(frame.sample_rate)
         if self._anchor is None:
             self._anchor = time.time() - frame.duration
@@ -305,13 +306,15 @@ class SpeechStream(stt.RecognizeStream):
         raise StopAsyncIteration
 
 
-def _weakly(method: Callable[[Any], None]) -> Callable[[Any], None]:
-    """`method`, for as long as its object is there."""
-    reference = weakref.WeakMethod(method)
+def _weakly(
+    method: Callable[[SpeechStream, Any], None], stream: SpeechStream
+) -> Callable[[Any], None]:
+    """`method` of `stream`, for as long as that is there."""
+    reference = weakref.ref(stream)
 
     def call(argument: Any) -> None:
         if (alive := reference()) is not None:
-            alive(argument)
+            method(alive, argument)
 
     return call
 
