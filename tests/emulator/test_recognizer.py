@@ -102,16 +102,21 @@ def texts(heard: list[Heard]) -> list[str]:
 
 
 def children(pid: int) -> list[int]:
-    """Its child processes."""
+    """Its child processes, but for one of multiprocessing's that stays with it."""
     tasks = Path(f"/proc/{pid}/task").iterdir()
-    return [int(c) for t in tasks for c in (t / "children").read_text().split()]
+    found = [int(c) for t in tasks for c in (t / "children").read_text().split()]
+    return [child for child in found if b"resource_tracker" not in command(child)]
+
+
+def command(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def fork_server() -> int:
     (pid,) = (
         pid
         for pid in children(os.getpid())
-        if b"worker.main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        if b"worker.main" in command(pid)
     )
     return pid
 
