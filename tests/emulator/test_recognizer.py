@@ -113,11 +113,7 @@ def command(pid: int) -> bytes:
 
 
 def fork_server() -> int:
-    (pid,) = (
-        pid
-        for pid in children(os.getpid())
-        if b"worker.main" in command(pid)
-    )
+    (pid,) = (pid for pid in children(os.getpid()) if b"worker.main" in command(pid))
     return pid
 
 
