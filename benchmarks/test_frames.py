@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +17,8 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http_websocket import WebSocketWriter
 
 from aai_stream._core import AudioRing
-from aai_stream.messages import decode
+from aai_stream.livekit.events import TurnTranslator
+from aai_stream.messages import Turn, Word, decode
 from aai_stream.wire.aiohttp import AiohttpWire
 from aai_stream.wire.picows import PicowsWire
 from benchmarks.gate import check
@@ -148,3 +150,20 @@ def test_decode_turn(benchmark: Any, words: int) -> None:
     }
     text = json.dumps(turn).encode()
     check(benchmark, f"turn, {words} words", lambda: decode(text))
+
+
+def test_turn_to_livekit(benchmark: Any) -> None:
+    """A partial turn that has grown by a word."""
+    words = [
+        Word(text="word", start=300 * n, end=300 * n + 240, confidence=0.987654)
+        for n in range(8)
+    ]
+    grown = itertools.cycle(
+        Turn(transcript=" ".join(["word"] * n), words=words[:n]) for n in range(1, 9)
+    )
+    translator = TurnTranslator()
+
+    def turn() -> None:
+        translator.events(next(grown), 0.0, is_final=False)
+
+    check(benchmark, "turn to LiveKit event", turn)
