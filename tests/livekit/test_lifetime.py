@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 from livekit import agents
-from livekit.agents import APIConnectOptions, APIStatusError
+from livekit.agents import APIConnectionError, APIConnectOptions, APIStatusError
 
 import aai_stream
 from aai_stream.livekit import SpeechStream
@@ -23,6 +23,7 @@ from tests.livekit.servers import (
     Client,
     Server,
     begin,
+    begin_then,
     closing,
     collect,
     deaf_server,
@@ -474,3 +475,26 @@ def test_a_stream_may_outlive_its_loop(log: pytest.LogCaptureFixture) -> None:
     del stream
     gc.collect()
     assert "destroyed" not in log.text
+
+
+# ---- a reader that doesn't read ----
+
+
+async def test_too_many_unread_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Partials are left out; a server that goes on all the same ends the stream."""
+    monkeypatch.setattr("aai_stream.livekit.stream.MOST_PENDING", 20)
+    partials = [turn("Hello", 100)] * 100
+    finals = [final(f"Word{n}.", 100, turn_order=n) for n in range(20)]
+    async with (
+        nothing_left(begin_then(*partials, *finals)) as server,
+        streaming(server.url) as stream,
+    ):
+        client = await server.client()
+        await until(lambda: client.closed)
+        events = []
+        with pytest.raises(APIConnectionError, match="nobody reads them") as caught:
+            while True:
+                events.append(await anext(stream))
+    assert not caught.value.retryable
+    assert len(events) == 40
+    assert texts(events) == [f"Word{n}." for n in range(len(texts(events)))]

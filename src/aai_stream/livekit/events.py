@@ -24,6 +24,9 @@ from ..messages import SpeechStarted, Turn, Word
 DEFAULT_LANGUAGE = "en"
 """Told when the server names none."""
 
+PASSING = (SpeechEventType.START_OF_SPEECH, SpeechEventType.INTERIM_TRANSCRIPT)
+"""Events that a later one makes up for."""
+
 _NO_SPEAKER = (None, "", "PENDING", "UNKNOWN")
 
 

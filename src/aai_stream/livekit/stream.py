@@ -15,13 +15,14 @@ from livekit.agents import APIConnectOptions, stt
 from livekit.agents.stt import SpeechEvent
 from livekit.agents.utils.aio import ChanClosed
 
-from ..errors import AaiStreamError, SessionError, TransientError
+from ..errors import AaiStreamError, StateError, TransientError
 from ..feed import Feed
 from ..messages import Begin, Event, SpeechStarted, Turn, Warning
 from ..parameters import PARAMETERS
 from ..retries import LONGEST_RETRY_AFTER, PROGRESS_SECONDS
+from ..stream import MOST_PENDING
 from .config import Config
-from .events import TurnTranslator, speech_began, usage, usage_metrics
+from .events import PASSING, TurnTranslator, speech_began, usage, usage_metrics
 from .failures import api_error
 from .log import logger
 from .options import LiveOptions, live_changes
@@ -62,7 +63,7 @@ class SpeechStream(stt.RecognizeStream):
         loop = asyncio.get_running_loop()
         self._input_ended: asyncio.Future[None] = loop.create_future()
         self._feed_made: asyncio.Future[None] = loop.create_future()
-        self._session_over: asyncio.Future[SessionError | None]
+        self._session_over: asyncio.Future[AaiStreamError | None]
         self._anchor: float | None = None  # wall clock of the first sample
         self._offset = 0.0
         self._closing: asyncio.Future[None] | None = None
@@ -213,7 +214,7 @@ class SpeechStream(stt.RecognizeStream):
             await _first_of(self._session_over, self._input_ended)
             if not self._session_over.done():
                 await feed.end()
-            failure: AaiStreamError | None = await self._session_over
+            failure = await self._session_over
         except AaiStreamError as exc:
             failure = exc
         except asyncio.CancelledError:
@@ -230,7 +231,7 @@ class SpeechStream(stt.RecognizeStream):
             self._not_before = loop.time() + wait
         raise api_error(failure, feed.session_id) from failure
 
-    def _on_closed(self, failure: SessionError | None) -> None:
+    def _on_closed(self, failure: AaiStreamError | None) -> None:
         if not self._session_over.done():
             self._session_over.set_result(failure)
 
@@ -246,7 +247,7 @@ class SpeechStream(stt.RecognizeStream):
         if isinstance(message, Turn):
             self._on_turn(message)
         elif isinstance(message, SpeechStarted):
-            self._event_ch.send_nowait(speech_began(message, self.start_time))
+            self._tell(speech_began(message, self.start_time))
         else:
             self._on_remark(message)
 
@@ -254,7 +255,7 @@ class SpeechStream(stt.RecognizeStream):
         assert self._feed is not None
         is_final = turn.end_of_turn and self._feed.options.is_final(turn)
         for event in self._translator.events(turn, self._offset, is_final=is_final):
-            self._event_ch.send_nowait(event)
+            self._tell(event)
         if is_final:
             self._num_retries = 0
             self._report_usage()
@@ -283,10 +284,18 @@ class SpeechStream(stt.RecognizeStream):
         samples = feed.heard_samples - self._reported_samples
         self._reported_samples = feed.heard_samples
         seconds = samples / feed.sample_rate
-        self._event_ch.send_nowait(usage(seconds))
+        self._tell(usage(seconds))
         self._emit("metrics_collected", usage_metrics(self._plugin, seconds))
 
     # ---- events out ----
+
+    def _tell(self, event: SpeechEvent) -> None:
+        """Let it be read; too many that wait end the stream, as in `Stream`."""
+        waiting = self._event_ch.qsize()
+        if waiting >= 2 * MOST_PENDING:
+            self._on_closed(StateError(f"{waiting} events wait, and nobody reads them"))
+        elif waiting < MOST_PENDING or event.type not in PASSING:
+            self._event_ch.send_nowait(event)
 
     async def _metrics_monitor_task(
         self, event_aiter: AsyncIterable[SpeechEvent]
