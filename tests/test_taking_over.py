@@ -150,3 +150,36 @@ async def test_a_successor_takes_over_from_a_session_that_expires(
         await within(5, stream.end())
     assert server.talks[1].audio == SECOND
     assert server.requests == 2
+
+
+async def test_a_successor_that_waits_hears_what_changes_the_meaning_of_a_turn() -> None:
+    """Without `format_turns` a first end is the last word on a turn."""
+
+    async def first(talk: Talk) -> None:
+        await talk.begin(expires_at=soon())
+        await talk.hear(1000)
+        await talk.say(turn(0, ("a", 0, 300)))
+        await until(lambda: next_is_ready(stream))
+        stream.update(format_turns=False)
+        await talk.next()
+        await talk.say(turn(0, ("a", 0, 300), end_of_turn=True))
+        await talk.finish()
+
+    async def second(talk: Talk) -> None:
+        await talk.begin()
+        await talk.hear(600)
+        await talk.say(turn(0, ("b", 60, 160), end_of_turn=True))
+        await talk.finish()
+
+    server = Server(first, second)
+    model = "universal-streaming-english"
+    async with (
+        server.serve() as url,
+        connect(base_url=url, speech_model=model, format_turns=True) as stream,
+    ):
+        stream.push(SECOND)
+        await until(lambda: stream.stats.turns == 2)
+        session = stream._feed._sessions.latest
+        assert session is not None
+        assert session.turns.is_idle
+        await within(5, stream.end())

@@ -137,6 +137,7 @@ class Sessions:
     def _begin(self, session: Session) -> None:
         old = self.latest
         self.latest = session
+        session.options = self.options  # they may have changed while it waited
         self.count += 1
         if old is not None:
             self._retire(old)
