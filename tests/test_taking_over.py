@@ -152,7 +152,9 @@ async def test_a_successor_takes_over_from_a_session_that_expires(
     assert server.requests == 2
 
 
-async def test_a_successor_that_waits_hears_what_changes_the_meaning_of_a_turn() -> None:
+async def test_a_successor_that_waits_hears_what_changes_the_meaning_of_a_turn() -> (
+    None
+):
     """Without `format_turns` a first end is the last word on a turn."""
 
     async def first(talk: Talk) -> None:

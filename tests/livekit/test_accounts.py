@@ -490,6 +490,25 @@ async def test_a_callback_that_fails_does_not_hurt_the_stream(
         assert remarks.types == ["Begin", "Warning", "Termination"]
 
 
+async def test_a_metrics_callback_that_fails_does_not_hurt_the_stream() -> None:
+    """Not even with the one error that LiveKit's emitter lets pass."""
+    called = 0
+
+    def stumble(metrics: STTMetrics) -> None:
+        nonlocal called
+        called += 1
+        raise TypeError("a bug of the caller's")
+
+    async with Server(script=[(0.5, final("Hi."))]) as server:
+        stt = make_stt(server.url)
+        stt.on("metrics_collected", stumble)
+        async with closing(stt.stream(conn_options=NO_RETRY)) as stream:
+            push(stream, silence(0.5))
+            stream.end_input()
+            assert texts(await collect(stream)) == ["Hi."]
+    assert called == 2  # of the connection, and of what was sent
+
+
 # ---- counts ----
 
 

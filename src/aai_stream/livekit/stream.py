@@ -6,7 +6,8 @@ import asyncio
 import math
 import time
 import weakref
-from collections.abc import AsyncIterable, Callable, Mapping
+from collections.abc import AsyncIterable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -271,10 +272,14 @@ class SpeechStream(stt.RecognizeStream):
     def _emit(
         self, name: Literal["server_message", "metrics_collected"], told: Any
     ) -> None:
-        try:
+        with _callbacks(name):
             self._plugin.emit(name, told)
-        except TypeError:  # all others the emitter logs itself
-            logger.exception("a %s callback failed", name)
+
+    def _report_connection_acquired(
+        self, acquire_time: float, connection_reused: bool
+    ) -> None:
+        with _callbacks("metrics_collected"):
+            super()._report_connection_acquired(acquire_time, connection_reused)
 
     def _report_usage(self) -> None:
         """Tell how much audio was sent since the last time."""
@@ -326,6 +331,15 @@ def _weakly(
             method(alive, argument)
 
     return call
+
+
+@contextmanager
+def _callbacks(name: str) -> Iterator[None]:
+    """What the caller's callbacks raise is logged, and no reason to end a stream."""
+    try:
+        yield
+    except TypeError:  # all others the emitter logs itself
+        logger.exception("a %s callback failed", name)
 
 
 def _close_later(loop: asyncio.AbstractEventLoop, feed: Feed) -> None:
