@@ -6,7 +6,7 @@ import asyncio
 import json
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any, Literal, cast
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -133,12 +133,16 @@ class Fed:
     """A feed and what it told."""
 
     def __init__(
-        self, *, replay_seconds: float = 30, keep_alive_seconds: float | None = None
+        self,
+        *,
+        replay_seconds: float = 30,
+        keep_alive_seconds: float | None = None,
+        resampler: Literal["auto", "soxr", "fir"] = "auto",
     ) -> None:
         self.connector = FakeConnector()
         self.events: list[Event] = []
         self.closed: list[SessionError | None] = []
-        self.ring = AudioRing(RATE, replay_seconds=replay_seconds)
+        self.ring = AudioRing(RATE, replay_seconds=replay_seconds, resampler=resampler)
         self.feed = Feed(
             cast(Connector, self.connector),
             Options({"speech_model": "universal-3-6-pro", "sample_rate": RATE}),
@@ -240,6 +244,29 @@ async def test_what_can_not_be_kept_is_told() -> None:
     assert (lost.start_ms, lost.end_ms) == (0, lost.end_sample * 1000 // RATE)
     assert fed.feed.stats.dropped_samples == lost.end_sample
     await fed.feed.close()
+
+
+@pytest.mark.parametrize("how", ["flush", "force_endpoint", "end"])
+async def test_what_the_resampler_s_rest_drives_out_is_told_as_well(how: str) -> None:
+    fed = Fed(replay_seconds=1, resampler="soxr")
+    wire = await fed.open()
+    wire.writable = False
+    fed.feed.push(bytes(2 * 36_001), 24_000)
+    dropped = fed.feed.stats.dropped_samples
+    if how == "flush":
+        fed.feed.flush()
+    elif how == "force_endpoint":
+        fed.feed.force_endpoint(flush=True)
+    else:
+        await within(5, fed.feed.end())
+    assert fed.feed.stats.dropped_samples > dropped  # or this shows nothing
+    wire.writable = True
+    await fed.feed.close()
+    lost = fed.told(messages.AudioLost)
+    assert sum(loss.end_sample - loss.start_sample for loss in lost) == (
+        fed.feed.stats.dropped_samples
+    )
+    assert lost[0].start_sample == 0
 
 
 # ---- flush and endpoints ----

@@ -125,7 +125,7 @@ class Feed:
         """
         if self._session is None:
             raise StateError("no session is open")
-        self._ring.drain()
+        self._outlet.finish_input()
         self._outlet.pump()
         while self._session is not None and self._outlet.has_backlog:
             await self._drain_some(self._session)

@@ -68,13 +68,18 @@ class Outlet:
             self._room.clear()
             await self._room.wait()
 
+    def finish_input(self) -> None:
+        """Let out what the resampler holds; in a full ring that drives out older."""
+        self._ring.drain()
+        self._losses.look()
+
     def flush(self) -> None:
         """Send what is no full chunk yet, padded to 50 ms with silence.
 
         Drains the resampler. While other audio waits, the rest stays with what
         follows it.
         """
-        self._ring.drain()
+        self.finish_input()
         self.pump()
         if self._session is not None and not self.has_backlog:
             self._send_tail(self._session)
@@ -86,7 +91,7 @@ class Outlet:
         """
         ring = self._ring
         if flush:
-            ring.drain()
+            self.finish_input()
             position = ring.written
         else:
             behind = ring.written - ring.sent - ring.next_samples
