@@ -1,4 +1,4 @@
-"""A LiveKit agent that hears through aai-stream and repeats what it hears, as text.
+"""A LiveKit agent that hears through aai-stream and answers as text, without a voice.
 
     pip install 'aai-stream[livekit,local]'
 
@@ -18,18 +18,23 @@ import asyncio
 import sys
 import wave
 from collections.abc import AsyncIterator
+from typing import Any
 
 from livekit import rtc
 from livekit.agents import (
+    DEFAULT_API_CONNECT_OPTIONS,
+    NOT_GIVEN,
     Agent,
     AgentServer,
     AgentSession,
-    ChatContext,
+    APIConnectOptions,
     ChatMessage,
     ConversationItemAddedEvent,
     JobContext,
+    NotGivenOr,
     UserInputTranscribedEvent,
     io,
+    llm,
 )
 
 from aai_stream.emulator.recognizer import PocketsphinxEngine
@@ -39,22 +44,38 @@ from aai_stream.livekit import STT
 server = AgentServer()
 
 
-class Parrot(Agent):
-    """Repeats each turn. Give the session an `llm` instead of this, and it thinks."""
+class EchoLLM(llm.LLM[Any]):
+    """Stands in for the model that thinks: repeats what the user said last."""
 
-    def __init__(self) -> None:
-        super().__init__(instructions="")
+    def chat(
+        self,
+        *,
+        chat_ctx: llm.ChatContext,
+        tools: list[llm.Tool] | None = None,
+        conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
+        parallel_tool_calls: NotGivenOr[bool] = NOT_GIVEN,
+        tool_choice: NotGivenOr[llm.ToolChoice] = NOT_GIVEN,
+        extra_kwargs: NotGivenOr[dict[str, Any]] = NOT_GIVEN,
+    ) -> llm.LLMStream:
+        return _Echo(
+            self, chat_ctx=chat_ctx, tools=tools or [], conn_options=conn_options
+        )
 
-    async def on_user_turn_completed(
-        self, turn_ctx: ChatContext, new_message: ChatMessage
-    ) -> None:
-        self.session.say(f"You said: {new_message.text_content}")
+
+class _Echo(llm.LLMStream):
+    async def _run(self) -> None:
+        said = [m.text_content for m in self.chat_ctx.messages() if m.role == "user"]
+        delta = llm.ChoiceDelta(role="assistant", content=f"You said: {said[-1]}")
+        self._event_ch.send_nowait(llm.ChatChunk(id="echo", delta=delta))
 
 
 def build_session(stt: STT) -> AgentSession[None]:
     """A session whose turns end where AssemblyAI says, and that prints them."""
     session = AgentSession[None](
-        stt=stt, vad=None, turn_handling={"turn_detection": "stt"}
+        stt=stt,
+        llm=EchoLLM(),  # yours goes here
+        vad=None,
+        turn_handling={"turn_detection": "stt"},
     )
 
     @session.on("user_input_transcribed")
@@ -63,7 +84,7 @@ def build_session(stt: STT) -> AgentSession[None]:
 
     @session.on("conversation_item_added")
     def said(event: ConversationItemAddedEvent) -> None:
-        if isinstance(event.item, ChatMessage):
+        if isinstance(event.item, ChatMessage) and event.item.role == "assistant":
             print("agent:", event.item.text_content)
 
     return session
@@ -73,7 +94,7 @@ def build_session(stt: STT) -> AgentSession[None]:
 async def join(ctx: JobContext) -> None:
     """What the worker does with each room: put the agent into it."""
     session = build_session(STT())
-    await session.start(Parrot(), room=ctx.room)
+    await session.start(Agent(instructions=""), room=ctx.room)
     session.output.set_audio_enabled(False)  # there is no `tts` to speak with
 
 
@@ -112,7 +133,7 @@ async def offline(path: str) -> None:
     async with Emulator(PocketsphinxEngine(capacity=1)) as emulator:
         session = build_session(STT(api_key="any", base_url=emulator.url))
         microphone = session.input.audio = Recording(path)
-        await session.start(Parrot())
+        await session.start(Agent(instructions=""))
         await microphone.over.wait()
         await session.aclose()
 

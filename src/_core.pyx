@@ -33,7 +33,6 @@ import sys
 from os import urandom
 
 import numpy
-import soxr
 
 from aai_stream import filters
 from aai_stream.errors import AudioError, StateError

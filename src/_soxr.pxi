@@ -19,6 +19,8 @@ cdef class Soxr(Resampler):
     cdef object kernel
 
     def __cinit__(self, int64_t rate, int64_t rate_out):
+        import soxr  # here, because few streams need it
+
         self.block = rate_out
         # float32, because soxr's int16 mode dithers: silence would not stay silence
         # and the output would depend on how the input was cut.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import socket
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -11,7 +12,7 @@ from .addresses import endpoint
 from .errors import OptionError
 from .limiter import shared_limiter
 from .session import Session
-from .wire import OpenWire, aiohttp, picows
+from .wire import OpenWire, aiohttp
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -52,15 +53,19 @@ class Connector:
         self._credentials = credentials
         self._url = endpoint(base_url, "/v3/ws", allow_unencrypted=allow_unencrypted)
         self.host = urlsplit(self._url).hostname or ""
-        limit = None if dead_after == math.inf else dead_after
-        self._open_wire: OpenWire = partial(picows.open_wire, dead_after=limit)
-        if http_session is not None:
-            self._open_wire = partial(
-                aiohttp.open_wire, http_session=http_session, dead_after=limit
-            )
         self._limiter = shared_limiter(
             self.host, credentials.account, sessions_per_minute
         )
+
+    def prepare(self) -> None:
+        """Do what the first `open` would do before it connects: load picows, read whom
+        this machine trusts, resolve the server's name. Takes its time, so it is for a
+        thread; raises `OSError` if there is no such name."""
+        if self.http_session is None:
+            from .wire import picows
+
+            picows.tls_context()
+        socket.getaddrinfo(self.host, None)
 
     async def admit(self) -> None:
         """Wait for a place among the new sessions of this minute."""
@@ -72,7 +77,7 @@ class Connector:
     ) -> Session:
         """A session that has begun, within `timeout` seconds; see `Session.open`."""
         return await Session.open(
-            self._open_wire,
+            self._open_wire(),
             self._url,
             self._credentials,
             options,
@@ -80,3 +85,14 @@ class Connector:
             timeout=timeout,
             dead_after=self._dead_after,
         )
+
+    def _open_wire(self) -> OpenWire:
+        limit = None if self._dead_after == math.inf else self._dead_after
+        if self.http_session is not None:
+            return partial(
+                aiohttp.open_wire, http_session=self.http_session, dead_after=limit
+            )
+        # Not with the rest: picows and what it imports are a third of our import.
+        from .wire import picows
+
+        return partial(picows.open_wire, dead_after=limit)

@@ -17,7 +17,6 @@ from livekit.agents import (
     LanguageCode,
     NotGivenOr,
     io,
-    llm,
     stt,
 )
 from livekit.agents.utils import AudioBuffer
@@ -58,31 +57,6 @@ class Microphone(io.AudioInput):
 
     async def __anext__(self) -> rtc.AudioFrame:
         return await self._frames.get()
-
-
-class EchoLLM(llm.LLM[Any]):
-    """Repeats what the user said last."""
-
-    def chat(
-        self,
-        *,
-        chat_ctx: llm.ChatContext,
-        tools: list[llm.Tool] | None = None,
-        conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
-        parallel_tool_calls: NotGivenOr[bool] = NOT_GIVEN,
-        tool_choice: NotGivenOr[llm.ToolChoice] = NOT_GIVEN,
-        extra_kwargs: NotGivenOr[dict[str, Any]] = NOT_GIVEN,
-    ) -> llm.LLMStream:
-        return _Echo(
-            self, chat_ctx=chat_ctx, tools=tools or [], conn_options=conn_options
-        )
-
-
-class _Echo(llm.LLMStream):
-    async def _run(self) -> None:
-        said = [m.text_content for m in self.chat_ctx.messages() if m.role == "user"]
-        delta = llm.ChoiceDelta(role="assistant", content=f"You said: {said[-1]}")
-        self._event_ch.send_nowait(llm.ChatChunk(id="echo", delta=delta))
 
 
 class Screen(io.TextOutput):

@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 import os
+import sys
 import wave
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from livekit.agents import (
     NOT_GIVEN,
     Agent,
@@ -23,12 +25,13 @@ from livekit.agents import (
     UserInputTranscribedEvent,
 )
 from livekit.agents.metrics import STTMetrics, STTModelUsage
+from livekit.protocol import agent as protocol
 
 from aai_stream.emulator.script import say
 from aai_stream.livekit import STT
 from examples import agent
-from tests.livekit.fakes import HANGS, EchoLLM, Line, Microphone, Screen
-from tests.servers import until, within
+from tests.livekit.fakes import HANGS, Line, Microphone, Screen
+from tests.servers import http_server, until, within
 
 SCRIPT = [say("hello world", at_ms=200), say("how are you", at_ms=2200)]
 CALL = Path(__file__).parents[2] / "examples" / "call.wav"
@@ -55,7 +58,7 @@ class Call:
         )
         self.session: AgentSession[None] = AgentSession(
             stt=self.stt,
-            llm=EchoLLM(),
+            llm=agent.EchoLLM(),
             turn_handling={
                 "endpointing": {"min_delay": 0.0, "max_delay": 0.0},
                 **turn_handling,
@@ -256,6 +259,36 @@ async def test_a_short_recording_through_the_example(
         "agent: You said: Hello this is john miller speaking.",
     ]
     assert shown[0].startswith("  ...")
+
+
+async def test_the_example_is_a_worker() -> None:
+    """To LiveKit's server, which is a stand-in: it registers, ready for rooms."""
+    registered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    async def serve(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        hello = protocol.WorkerMessage.FromString(await socket.receive_bytes())
+        registered.set_result((request.path, hello.WhichOneof("message")))
+        welcome = protocol.RegisterWorkerResponse(worker_id="W_1")
+        await socket.send_bytes(
+            protocol.ServerMessage(register=welcome).SerializeToString()
+        )
+        async for _ in socket:
+            pass
+        return socket
+
+    async with http_server(serve) as url:
+        secrets = ("LIVEKIT_API_KEY", "LIVEKIT_API_SECRET", "ASSEMBLYAI_API_KEY")
+        worker = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "livekit.agents", "start", "--dev", agent.__file__),
+            env={**os.environ, "LIVEKIT_URL": url, **dict.fromkeys(secrets, "x" * 32)},
+        )
+        try:
+            assert await within(30, registered) == ("/agent", "register")
+        finally:
+            worker.terminate()
+            assert await within(30, worker.wait()) == 0
 
 
 async def test_nothing_is_left_behind() -> None:

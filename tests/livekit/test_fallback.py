@@ -15,9 +15,9 @@ from livekit.agents.stt import AvailabilityChangedEvent, FallbackAdapter
 
 from aai_stream.emulator.script import say
 from aai_stream.livekit import STT
+from examples import agent
 from tests.livekit.fakes import (
     HANGS,
-    EchoLLM,
     Line,
     Microphone,
     OtherSTT,
@@ -147,7 +147,7 @@ async def test_in_an_agent() -> None:
         choice.line.break_with(repeat(401))
         session: AgentSession[None] = AgentSession(
             stt=choice.adapter,
-            llm=EchoLLM(),
+            llm=agent.EchoLLM(),
             vad=None,
             turn_handling={"endpointing": {"min_delay": 0.0, "max_delay": 0.0}},
             session_close_transcript_timeout=0,

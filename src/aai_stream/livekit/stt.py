@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,7 +26,6 @@ from ..errors import AaiStreamError, OptionError
 from ..files import heard_turns, memory_recording
 from ..pacing import CATCH_UP_RATE
 from ..parameters import DEFAULT_MODEL, PARAMETERS
-from ..wire.picows import tls_context
 from .config import Config
 from .events import whole_recording
 from .failures import api_error
@@ -286,8 +284,8 @@ class STT(stt.STT[Literal["server_message"]]):
             self._apply({"agent_context": text[-LONGEST_CONTEXT:]})
 
     def prewarm(self) -> None:
-        """Resolve the server's name and read whom this machine trusts, so that the
-        first connect need not wait for it.
+        """Load the websocket client, read whom this machine trusts and resolve the
+        server's name, so that the first connect need not wait for it.
 
         Opens no session, since AssemblyAI bills those.
         """
@@ -295,18 +293,12 @@ class STT(stt.STT[Literal["server_message"]]):
             loop = asyncio.get_running_loop()
         except RuntimeError:
             return
-        host = self._config.connector.host
-        preparing = loop.run_in_executor(None, _prepare, host)
+        preparing = loop.run_in_executor(None, self._config.connector.prepare)
         preparing.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def aclose(self) -> None:
         """Close every stream."""
         await asyncio.gather(*(stream.aclose() for stream in list(self._streams)))
-
-
-def _prepare(host: str) -> None:
-    tls_context()
-    socket.getaddrinfo(host, None)
 
 
 def _language_codes(options: dict[str, Any], model: str) -> list[str]:
