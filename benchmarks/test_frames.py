@@ -164,6 +164,6 @@ def test_turn_to_livekit(benchmark: Any) -> None:
     translator = TurnTranslator()
 
     def turn() -> None:
-        translator.events(next(grown), 0.0, is_final=False)
+        translator.events(next(grown), 0.0)
 
     check(benchmark, "turn to LiveKit event", turn)

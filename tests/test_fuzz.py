@@ -242,7 +242,7 @@ async def fake_wires(begin: bytes) -> AsyncIterator[list[FakeWire]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("aai_stream.wire.picows.open_wire", open_fake)
         patch.setattr("aai_stream.stream.Retries", retries)
-        patch.setattr("aai_stream.session.MISSING_FINAL_SECONDS", 0)
+        patch.setattr("aai_stream.finals.MISSING_SECONDS", 0)
         yield wires
 
 
@@ -462,7 +462,13 @@ def turn(order: int, words: int, *, end: bool = False) -> Turn:
         for k in range(words)
     ]
     text = " ".join(word.text for word in spoken)
-    return Turn(turn_order=order, transcript=text, words=spoken, end_of_turn=end)
+    return Turn(
+        turn_order=order,
+        transcript=text,
+        words=spoken,
+        end_of_turn=end,
+        is_final=end,
+    )
 
 
 GIVE_UP, GIVE_ALL_UP = -1, -2
@@ -487,7 +493,7 @@ def test_turns_that_come_in_any_order(steps: list[tuple[int, int, bool]]) -> Non
             still_open = {o for o in still_open if o >= last}
             _, ready = turns.give_up(everything=order == GIVE_ALL_UP)
         else:
-            ready = turns.take(turn(order, 9 if end else words, end=end), end)
+            ready = turns.take(turn(order, 9 if end else words, end=end))
             if end:
                 came.add(order)
             elif order not in came:
@@ -508,8 +514,8 @@ def test_turns_that_come_in_any_order(steps: list[tuple[int, int, bool]]) -> Non
 def test_a_final_that_comes_again_much_later() -> None:
     turns = TurnOrder()
     for order in range(18):
-        assert turns.take(turn(order, 2, end=True), True)
-    assert turns.take(turn(0, 2, end=True), True) == []
+        assert turns.take(turn(order, 2, end=True))
+    assert turns.take(turn(0, 2, end=True)) == []
 
 
 wild_turns = st.builds(
@@ -534,13 +540,15 @@ def test_turns_that_contradict_themselves(
     finals: list[Turn] = []
     for step in [*steps, None]:
         if step is None:
+            told += turns.settle()
             told += turns.give_up(everything=True)[1]
             assert {f.turn_order for f in finals} <= {t.turn_order for t in told}
             continue
         one, formatted = step
-        is_final = one.end_of_turn and formatted
-        if is_final:
+        one.is_final = one.end_of_turn and formatted
+        if one.is_final:
             finals.append(one)
-        told += turns.take(one, is_final)
-    assert len([t for t in told if t.end_of_turn]) <= len(steps)
+        told += turns.take(one)
+    assert len([t for t in told if t.is_final]) <= len(steps)
     assert not turns.is_stuck
+    assert not turns.has_raw

@@ -34,7 +34,7 @@ class FakeSession:
         self.got: list[Any] = []
         self.room = 10**9  # chunks that the socket takes
         self.looked = 0
-        self.turns = SimpleNamespace(is_idle=True)
+        self.finals = SimpleNamespace(is_idle=True)
 
     @property
     def writable(self) -> bool:
@@ -215,7 +215,7 @@ async def test_silence_is_let_go_of_while_no_turn_is_open(
         outlet_module, "QuietWatch", lambda rate: QuietWatch(rate, lambda: now)
     )
     f = Fixture()
-    f.session.turns.is_idle = idle
+    f.session.finals.is_idle = idle
     f.connect()
     for _ in range(20):
         f.write(RATE)

@@ -183,5 +183,5 @@ async def test_a_successor_that_waits_hears_what_changes_the_meaning_of_a_turn()
         await until(lambda: stream.stats.turns == 2)
         session = stream._feed._sessions.latest
         assert session is not None
-        assert session.turns.is_idle
+        assert session.finals.is_idle
         await within(5, stream.end())

@@ -16,6 +16,7 @@ def turn(
     *,
     ended: bool = False,
     formatted: bool = False,
+    is_final: bool = False,
     start: int | None = None,
 ) -> Turn:
     """A turn of words of 100 ms; by itself it starts at `order` seconds."""
@@ -30,20 +31,26 @@ def turn(
         words=words,
         end_of_turn=ended,
         turn_is_formatted=formatted,
+        is_final=is_final,
     )
 
 
 def final(order: int, text: str) -> Turn:
+    return turn(order, text, ended=True, is_final=True)
+
+
+def raw(order: int, text: str) -> Turn:
+    """A turn that has ended and is still to be told formatted."""
     return turn(order, text, ended=True)
 
 
-def told(turns: TurnOrder, *came: Turn, format_turns: bool = False) -> list[Turn]:
+def formatted(order: int, text: str) -> Turn:
+    return turn(order, text, ended=True, formatted=True, is_final=True)
+
+
+def told(turns: TurnOrder, *came: Turn) -> list[Turn]:
     """What is passed on of `came`, one after the other."""
-    passed = []
-    for one in came:
-        is_final = one.end_of_turn and (one.turn_is_formatted or not format_turns)
-        passed += turns.take(one, is_final)
-    return passed
+    return [passed for one in came for passed in turns.take(one)]
 
 
 ORDERLY = [
@@ -136,8 +143,11 @@ def test_what_is_passed_on(came: list[Turn], passed: list[Turn]) -> None:
     assert told(TurnOrder(), *came) == passed
 
 
-FIRST = turn(0, "one", ended=True)
-FORMATTED = turn(0, "One.", ended=True, formatted=True)
+# ---- turns that are told twice: raw, then formatted ----
+
+FIRST = raw(0, "one")
+FORMATTED = formatted(0, "One.")
+AS_IT_IS = final(0, "one")
 
 
 @pytest.mark.parametrize(
@@ -153,22 +163,77 @@ FORMATTED = turn(0, "One.", ended=True, formatted=True)
             [turn(0, "one"), turn(1, "two"), FIRST, FORMATTED],
             id="the formatted one behind the next turn's beginning",
         ),
+        pytest.param(
+            [FIRST, turn(1, "two"), formatted(1, "Two.")],
+            [FIRST, turn(1, "two"), AS_IT_IS, formatted(1, "Two.")],
+            id="one that is never formatted, and the next",
+        ),
+        pytest.param(
+            [FIRST, raw(1, "two"), formatted(1, "Two."), FORMATTED],
+            [FIRST, raw(1, "two"), AS_IT_IS, formatted(1, "Two.")],
+            id="formatted behind the next one: too late",
+        ),
+        pytest.param(
+            [turn(0, "one"), raw(1, "two"), formatted(2, "Three."), FIRST, FORMATTED],
+            [
+                turn(0, "one"),
+                raw(1, "two"),
+                FIRST,
+                FORMATTED,
+                final(1, "two"),
+                formatted(2, "Three."),
+            ],
+            id="one that is never formatted, while an earlier one is open",
+        ),
+        pytest.param(
+            [FIRST, formatted(1, "Two."), turn(0, "one more"), raw(0, "one more")],
+            [
+                *[FIRST, AS_IT_IS, formatted(1, "Two.")],
+                *[turn(0, "one more"), raw(0, "one more")],
+            ],
+            id="one that was final as it is, and goes on",
+        ),
     ],
 )
 def test_formatted_pairs(came: list[Turn], passed: list[Turn]) -> None:
-    assert told(TurnOrder(), *came, format_turns=True) == passed
+    assert told(TurnOrder(), *came) == passed
 
 
 def test_the_unformatted_one_behind_its_formatted_one() -> None:
-    assert told(TurnOrder(), FORMATTED, FIRST, format_turns=True) == [FORMATTED]
+    assert told(TurnOrder(), FORMATTED, FIRST) == [FORMATTED]
 
 
 def test_a_turn_whose_formatted_final_is_to_come_is_open() -> None:
     turns = TurnOrder()
-    told(turns, turn(0, "one"), FIRST, format_turns=True)
+    told(turns, turn(0, "one"), FIRST)
     assert not turns.is_idle
-    told(turns, FORMATTED, format_turns=True)
+    told(turns, FORMATTED)
     assert turns.is_idle
+
+
+def test_settling_for_what_there_is() -> None:
+    turns = TurnOrder()
+    told(turns, FIRST, raw(1, "two"))
+    assert turns.has_raw
+    assert turns.settle() == [AS_IT_IS, final(1, "two")]
+    assert not turns.has_raw
+    assert turns.is_idle
+    assert turns.settle() == []
+    assert told(turns, FIRST, FORMATTED) == []
+
+
+def test_not_settling_before_an_earlier_turn_has_ended() -> None:
+    turns = TurnOrder()
+    told(turns, turn(0, "one"), raw(1, "two"))
+    assert turns.settle() == []
+    assert turns.is_stuck
+    assert turns.give_up(everything=True) == ([(0, 100)], [final(1, "two")])
+
+
+def test_raw_turns_are_not_remembered_for_ever() -> None:
+    turns = TurnOrder()
+    told(turns, *(raw(order, "x") for order in range(1000)))
+    assert len(turns.settle()) < 100
 
 
 # ---- giving up ----

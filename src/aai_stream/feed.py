@@ -106,8 +106,8 @@ class Feed:
         self._losses.over()
         if self._before is not None:
             self._losses.forgotten()
-        unfinished = self._before is not None and self._before.was_unfinished
-        session.insists = self._insist and not unfinished
+        unfinished = self._before is not None and self._before.finals.was_unfinished
+        session.finals.insists = self._insist and not unfinished
         self._before = session
         self._ring.rewind(self._ring.acked)
         self._first_turn = self._last_turn + 1
@@ -232,7 +232,7 @@ class Feed:
         if isinstance(event, Turn):
             if event.words:
                 self._words_end = event.turn_order, event.words[-1].end
-            if event.end_of_turn and self.options.is_final(event):
+            if event.is_final:
                 self._receive_final(event)
                 return
         elif isinstance(event, Silence) and self._is_idle:
@@ -250,7 +250,7 @@ class Feed:
 
     @property
     def _is_idle(self) -> bool:
-        return self._session is not None and self._session.turns.is_idle
+        return self._session is not None and self._session.finals.is_idle
 
     def _sample(self, stream_ms: int) -> int:
         # The server's word: it may be wrong by more than rounding.

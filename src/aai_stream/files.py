@@ -218,6 +218,6 @@ async def heard_turns(
     """`play` a recording; its turns in order, each as it was told last."""
     turns: dict[int, Turn] = {}
     async for event in play(recording, stream, realtime=realtime):
-        if isinstance(event, Turn) and event.end_of_turn:
+        if isinstance(event, Turn) and event.is_final:
             turns[event.turn_order] = event
     return [turns[order] for order in sorted(turns)]

@@ -75,6 +75,10 @@ class Turn(Message, tag="Turn"):
     language_confidence: float | None = None
     speaker_label: str | None = None
     """`A`, `B`, …; `PENDING` and `UNKNOWN` mean that no speaker is known."""
+    is_final: bool = False
+    """Whether nothing more will be said of this turn, as the stream sees it. With
+    `format_turns` that is its formatted version, which follows the first one that ends;
+    or the first one told once more, if the server leaves the other out."""
 
 
 class Termination(Message, tag="Termination"):

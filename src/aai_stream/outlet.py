@@ -117,7 +117,7 @@ class Outlet:
             chunk = ring.next_chunk()
             assert chunk is not None
             session.send_audio(chunk)
-            if self._quiet.sent(chunk) and session.turns.is_idle:
+            if self._quiet.sent(chunk) and session.finals.is_idle:
                 losses = self._losses
                 losses.cover(self._quiet.silent_until(losses.covered))
             if self._endpoints:

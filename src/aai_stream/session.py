@@ -19,8 +19,8 @@ from . import messages, timeouts
 from .clock import SessionClock
 from .errors import DroppedError, EndedError, MessageError, SessionError, TimedOutError
 from .failures import closed_error
-from .messages import AudioLost, Begin, Event, Termination, Turn
-from .turns import TurnOrder
+from .finals import Finals
+from .messages import Begin, Event, Termination, Turn
 from .watchdog import Watchdog
 from .wire import ABNORMAL, OpenWire, Wire
 
@@ -41,9 +41,6 @@ HEARTBEAT_SECONDS = 5.0
 CODE_SECONDS = 1.0
 """How long an Error without a code waits for the close that has one."""
 
-MISSING_FINAL_SECONDS = 1.0
-"""How long later turns wait for a final that is missing."""
-
 
 class Session:
     """An open session; made by `Session.open`, heard after `listen`.
@@ -55,10 +52,7 @@ class Session:
         malformed_messages: how many messages could not be read.
         options: as they were last updated.
         clock: from this session's ms to stream time.
-        turns: which turns are open.
-        insists: a turn that the server doesn't end loses the session, so that another
-            one hears it; otherwise the turn is told as lost.
-        was_unfinished: that has happened.
+        finals: sees that turns come to their end.
     """
 
     def __init__(
@@ -69,10 +63,7 @@ class Session:
         self.configuration: dict[str, Any] = {}
         self.malformed_messages = 0
         self.clock = SessionClock(sample_rate)
-        self.turns = TurnOrder()
-        self.insists = False
-        self.was_unfinished = False
-        self._sample_rate = sample_rate
+        self.finals = Finals(sample_rate, self._tell, self._lose_unfinished)
         self._credentials = credentials
         self.options = options
         self._on_event: Callable[[Event], None] | None = None
@@ -89,7 +80,6 @@ class Session:
         self._end: tuple[SessionError | None] | None = None  # what it ended with
         self._closer: asyncio.Future[None] | None = None
         self._watchdog: Watchdog | None = None
-        self._missing_final: asyncio.TimerHandle | None = None
         self._covered_ms = 0  # of this session's audio, by the words of turns
         self._last_error: messages.Error | None = None
         self._termination: Termination | None = None
@@ -224,7 +214,7 @@ class Session:
     async def close(self) -> None:
         """End the session without waiting for its last turn; harmless when closed."""
         self._closing = True
-        self._stop_waiting()
+        self.finals.stop()
         if self._is_connected:
             if not self._terminating:
                 self._terminating = True
@@ -257,7 +247,7 @@ class Session:
             event.warning = self._credentials.redact(event.warning)
         elif isinstance(event, Termination):
             self._compare_accounts(event)
-            if self.turns.has_open and self._miss_finals(everything=True):
+            if not self.finals.finish():
                 return
             self._termination = event
         messages.retime(event, self.clock.to_stream_ms)
@@ -277,44 +267,11 @@ class Session:
             self._covered_ms = max(self._covered_ms, end)
         if not self.clock.is_stream_time:
             messages.retime(turn, self.clock.to_stream_ms)
-        is_final = turn.end_of_turn and self.options.is_final(turn)
-        for ready in self.turns.take(turn, is_final):
-            self._tell(ready)
-        if not self.turns.is_stuck:
-            self._stop_waiting()
-        elif self._missing_final is None:
-            loop = asyncio.get_running_loop()
-            self._missing_final = loop.call_later(
-                MISSING_FINAL_SECONDS, self._miss_finals
-            )
+        turn.is_final = turn.end_of_turn and self.options.is_final(turn)
+        self.finals.take(turn)
 
-    def _miss_finals(self, *, everything: bool = False) -> bool:
-        """Lose the session for turns that were not ended, and return True; or tell
-        that they are lost, and what had to wait for them."""
-        self._stop_waiting()
-        if self.insists:
-            self.was_unfinished = True
-            self._ended(DroppedError("the server did not end a turn"))
-            return True
-        spans, turns = self.turns.give_up(everything=everything)
-        for start_ms, end_ms in spans:
-            self._tell(
-                AudioLost(
-                    start_sample=start_ms * self._sample_rate // 1000,
-                    end_sample=end_ms * self._sample_rate // 1000,
-                    start_ms=start_ms,
-                    end_ms=end_ms,
-                    why="the server never ended this turn",
-                )
-            )
-        for turn in turns:
-            self._tell(turn)
-        return False
-
-    def _stop_waiting(self) -> None:
-        if self._missing_final is not None:
-            self._missing_final.cancel()
-            self._missing_final = None
+    def _lose_unfinished(self) -> None:
+        self._ended(DroppedError("the server did not end a turn"))
 
     def _tell(self, event: Event) -> None:
         if self._closing:
@@ -377,7 +334,7 @@ class Session:
             self._begin.set_exception(self._why_closed(code, reason))
 
     def _ended(self, failure: SessionError | None) -> None:
-        self._stop_waiting()
+        self.finals.stop()
         if self._watchdog is not None:
             self._watchdog.stop()
         if not self._over.done():

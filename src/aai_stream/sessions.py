@@ -67,7 +67,7 @@ class Sessions:
         """Move to the session that is ready to take over, if there is one and no turn
         is open in the present one, of which nothing more is told then."""
         old = self.latest
-        if old is None or not (old.is_over or old.turns.is_idle):
+        if old is None or not (old.is_over or old.finals.is_idle):
             return False
         if (session := self._rollover.take()) is None:
             return False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from .messages import Turn
@@ -17,6 +19,8 @@ class _Told(msgspec.Struct, gc=False):
     end: int
     transcript: str
     is_formatted: bool
+    is_settled: bool = False
+    """It is final as it is: another version comes too late."""
 
 
 class TurnOrder:
@@ -30,7 +34,7 @@ class TurnOrder:
         self._open: dict[int, _Told] = {}  # not final yet
         self._ended: dict[int, _Told] = {}
         self._held: dict[int, Turn] = {}  # finals, while an earlier turn is open
-        self._raw: set[int] = set()  # ended, and yet to be told formatted
+        self._raw: dict[int, Turn] = {}  # ended, and yet to be told formatted
 
     @property
     def is_idle(self) -> bool:
@@ -47,7 +51,12 @@ class TurnOrder:
         """Whether a final came, but an earlier turn's did not."""
         return bool(self._held)
 
-    def take(self, turn: Turn, is_final: bool) -> list[Turn]:
+    @property
+    def has_raw(self) -> bool:
+        """Whether a turn has ended, but was not told formatted."""
+        return bool(self._raw)
+
+    def take(self, turn: Turn) -> list[Turn]:
         """What may be told now that `turn` has come."""
         told = _told(turn)
         if turn.turn_order in self._held or self._is_stale(turn, told):
@@ -58,12 +67,20 @@ class TurnOrder:
             self._open[turn.turn_order] = told
             while len(self._open) > MOST_OPEN:
                 del self._open[min(self._open)]
-        if not is_final:
-            if turn.end_of_turn:
-                self._raw.add(turn.turn_order)
-            return [turn]
-        self._raw = {raw for raw in self._raw if raw > turn.turn_order}
-        self._held[turn.turn_order] = turn
+        if turn.is_final:
+            self._raw.pop(turn.turn_order, None)
+            self._hold_raw(before=turn.turn_order)
+            self._held[turn.turn_order] = turn
+            return self._release()
+        if turn.end_of_turn:
+            self._raw[turn.turn_order] = turn
+            while len(self._raw) > MOST_OPEN:
+                del self._raw[min(self._raw)]
+        return [turn]
+
+    def settle(self) -> list[Turn]:
+        """Wait no longer for turns to be formatted; these are final as they are."""
+        self._hold_raw(before=math.inf)
         return self._release()
 
     def give_up(self, *, everything: bool) -> tuple[list[tuple[int, int]], list[Turn]]:
@@ -78,13 +95,20 @@ class TurnOrder:
         spans = [(self._open[o].start, self._open.pop(o).end) for o in missing]
         return spans, self._release()
 
+    def _hold_raw(self, before: float) -> None:
+        for order in [order for order in self._raw if order < before]:
+            raw = self._raw.pop(order)
+            self._held[order] = msgspec.structs.replace(raw, is_final=True)
+            self._ended[order] = _told(raw, is_settled=True)
+
     def _release(self) -> list[Turn]:
         turns = []
         for order in sorted(self._held):
             if any(unfinished < order for unfinished in self._open):
                 break
             turn = self._held.pop(order)
-            self._ended[order] = _told(turn)
+            if order not in self._ended or not self._ended[order].is_settled:
+                self._ended[order] = _told(turn)
             turns.append(turn)
         while len(self._ended) > MOST_OPEN:
             del self._ended[min(self._ended)]
@@ -97,12 +121,12 @@ class TurnOrder:
             return False
         if turn.end_of_turn:
             is_raw = ended.is_formatted and not told.is_formatted
-            return is_raw or told.transcript == ended.transcript
+            return is_raw or ended.is_settled or told.transcript == ended.transcript
         return bool(turn.words)
 
 
-def _told(turn: Turn) -> _Told:
+def _told(turn: Turn, *, is_settled: bool = False) -> _Told:
     start, end = 0, 0
     if turn.words:
         start, end = turn.words[0].start, turn.words[-1].end
-    return _Told(start, end, turn.transcript, turn.turn_is_formatted)
+    return _Told(start, end, turn.transcript, turn.turn_is_formatted, is_settled)

@@ -347,6 +347,9 @@ ODD = {
 }
 """What it might say, by name."""
 
+UNFORMATTED = ["pauses", "multilingual", "no-formatted-field", "null-flags"]
+"""Of these, turns that end and are never told formatted, by name."""
+
 NULLS = {
     "words": script(final("", words=None)),
     "word-start": script(final("Hi", words=[_HI[0] | {"start": None}])),

@@ -28,7 +28,7 @@ turns = st.builds(
 def told(translator: TurnTranslator, turn: Turn, offset: float) -> list[object]:
     return [
         (data.text, data.start_time, data.end_time, data.confidence, spoken)
-        for event in translator.events(turn, offset, is_final=turn.end_of_turn)
+        for event in translator.events(turn, offset)
         for data in event.alternatives
         for spoken in [[(str(w), vars(w)) for w in data.words or ()]]
     ]
@@ -45,11 +45,11 @@ def test_what_came_before_changes_nothing(said: list[tuple[Turn, float]]) -> Non
 def test_words_that_are_the_same_are_made_once() -> None:
     translator = TurnTranslator()
     so = Word(text="so", end=100)
-    first = translator.events(Turn(words=[so]), 0.0, is_final=False)[0]
+    first = translator.events(Turn(words=[so]), 0.0)[0]
     grown = Turn(
         words=[Word(text="so", end=100), Word(text="what", start=200, end=300)]
     )
-    then = translator.events(grown, 0.0, is_final=False)[0]
+    then = translator.events(grown, 0.0)[0]
     assert first.alternatives[0].words is not None
     assert then.alternatives[0].words is not None
     assert then.alternatives[0].words[0] is first.alternatives[0].words[0]

@@ -122,6 +122,21 @@ def finals(played: Played) -> list[str]:
     ]
 
 
+async def test_difference_unformatted() -> None:
+    told = {
+        name: tuple(finals(played) for played in await both(script, format_turns=True))
+        for name, script in {**scripts.USUAL, **scripts.ODD}.items()
+        if name in scripts.UNFORMATTED
+    }
+    others = ["Ja, genau.", "Quite.", "Hm."]
+    assert told == {
+        "pauses": ([], ["hello world how are you", "bye"]),
+        "multilingual": (others, ["hola mundo", *others]),
+        "no-formatted-field": ([], ["Hello world."]),
+        "null-flags": ([], ["Hello world."]),
+    }
+
+
 async def test_difference_start_time() -> None:
     starts = {}
     for side in (OFFICIAL, OURS):

@@ -21,6 +21,16 @@ from tests.livekit.side_by_side import (
 FORMATS: list[dict[str, Any]] = [{}, {"format_turns": False}, {"format_turns": True}]
 
 
+def formats(*names: str) -> list[Any]:
+    """Each of the scripts in each format, but for what differs: `unformatted`."""
+    return [
+        pytest.param(name, options, id=f"{name}-{options}")
+        for name in names
+        for options in FORMATS
+        if not (options.get("format_turns") and name in scripts.UNFORMATTED)
+    ]
+
+
 async def side_by_side(played: Script, **options: Any) -> list[Told]:
     """Play it to both; gives what was told, which was the same but for usage since the
     last turn, which only ours reports.
@@ -34,8 +44,7 @@ async def side_by_side(played: Script, **options: Any) -> list[Told]:
 
 
 @pytest.mark.parametrize("offset", [0.0, 12.5])
-@pytest.mark.parametrize("options", FORMATS, ids=str)
-@pytest.mark.parametrize("name", scripts.USUAL)
+@pytest.mark.parametrize(("name", "options"), formats(*scripts.USUAL))
 async def test_the_same(name: str, options: dict[str, Any], offset: float) -> None:
     await side_by_side(scripts.USUAL[name], offset=offset, **options)
 
@@ -50,8 +59,7 @@ async def test_the_same_when_both_ends_come_at_once() -> None:
     await side_by_side(scripts.FORMATTED_AT_ONCE, format_turns=True)
 
 
-@pytest.mark.parametrize("options", FORMATS, ids=str)
-@pytest.mark.parametrize("name", scripts.ODD)
+@pytest.mark.parametrize(("name", "options"), formats(*scripts.ODD))
 async def test_the_same_when_it_is_odd(name: str, options: dict[str, Any]) -> None:
     await side_by_side(scripts.ODD[name], offset=12.5, **options)
 

@@ -21,8 +21,8 @@ CUE_MS = 6000
 class Printer(Protocol):
     """Shows one recording's turns."""
 
-    def turn(self, turn: Turn, final: bool) -> None:
-        """A turn that has changed; `final` when it will not change again."""
+    def turn(self, turn: Turn) -> None:
+        """A turn that has changed."""
 
     def progress(self, seconds: float) -> None:
         """This much of the recording has been sent."""
@@ -38,9 +38,9 @@ class LinePrinter:
         self._as_json = as_json
         self._file_name = file_name
 
-    def turn(self, turn: Turn, final: bool) -> None:
+    def turn(self, turn: Turn) -> None:
         """Print it if it is final."""
-        if not final:
+        if not turn.is_final:
             return
         line = turn.transcript
         if self._as_json:
@@ -62,9 +62,9 @@ class SubtitlePrinter:
         self._kind = kind
         self._file = pysubs2.SSAFile()
 
-    def turn(self, turn: Turn, final: bool) -> None:
+    def turn(self, turn: Turn) -> None:
         """Keep it if it is final."""
-        if final:
+        if turn.is_final:
             for cue in split_into_cues(turn.words):
                 text = " ".join(word.text for word in cue)
                 self._file.append(pysubs2.SSAEvent(cue[0].start, cue[-1].end, text))
@@ -106,10 +106,10 @@ class TerminalPrinter:
         )
         self._live.start()
 
-    def turn(self, turn: Turn, final: bool) -> None:
+    def turn(self, turn: Turn) -> None:
         """Print a final above, or rewrite the partial below."""
-        self._partial.plain = "" if final else turn.transcript or _heard(turn)
-        if final:
+        self._partial.plain = "" if turn.is_final else turn.transcript or _heard(turn)
+        if turn.is_final:
             start = turn.words[0].start / 1000 if turn.words else 0.0
             stamp = Text(f"{int(start // 60):02}:{start % 60:04.1f}  ", style="cyan")
             self._console.print(stamp + Text(turn.transcript))

@@ -122,8 +122,7 @@ def transcribe(
                     recording = _recording(name, rate, channels)
                     printer = _printer(output, name, recording)
                     watched = _watched(recording, printer, stop)
-                    formatted = parameters.get("format_turns") is True
-                    await _show(stream, watched, printer, realtime, formatted)
+                    await _show(stream, watched, printer, realtime)
 
     raise typer.Exit(run(command))
 
@@ -194,12 +193,10 @@ async def _show(
     recording: Recording,
     printer: Printer,
     realtime: bool,
-    formatted: bool,
 ) -> None:
     try:
         async for event in play(recording, stream, realtime=realtime):
             if isinstance(event, Turn) and event.words:
-                last = event.turn_is_formatted or not formatted
-                printer.turn(event, final=event.end_of_turn and last)
+                printer.turn(event)
     finally:
         printer.finish()

@@ -40,11 +40,11 @@ class TurnTranslator:
         self._timed: list[TimedString] = []
         self._offset = 0.0
 
-    def events(self, turn: Turn, offset: float, *, is_final: bool) -> list[SpeechEvent]:
+    def events(self, turn: Turn, offset: float) -> list[SpeechEvent]:
         """What LiveKit is told of `turn`, in order.
 
         An interim transcript if it has words, a preflight transcript if an utterance
-        was completed, and with `is_final` the final transcript and the end of speech.
+        was completed, and of a final turn the final transcript and the end of speech.
         `offset` is added to the words' times, in seconds.
         """
         words = self._timed_words(turn.words, offset)
@@ -78,7 +78,7 @@ class TurnTranslator:
             )
             events.append(_event(SpeechEventType.PREFLIGHT_TRANSCRIPT, preflight))
             self._utterance_start = end
-        if is_final:
+        if turn.is_final:
             final = told(
                 text=turn.transcript,
                 start_time=start,

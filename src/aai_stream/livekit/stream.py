@@ -253,11 +253,9 @@ class SpeechStream(stt.RecognizeStream):
             self._on_remark(message)
 
     def _on_turn(self, turn: Turn) -> None:
-        assert self._feed is not None
-        is_final = turn.end_of_turn and self._feed.options.is_final(turn)
-        for event in self._translator.events(turn, self._offset, is_final=is_final):
+        for event in self._translator.events(turn, self._offset):
             self._tell(event)
-        if is_final:
+        if turn.is_final:
             self._num_retries = 0
             self._report_usage()
 
