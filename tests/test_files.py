@@ -16,10 +16,17 @@ import soundfile
 from aiohttp import web
 
 import aai_stream
-from aai_stream.emulator.marked import MarkedEngine, marked_audio
+from aai_stream.emulator.faults import fault
+from aai_stream.emulator.marked import MarkedEngine, MarkedLayout, marked_audio
 from aai_stream.emulator.script import ScriptEngine
 from aai_stream.emulator.server import Emulator
-from aai_stream.errors import AudioError, InputError, MissingExtraError, RefusedError
+from aai_stream.errors import (
+    AudioError,
+    InputError,
+    LostAudioError,
+    MissingExtraError,
+    RefusedError,
+)
 from aai_stream.files import (
     Recording,
     memory_recording,
@@ -27,7 +34,7 @@ from aai_stream.files import (
     play,
     raw_recording,
 )
-from aai_stream.messages import Turn
+from aai_stream.messages import AudioLost, Turn
 from tests.servers import begin_then, terminate_when_asked, websocket_server, within
 
 WORDS = ["w0000", "w0001", "w0002", "w0003"]
@@ -103,6 +110,47 @@ async def test_formatted_finals_take_the_place_of_plain_ones(url: str) -> None:
         format_turns=True,
     )
     assert turn.turn_is_formatted
+
+
+async def test_what_was_not_transcribed_is_raised_with_the_rest() -> None:
+    faults = [fault("no-final,at=2000ms")]
+    async with Emulator(MarkedEngine(), faults=faults) as server:
+        with pytest.raises(
+            LostAudioError, match=r"not transcribed: 2\.36 to"
+        ) as caught:
+            await aai_stream.transcribe(
+                marked_audio(12),
+                sample_rate=16000,
+                realtime=False,
+                api_key="k",
+                base_url=server.url,
+                max_retries=0,
+            )
+    starts = [MarkedLayout().start_ms(number) for number in range(12)]
+    missing = [
+        f"w{number:04}"
+        for number, ms in enumerate(starts)
+        if any(part.start_ms <= ms < part.end_ms for part in caught.value.lost)
+    ]
+    heard = words(caught.value.turns)
+    assert heard + missing == [f"w{number:04}" for number in range(12)]
+    assert heard
+    assert missing
+    assert caught.value.retryable
+    assert "w0" not in repr(caught.value).lower()
+
+
+def test_only_some_of_many_losses_are_named() -> None:
+    def lost(ms: int) -> AudioLost:
+        return AudioLost(
+            start_sample=0, end_sample=1, start_ms=ms, end_ms=ms + 1, why="because"
+        )
+
+    told = str(LostAudioError([lost(1000 * n) for n in range(5)]))
+    assert told == (
+        "not transcribed: 0.00 to 0.00 s, 1.00 to 1.00 s, 2.00 to 2.00 s and 2 more "
+        "(because)"
+    )
 
 
 async def test_audio_that_cannot_be_taken(tmp_path: Path) -> None:

@@ -8,6 +8,12 @@ token, a URL's query or a transcript.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .messages import AudioLost, Turn
+
 
 class AaiStreamError(Exception):
     """Root of the tree."""
@@ -109,3 +115,19 @@ class TooFastError(TransientError):
 
 class BusyError(TransientError):
     """Too many sessions, or too many new ones a minute; wait tens of seconds."""
+
+
+class LostAudioError(TransientError):
+    """A recording was not transcribed as a whole.
+
+    `lost` are the parts that no final turn covers, `turns` all that were final.
+    """
+
+    def __init__(self, lost: Sequence[AudioLost], turns: Sequence[Turn] = ()) -> None:
+        parts = [f"{e.start_ms / 1000:.2f} to {e.end_ms / 1000:.2f} s" for e in lost]
+        more = f" and {len(parts) - 3} more" if len(parts) > 3 else ""
+        super().__init__(
+            f"not transcribed: {', '.join(parts[:3])}{more} ({lost[-1].why})"
+        )
+        self.lost = list(lost)
+        self.turns = list(turns)

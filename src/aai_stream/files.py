@@ -15,8 +15,8 @@ import numpy as np
 
 from ._core import as_bytes
 from .client import connect
-from .errors import AudioError, InputError, MissingExtraError
-from .messages import Event, Turn
+from .errors import AudioError, InputError, LostAudioError, MissingExtraError
+from .messages import AudioLost, Event, Turn
 from .stream import Stream
 
 if TYPE_CHECKING:
@@ -198,6 +198,7 @@ async def transcribe(
     Raises:
         OSError: there is no such file.
         InputError: the audio or an option is bad.
+        LostAudioError: parts of it were not transcribed; it has the turns of the rest.
         SessionError: what became of the connection, by type.
     """
     if isinstance(audio, (str, os.PathLike)):
@@ -215,9 +216,18 @@ async def transcribe(
 async def heard_turns(
     recording: Recording, stream: Stream, *, realtime: bool
 ) -> list[Turn]:
-    """`play` a recording; its turns in order, each as it was told last."""
+    """`play` a recording; its final turns in order, each as it was told last.
+
+    Raises `LostAudioError` if that is not all of it, otherwise as `transcribe`.
+    """
     turns: dict[int, Turn] = {}
+    lost: list[AudioLost] = []
     async for event in play(recording, stream, realtime=realtime):
-        if isinstance(event, Turn) and event.is_final:
+        if isinstance(event, AudioLost):
+            lost.append(event)
+        elif isinstance(event, Turn) and event.is_final:
             turns[event.turn_order] = event
-    return [turns[order] for order in sorted(turns)]
+    in_order = [turns[order] for order in sorted(turns)]
+    if lost:
+        raise LostAudioError(lost, in_order)
+    return in_order

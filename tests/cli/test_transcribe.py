@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
 from aiohttp import web
 from typer.testing import CliRunner, Result
 
 from aai_stream.cli import app
 from aai_stream.cli import transcribe as command
-from aai_stream.emulator.marked import MarkedEngine
+from aai_stream.emulator.faults import fault
+from aai_stream.emulator.marked import MarkedEngine, marked_audio
+from aai_stream.emulator.server import Emulator
 from aai_stream.errors import EngineError
 from aai_stream.parameters import PARAMETERS
 from tests.cli.conftest import in_thread
@@ -205,6 +208,28 @@ def test_a_server_that_dies_is_told_after_what_was_final(
     assert result.exit_code == 69
     assert result.stdout == "Kept.\n"
     assert "code 3005: sorry" in result.stderr
+
+
+def test_what_was_not_transcribed_is_told_after_what_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording = tmp_path / "speech.wav"
+    soundfile.write(recording, marked_audio(8), 16000)
+
+    @contextlib.asynccontextmanager
+    async def server() -> AsyncIterator[str]:
+        faults = [fault("no-final,at=2000ms,on=1"), fault("no-final,at=begin,on=2")]
+        async with Emulator(MarkedEngine(), faults=faults) as emulator:
+            yield emulator.url
+
+    monkeypatch.setenv("ASSEMBLYAI_API_KEY", "k")
+    with in_thread(server()) as url:
+        result = run(recording, "--fast", "--url", url)
+    assert result.exit_code == 75
+    assert result.stdout == "W0000 w0001 w0002 w0003 w0004.\n"
+    assert result.stderr.splitlines()[-1] == (
+        "aai-stream: not transcribed: 2.36 to 3.62 s (the server never ended this turn)"
+    )
 
 
 def test_subtitles_are_of_a_length_that_can_be_read() -> None:

@@ -32,6 +32,7 @@ from tests.livekit.servers import (
     NO_RETRY,
     Client,
     Server,
+    begin,
     deaf_server,
     errors_of,
     make_stt,
@@ -303,8 +304,20 @@ async def test_one_that_is_cancelled_ends_its_session() -> None:
     assert client.seconds < 10
 
 
-async def test_words_without_a_final_are_not_told() -> None:
-    script = [(0.2, turn("Hello", words=words("Hello")))]
-    async with Server(script=script) as server:
-        data = await recognise(server.url, to_frames(silence(0.5)))
-    assert data.text == ""
+async def test_words_without_a_final_are_no_transcript() -> None:
+    async def behave(client: Client) -> None:
+        await begin(client)
+        if client is server.clients[0]:
+            await client.say(turn("Hello", words=words("Hello")))
+
+    async with Server(behave) as server:
+        failed = await failure(server.url)
+        assert isinstance(failed, APIConnectionError)
+        assert failed.retryable
+        assert "not transcribed: 0.20 to 0.45 s" in str(failed)
+        assert "Hello" not in str(failed)
+        server.clients.clear()
+        errors = errors_of(stt := make_stt(server.url))
+        event = await stt.recognize(to_frames(silence(0.5)), conn_options=AT_ONCE)
+    assert event.alternatives[0].text == ""
+    assert [error.recoverable for error in errors] == [True]

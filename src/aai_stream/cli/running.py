@@ -9,7 +9,13 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-from ..errors import AaiStreamError, AudioError, InputError, RefusedError
+from ..errors import (
+    AaiStreamError,
+    AudioError,
+    InputError,
+    LostAudioError,
+    RefusedError,
+)
 
 T = TypeVar("T")
 
@@ -85,6 +91,8 @@ def _status(exc: Exception) -> int:
         return os.EX_DATAERR
     if isinstance(exc, InputError):
         return 2
+    if isinstance(exc, LostAudioError):
+        return os.EX_TEMPFAIL
     if isinstance(exc, RefusedError):
         return os.EX_NOPERM
     if isinstance(exc, OSError) and exc.filename:

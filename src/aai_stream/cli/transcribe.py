@@ -20,9 +20,9 @@ from ..client import connect
 from ..credentials import KEY_VARIABLE
 from ..emulator.recognizer import PocketsphinxEngine
 from ..emulator.server import Emulator, is_loopback
-from ..errors import OptionError
+from ..errors import LostAudioError, OptionError
 from ..files import Recording, open_recording, play, raw_recording
-from ..messages import Turn
+from ..messages import AudioLost, Turn
 from ..options import Options
 from ..pacing import CATCH_UP_RATE
 from ..parameters import PARAMETERS
@@ -98,7 +98,8 @@ def transcribe(
     embedded server and recognises speech on this machine, offline.
 
     Ctrl-C ends the session and keeps what is final. Exit status: 0 done, 2 bad usage,
-    65 unreadable audio, 66 no such file, 69 no server, 77 refused, 130 Ctrl-C.
+    65 unreadable audio, 66 no such file, 69 no server, 75 parts were not transcribed,
+    77 refused, 130 Ctrl-C.
     """
 
     async def command(stop: Stop) -> None:
@@ -194,9 +195,14 @@ async def _show(
     printer: Printer,
     realtime: bool,
 ) -> None:
+    lost: list[AudioLost] = []
     try:
         async for event in play(recording, stream, realtime=realtime):
-            if isinstance(event, Turn) and event.words:
+            if isinstance(event, AudioLost):
+                lost.append(event)
+            elif isinstance(event, Turn) and event.words:
                 printer.turn(event)
     finally:
         printer.finish()
+    if lost:
+        raise LostAudioError(lost)
