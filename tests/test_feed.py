@@ -50,6 +50,7 @@ class FakeWire:
         self.seen: list[Any] = []
         """What was sent: audio as its samples, messages parsed."""
         self.writable = True
+        self.silent_seconds = 0.0
         self.is_closed = False
         self._on_text = on_text
         self._on_closed = on_closed

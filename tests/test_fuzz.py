@@ -198,6 +198,7 @@ class FakeWire:
     """A wire that swallows what it is given; `on_text` is for the test to call."""
 
     writable = True
+    silent_seconds = 0.0
 
     def __init__(
         self, on_text: Callable[[bytes], None], on_closed: Callable[[int, str], None]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,9 +18,15 @@ from aai_stream import outlet as outlet_module
 from aai_stream._core import AudioRing, Chunk
 from aai_stream.errors import OptionError
 from aai_stream.losses import Losses
+from aai_stream.messages import SilenceSkipped
 from aai_stream.outlet import Outlet
 from aai_stream.pacing import Pacer
-from aai_stream.quiet import KEPT_SECONDS, SETTLED_SECONDS, QuietWatch
+from aai_stream.quiet import (
+    KEPT_SECONDS,
+    LEAD_SECONDS,
+    SETTLED_SECONDS,
+    QuietWatch,
+)
 from aai_stream.session import Session
 from tests.servers import until, within
 
@@ -35,6 +43,7 @@ class FakeSession:
         self.room = 10**9  # chunks that the socket takes
         self.looked = 0
         self.finals = SimpleNamespace(is_idle=True)
+        self.silent_seconds = 0.0
 
     @property
     def writable(self) -> bool:
@@ -142,6 +151,7 @@ async def test_the_pace_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     f = Fixture(2)
     f.outlet.pacer = Pacer(2, RATE, lambda: now)
+    f.session.finals.is_idle = False  # or else silence would be left out
     later: list[tuple[float, Callable[[], None]]] = []
 
     def call_later(seconds: float, call: Callable[[], None]) -> object:
@@ -233,6 +243,95 @@ async def test_silence_is_let_go_of_while_no_turn_is_open(
     f.write(RATE)
     f.outlet.pump()
     assert f.ring.acked == acked
+
+
+class Call(Fixture):
+    """One whose clock passes as audio is written, live."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        for name, kind in (("QuietWatch", QuietWatch), ("Pacer", Pacer)):
+            replaced = partial(kind, clock=lambda: self.now)
+            monkeypatch.setattr(outlet_module, name, replaced)
+        super().__init__(rate=1.25)
+        self.outlet._pump_later = lambda seconds: None  # type: ignore[method-assign]
+
+    def live(self, seconds: float, level: int = 0) -> None:
+        for _ in range(round(seconds * 20)):
+            self.ring.write(np.full(CHUNK, level, np.int16), RATE)
+            self.now += 0.05
+            self.outlet.pump()
+
+    @property
+    def late_seconds(self) -> float:
+        return (self.ring.written - self.ring.sent) / RATE
+
+    @property
+    def skipped(self) -> list[tuple[int, int]]:
+        assert all(isinstance(event, SilenceSkipped) for event in self.told)
+        return [(e.start_ms, e.end_ms) for e in self.told]  # type: ignore[attr-defined]
+
+
+async def test_a_connection_that_breaks_in_a_silence_makes_nobody_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    call = Call(monkeypatch)
+    call.connect()
+    call.live(60)
+    call.outlet.disconnect()
+    call.live(10)
+    call.reconnect()
+    # A burst of one second, then what leads to a sound that may come.
+    assert call.late_seconds <= LEAD_SECONDS
+    ((start, end),) = call.skipped
+    assert 51_000 <= start <= 60_000
+    assert end == 70_000 - 1000 * LEAD_SECONDS
+    call.live(4)
+    assert call.late_seconds < 0.05
+    assert len(call.skipped) == 1
+
+
+async def test_of_speech_that_waited_only_long_silence_is_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    call = Call(monkeypatch)
+    for seconds, level in ((3, 0), (1, 5000), (1.9, 0), (1, 5000), (6, 0), (1, 5000)):
+        call.live(seconds, level)
+    call.connect()
+    call.live(13)  # it takes a while
+    skipped = [(1050, 2500), (8900, 12_400), (15_900, 21_350)]
+    assert call.skipped == skipped
+    said = [(2500, 4000), (4000, 5900), (5900, 6900), (12_400, 13_900)]
+    heard = [(start // 16, (start + n) // 16) for start, n, _ in call.session.got]
+    for start, end in said:
+        inside = [part for part in heard if start <= part[0] and part[1] <= end]
+        assert sum(b - a for a, b in inside) == end - start
+    # Another session that hears it again: nothing is told twice.
+    call.reconnect()
+    call.live(5)
+    assert call.session.got[0][0] == 0
+    assert call.skipped == skipped
+
+
+async def test_silence_in_an_open_turn_is_not_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    call = Call(monkeypatch)
+    call.session.finals.is_idle = False
+    call.live(10)
+    call.connect()
+    call.live(1)
+    assert call.skipped == []
+    call.session.finals.is_idle = True
+    call.live(0.05)
+    assert len(call.skipped) == 1
+
+
+async def test_silence_is_not_left_out_where_there_is_no_pace() -> None:
+    f = Fixture()
+    f.write(10 * RATE)
+    f.connect()
+    assert f.session.got == chunks(0, 10 * RATE)
 
 
 # ---- endpoints ----

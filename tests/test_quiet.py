@@ -1,4 +1,4 @@
-"""What may be let go of in a silence, against an obvious model of it."""
+"""What may be let go of or left out in a silence, against obvious models of it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from aai_stream._core import AudioRing
 from aai_stream.quiet import (
     AFTERSOUND_SECONDS,
     KEPT_SECONDS,
+    LEAD_SECONDS,
     QUIET_PEAK,
     SETTLED_SECONDS,
     QuietWatch,
@@ -30,15 +31,24 @@ class Stream:
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.heard_at = 0.0  # a sign of life
         self.ring = AudioRing(replay_seconds=600)
         self.watch = QuietWatch(RATE, lambda: self.now)
         self.blocks: list[bool] = []  # whether each is loud
         self.final = 0  # the last sample that a final turn has covered
         self.sent: list[tuple[float, int]] = []  # when, and how far, since `cut`
 
-    def push(self, blocks: list[bool], seconds_each: float, idle: bool = True) -> None:
+    def push(
+        self,
+        blocks: list[bool],
+        seconds_each: float,
+        idle: bool = True,
+        alive: bool = True,
+    ) -> None:
         for loud in blocks:
             self.now += seconds_each
+            if alive:
+                self.heard_at = self.now
             self.blocks.append(loud)
             level = LOUD if loud else SILENT
             self.ring.write(np.full(BLOCK, -level, np.int16), RATE)
@@ -50,7 +60,7 @@ class Stream:
             self.sent.append((self.now, chunk.start + chunk.samples))
             if self.watch.sent(chunk) and idle:
                 before = self.ring.acked
-                self.ring.ack(self.watch.silent_until(before))
+                self.ring.ack(self.watch.silent_until(before, self.now - self.heard_at))
                 if self.ring.acked > before:
                     self.check()
 
@@ -73,7 +83,7 @@ class Stream:
             end = (number + 1) * BLOCK
             if loud and end > self.final + AFTERSOUND:
                 assert kept_from <= number * BLOCK
-        before = self.now - SETTLED_SECONDS
+        before = self.heard_at - SETTLED_SECONDS
         settled = max((end for when, end in self.sent if when <= before), default=0)
         assert kept_from <= settled - KEPT_SECONDS * RATE
 
@@ -91,20 +101,24 @@ cuts = st.tuples(st.just("cut"), st.just(nothing), st.just(0.0))
 
 @given(
     st.lists(
-        st.tuples(st.one_of(pushes, pushes, pushes, finals, cuts), st.booleans()),
+        st.tuples(
+            st.one_of(pushes, pushes, pushes, finals, cuts),
+            st.booleans(),
+            st.booleans(),
+        ),
         max_size=25,
     )
 )
 def test_only_settled_silence_is_let_go_of(
-    steps: list[tuple[tuple[str, list[bool] | float, float], bool]],
+    steps: list[tuple[tuple[str, list[bool] | float, float], bool, bool]],
 ) -> None:
     stream = Stream()
-    for (kind, what, seconds), idle in steps:
+    for (kind, what, seconds), idle, alive in steps:
         if isinstance(what, float):
             part = int(what * (stream.ring.sent - stream.ring.acked))
             stream.cover(stream.ring.acked + part)
         elif kind == "push":
-            stream.push(what, seconds, idle)
+            stream.push(what, seconds, idle, alive)
         else:
             stream.cut(idle)
     if stream.ring.acked > stream.final:
@@ -118,6 +132,16 @@ def test_a_long_silence_does_not_fill_the_ring() -> None:
     # What has settled is known by the second.
     assert kept >= SETTLED_SECONDS + KEPT_SECONDS
     assert kept <= SETTLED_SECONDS + KEPT_SECONDS + 2
+
+
+def test_a_server_that_is_not_heard_from_has_heard_nothing() -> None:
+    stream = Stream()
+    stream.push([False] * 20 * 20, 0.05)
+    kept_from = stream.ring.acked
+    stream.push([False] * 20 * 20, 0.05, alive=False)
+    assert stream.ring.acked <= kept_from + RATE
+    stream.push([False] * 20, 0.05)
+    assert stream.ring.acked >= kept_from + 20 * RATE
 
 
 def test_a_word_holds_everything_from_before_it_on() -> None:
@@ -160,3 +184,36 @@ def test_what_is_sent_at_once_has_not_settled() -> None:
     stream.now += SETTLED_SECONDS
     stream.push([False] * 20, 0.0)
     assert stream.ring.acked > 15 * RATE
+
+
+# ---- leaving out ----
+
+LEAD = int(LEAD_SECONDS * RATE)
+KEPT = int(KEPT_SECONDS * RATE)
+runs = st.lists(
+    st.tuples(st.booleans(), st.integers(1, 60)).map(lambda run: [run[0]] * run[1]),
+    max_size=5,
+).map(lambda runs: [loud for run in runs for loud in run])
+
+
+@given(sent=runs, waiting=runs, afresh=st.booleans())
+def test_silence_is_passed_over_up_to_the_next_sound(
+    sent: list[bool], waiting: list[bool], afresh: bool
+) -> None:
+    stream = Stream()
+    stream.push(sent, 0.05)
+    if afresh:  # to a new session there was no sound yet
+        stream.watch.restart()
+    for loud in waiting:
+        level = LOUD if loud else SILENT
+        stream.ring.write(np.full(BLOCK, level, np.int16), RATE)
+    start = stream.ring.sent
+    stream.watch.pass_over_silence(stream.ring)
+
+    rest = len(sent) if afresh or True not in sent else sent[::-1].index(True)
+    rests = afresh or True not in sent or rest * BLOCK >= KEPT
+    silence = BLOCK * [*waiting, True].index(True)
+    expected = silence - LEAD if rests and silence > 2 * LEAD else 0
+    assert stream.ring.sent - start == expected
+    if expected:
+        event("something was left out")

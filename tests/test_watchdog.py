@@ -86,7 +86,7 @@ def test_silence_is_asked_about_and_then_final(clock: Clock, ticker: Ticker) -> 
     clock.run(60)
     (asked, asked_at), (lost, lost_at) = peer.log
     assert (asked, lost) == ("asked", "lost")
-    assert 6 <= asked_at <= 6.9
+    assert 5 <= asked_at <= 5.9
     assert 9 <= lost_at <= 10.8
     assert clock.waiting == []
 
@@ -95,7 +95,9 @@ def test_an_answer_saves_it(clock: Clock, ticker: Ticker) -> None:
     peer = Peer(ticker)
     clock.run(8)
     peer.watchdog.heard()
-    clock.run(6)
+    assert peer.watchdog.silent_seconds == 0
+    clock.run(4.5)
+    assert peer.watchdog.silent_seconds == 4.5
     assert [what for what, _ in peer.log] == ["asked"]
     clock.run(60)
     assert [what for what, _ in peer.log] == ["asked", "asked", "lost"]
@@ -104,9 +106,21 @@ def test_an_answer_saves_it(clock: Clock, ticker: Ticker) -> None:
 def test_who_talks_is_never_asked(clock: Clock, ticker: Ticker) -> None:
     peer = Peer(ticker)
     for _ in range(100):
-        clock.run(5)
+        clock.run(4.5)
         peer.watchdog.heard()
     assert peer.log == []
+
+
+@pytest.mark.parametrize(("seconds", "ask_after"), [(0.3, 0.2), (6, 4), (60, 5)])
+def test_when_it_is_asked(
+    clock: Clock, ticker: Ticker, seconds: float, ask_after: float
+) -> None:
+    peer = Peer(ticker, seconds=seconds)
+    clock.run(2 * seconds)
+    (_, asked_at), (_, lost_at) = peer.log
+    tick = peer.watchdog.tick_seconds
+    assert ask_after - 0.001 <= asked_at <= ask_after + tick + 0.001
+    assert seconds - 0.001 <= lost_at <= seconds + 2 * tick + 0.001
 
 
 def test_a_loop_that_was_blocked_asks_first(clock: Clock, ticker: Ticker) -> None:
@@ -135,7 +149,7 @@ def test_one_in_a_hurry_is_not_late(clock: Clock, ticker: Ticker) -> None:
     slow, quick = Peer(ticker, seconds=60), Peer(ticker, seconds=0.3)
     clock.run(0.4)
     assert [what for what, _ in quick.log] == ["asked", "lost"]
-    clock.run(20)
+    clock.run(4)
     assert slow.log == []
     assert clock.waiting[0].at - clock.now <= TICK_SECONDS
 

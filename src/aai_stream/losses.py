@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .messages import AudioLost, Event
+from .messages import AudioLost, Event, SilenceSkipped
 
 if TYPE_CHECKING:
     from ._core import AudioRing
@@ -31,6 +31,7 @@ class Losses:
         self._told: list[tuple[int, int]] = []  # stretches behind what is covered
         self.covered = 0
         """No audio before this sample is needed any more."""
+        self._skipped_until = 0
         self._logged_at: int | None = None
 
     def look(self) -> None:
@@ -66,6 +67,13 @@ class Losses:
             position = max(position, end)
         self.cover(self._ring.acked)
 
+    def skipped(self, start: int, end: int) -> None:
+        """Tell of silence that is not sent, unless that was told before."""
+        start = max(start, self._skipped_until)
+        if start < end:
+            self._skipped_until = end
+            self._tell(SilenceSkipped(**self._span(start, end)))
+
     def over(self) -> None:
         """Tell what was lost so far."""
         if self._stretch is not None:
@@ -75,16 +83,16 @@ class Losses:
 
     def report(self, start: int, end: int, why: str) -> None:
         """Tell of the samples from `start` up to `end`."""
+        self._tell(AudioLost(**self._span(start, end), why=why))
+
+    def _span(self, start: int, end: int) -> dict[str, Any]:
         rate = self._ring.sample_rate
-        self._tell(
-            AudioLost(
-                start_sample=start,
-                end_sample=end,
-                start_ms=start * 1000 // rate,
-                end_ms=end * 1000 // rate,
-                why=why,
-            )
-        )
+        return {
+            "start_sample": start,
+            "end_sample": end,
+            "start_ms": start * 1000 // rate,
+            "end_ms": end * 1000 // rate,
+        }
 
     def _log(self) -> None:
         now, rate = self._ring.written, self._ring.sample_rate

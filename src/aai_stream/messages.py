@@ -152,6 +152,16 @@ class AudioLost(msgspec.Struct, kw_only=True, gc=False):
     why: str
 
 
+class SilenceSkipped(msgspec.Struct, kw_only=True, gc=False):
+    """Silence, nothing in it louder than -44 dB, that was not sent while audio waited:
+    what is said now is heard the sooner. Told by the stream, as `AudioLost` is."""
+
+    start_sample: int
+    end_sample: int
+    start_ms: int
+    end_ms: int
+
+
 class Unknown(msgspec.Struct, gc=False):
     """A message of a type that this version doesn't know, as it came."""
 
@@ -171,7 +181,7 @@ _Known = (
     | SpeakerRevision
     | LLMGatewayResponse
 )
-Event = _Known | Unknown | AudioLost
+Event = _Known | Unknown | AudioLost | SilenceSkipped
 """Anything that a stream tells."""
 
 _decoder: msgspec.json.Decoder[_Known] = msgspec.json.Decoder(_Known)

@@ -21,7 +21,8 @@ RETRY_SECONDS = 0.02
 class Outlet:
     """Sends what is in the ring to the session that it is connected to, if any.
 
-    `losses` is told how far nobody speaks. Raises `OptionError` for a `catch_up_rate`
+    `losses` is told how far nobody speaks, and which silence was left out where audio
+    had to wait. Raises `OptionError` for a `catch_up_rate`
     that could not keep up.
     """
 
@@ -111,6 +112,8 @@ class Outlet:
             wait = RETRY_SECONDS
             if session.writable:
                 wait = self.pacer.wait(ring.next_samples)
+                if wait and self._pass_over_silence(session):
+                    continue
             if wait:
                 self._pump_later(wait)
                 return
@@ -119,7 +122,9 @@ class Outlet:
             session.send_audio(chunk)
             if self._quiet.sent(chunk) and session.finals.is_idle:
                 losses = self._losses
-                losses.cover(self._quiet.silent_until(losses.covered))
+                losses.cover(
+                    self._quiet.silent_until(losses.covered, session.silent_seconds)
+                )
             if self._endpoints:
                 self._end_turns(session)
         if self._endpoints:
@@ -128,6 +133,14 @@ class Outlet:
                 self._send_tail(session)
                 self._end_turns(session)
         self._room.set()
+
+    def _pass_over_silence(self, session: Session) -> bool:
+        """Leave silence out that would only make the session late."""
+        start = self._ring.sent
+        if session.finals.is_idle:
+            self._quiet.pass_over_silence(self._ring)
+            self._losses.skipped(start, self._ring.sent)
+        return self._ring.sent > start
 
     def _send_tail(self, session: Session) -> None:
         for chunk in self._ring.flush():

@@ -1,4 +1,4 @@
-"""Which audio may be let go of because nobody speaks in it.
+"""Which audio may be let go of, or left out, because nobody speaks in it.
 
 Final turns cover speech. Without them, in a long silence, the ring would fill with
 audio that a new session had to be sent before it hears anything new.
@@ -6,13 +6,14 @@ audio that a new session had to be sent before it hears anything new.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ._core import Chunk
+    from ._core import AudioRing, Chunk
 
 QUIET_PEAK = 200
 """A chunk without a louder sample, of 32768, holds no speech: -44 dB."""
@@ -21,10 +22,14 @@ AFTERSOUND_SECONDS = 0.3
 """Sound this long after a final's last word is that word's."""
 
 SETTLED_SECONDS = 5.0
-"""The server has had at least this long to say that somebody speaks."""
+"""The server, since heard from, has had this long to say that somebody speaks."""
 
 KEPT_SECONDS = 2.0
-"""This much is kept in any case, before what has settled."""
+"""This much silence is kept in any case, before what has settled; and is sent in any
+case, behind a sound, since it ends turns."""
+
+LEAD_SECONDS = 0.5
+"""This much silence is sent before a sound: words begin softly."""
 
 
 class QuietWatch:
@@ -36,16 +41,19 @@ class QuietWatch:
         self._rate = sample_rate
         self._clock = clock
         self._loud_end = 0
+        self._sound_end = -math.inf  # of what this session was sent
         self._marks: deque[tuple[float, int]] = deque()  # when, and how far sent
 
     def restart(self) -> None:
         """Audio is sent anew: what was sent has not settled."""
+        self._sound_end = -math.inf
         self._marks.clear()
 
     def sent(self, chunk: Chunk) -> bool:
         """A chunk was sent; returns whether it is time to ask `silent_until`."""
         end = chunk.start + chunk.samples
         if chunk.peak > QUIET_PEAK:
+            self._sound_end = end
             self._loud_end = max(self._loud_end, end)
         marks = self._marks
         if marks and end - marks[-1][1] < self._rate:
@@ -53,15 +61,26 @@ class QuietWatch:
         marks.append((self._clock(), end))
         return True
 
-    def silent_until(self, covered: int) -> int:
+    def silent_until(self, covered: int, silent_seconds: float) -> int:
         """How far nobody speaks behind `covered`, a final turn's last sample.
 
-        To be asked while no turn is open.
+        To be asked while no turn is open. The server was last heard from
+        `silent_seconds` ago; a dead one says nothing of what it was sent since.
         """
         if self._loud_end > covered + AFTERSOUND_SECONDS * self._rate:
             return covered
         settled = covered
-        before = self._clock() - SETTLED_SECONDS
+        before = self._clock() - silent_seconds - SETTLED_SECONDS
         while self._marks and self._marks[0][0] <= before:
             settled = self._marks.popleft()[1] - int(KEPT_SECONDS * self._rate)
         return max(covered, settled)
+
+    def pass_over_silence(self, ring: AudioRing) -> None:
+        """Move the cursor over what waits in `ring`, as far as nobody misses it."""
+        start = end = ring.sent
+        if start < self._sound_end + KEPT_SECONDS * self._rate:
+            return
+        while (chunk := ring.next_chunk()) is not None and chunk.peak <= QUIET_PEAK:
+            end += chunk.samples
+        lead = int(LEAD_SECONDS * self._rate)
+        ring.rewind(end - lead if end - start > 2 * lead else start)

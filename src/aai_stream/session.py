@@ -170,6 +170,11 @@ class Session:
         """Whether the socket takes more audio now."""
         return self._wire.writable
 
+    @property
+    def silent_seconds(self) -> float:
+        """How long there has been no sign of the server, pongs included."""
+        return self._wire.silent_seconds
+
     def send_audio(self, chunk: Chunk) -> None:
         """Send a chunk at once."""
         self.clock.sent(chunk)

@@ -16,6 +16,11 @@ TICK_SECONDS = 1.0
 """How often a ticker looks; more often for those who won't wait ten times as long."""
 
 
+ASK_SECONDS = 5.0
+"""Whoever has been silent for so long is asked for a sign of life; sooner if two thirds
+of the time allowed have passed."""
+
+
 class Loop(Protocol):
     """What a ticker needs of an event loop."""
 
@@ -28,8 +33,8 @@ class Loop(Protocol):
 class Watchdog:
     """Calls `on_silence` once when `heard` was not called for `seconds`.
 
-    When two thirds of them have passed, `ask` is called, for a sign of life that may
-    still come. A loop that was blocked meanwhile asks late, and waits for the answer.
+    Before, `ask` is called, for a sign of life that may still come: see `ASK_SECONDS`.
+    A loop that was blocked meanwhile asks late, and waits for the answer.
     """
 
     def __init__(
@@ -40,8 +45,8 @@ class Watchdog:
         ask: Callable[[], object] | None = None,
         ticker: Ticker | None = None,
     ) -> None:
-        self._ask_after = seconds * 2 / 3
-        self._answer_within = seconds / 3
+        self._ask_after = min(ASK_SECONDS, seconds * 2 / 3)
+        self._answer_within = seconds - self._ask_after
         self._on_silence = on_silence
         self._ask = ask
         self.tick_seconds = min(TICK_SECONDS, seconds / 10)
@@ -50,6 +55,11 @@ class Watchdog:
         self._heard_at = self._time()
         self._asked_at: float | None = None  # since it was last heard
         self._ticker.add(self)
+
+    @property
+    def silent_seconds(self) -> float:
+        """How long there has been no sign of life."""
+        return self._time() - self._heard_at
 
     def heard(self) -> None:
         """There was a sign of life."""

@@ -228,7 +228,7 @@ def test_what_was_not_transcribed_is_told_after_what_was(
     assert result.exit_code == 75
     assert result.stdout == "W0000 w0001 w0002 w0003 w0004.\n"
     assert result.stderr.splitlines()[-1] == (
-        "aai-stream: not transcribed: 2.36 to 3.62 s (the server never ended this turn)"
+        "aai-stream: not transcribed: 2.36 to 3.10 s (the server never ended this turn)"
     )
 
 

@@ -36,6 +36,10 @@ class Wire(Protocol):
     def writable(self) -> bool:
         """Whether the transport's buffer has room for more audio."""
 
+    @property
+    def silent_seconds(self) -> float:
+        """How long there has been no sign of the peer; 0 where nobody watches."""
+
     def send_audio(self, chunk: Buffer) -> None:
         """Send one binary message. The buffer is free again when this returns.
 

@@ -97,6 +97,10 @@ class AiohttpWire:
     def writable(self) -> bool:
         return self._transport.get_write_buffer_size() < wire.HIGH_WATER_BYTES
 
+    @property
+    def silent_seconds(self) -> float:
+        return 0.0 if self._watchdog is None else self._watchdog.silent_seconds
+
     def send_audio(self, chunk: Buffer) -> None:
         # Bytes as items: of any other format aiohttp would declare a wrong length.
         self._send(memoryview(chunk).cast("B"), WSMsgType.BINARY)

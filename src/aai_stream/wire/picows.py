@@ -158,6 +158,10 @@ class PicowsWire(picows.WSListener):
     def writable(self) -> bool:
         return self._transport.get_write_buffer_size() < wire.HIGH_WATER_BYTES
 
+    @property
+    def silent_seconds(self) -> float:
+        return 0.0 if self._watchdog is None else self._watchdog.silent_seconds
+
     def send_audio(self, chunk: Buffer) -> None:
         self._send(BINARY, chunk)
 
