@@ -69,6 +69,7 @@ async def test_messages_arrive_whole_and_in_order(way: Way) -> None:
     heard = Heard()
     async with way.websockets(handler) as url:
         wire = await heard.open(way, url)
+        assert wire.silent_seconds == 0  # nobody watches
         audio = array.array("h", range(-400, 400))
         wire.send_audio(audio)
         wire.send_text(b'{"a":"\xc3\xa4"}')

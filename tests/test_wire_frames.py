@@ -318,9 +318,13 @@ async def test_a_peer_that_answers_stays(way: Way) -> None:
 
     heard = Heard()
     async with way.raw(handler) as url:
+        begun = asyncio.get_running_loop().time()
         wire = await heard.open(way, url, dead_after=0.15)
         await within(5, enough.wait())
         assert not heard.closed.done()
+        # A pong is a sign of life: there were three at least, 0.1 s after each other.
+        begun_seconds = asyncio.get_running_loop().time() - begun
+        assert wire.silent_seconds < begun_seconds - 0.2
         closing = asyncio.ensure_future(wire.close())
     await closing
     assert asked[:4] == [PING] * 4
