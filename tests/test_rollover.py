@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -21,9 +22,14 @@ class FakeSession:
 
     def __init__(self) -> None:
         self.is_over = False
+        self.options = SimpleNamespace(inactivity_timeout=None)
+        self.kept_alive = 0
         self.closed = 0
         self.may_close = asyncio.Event()
         self.may_close.set()
+
+    def keep_alive(self) -> None:
+        self.kept_alive += 1
 
     async def close(self) -> None:
         self.closed += 1
@@ -41,6 +47,7 @@ class Fixture:
         self.may_open = asyncio.Event()
         self.may_open.set()
         self.failure: Exception | None = None
+        self.inactivity_timeout: float | None = None
         self.rollover = Rollover(
             cast(Callable[[], Awaitable[Session]], self._open),
             self._on_ready,
@@ -53,6 +60,7 @@ class Fixture:
         if self.failure is not None:
             raise self.failure
         self.opened.append(FakeSession())
+        self.opened[-1].options.inactivity_timeout = self.inactivity_timeout
         return self.opened[-1]
 
     def _on_ready(self) -> None:
@@ -170,6 +178,30 @@ async def test_a_session_that_can_not_be_opened(
     assert fixture.rollover.take() is None
     await fixture.rollover.cancel()
     assert (fixture.asked, fixture.ready) == (1, 0)
+
+
+@pytest.mark.parametrize("end", ["taken", "cancelled", "dead"])
+async def test_what_waits_is_kept_alive(end: str) -> None:
+    fixture = Fixture()
+    session = await fixture.until_ready()
+    assert session.kept_alive == 0  # nothing would end it
+    await fixture.rollover.cancel()
+
+    fixture.ready = 0
+    fixture.inactivity_timeout = 0.02
+    session = await fixture.until_ready()
+    await until(lambda: session.kept_alive >= 3)
+    if end == "dead":
+        session.is_over = True
+    elif end == "taken":
+        fixture.rollover.take()
+    else:
+        await fixture.rollover.cancel()
+    said = session.kept_alive
+    late = asyncio.Event()
+    asyncio.get_running_loop().call_later(0.05, late.set)
+    await late.wait()
+    assert session.kept_alive == said
 
 
 # ---- not wanted any more ----

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 
 import pytest
 
 import aai_stream
+from aai_stream import mint_token
+from aai_stream.emulator.clock import LoopClock, Timer
 from aai_stream.emulator.marked import MarkedEngine, check_marked, marked_audio
 from aai_stream.emulator.server import Emulator
 from aai_stream.feed import AFTERSOUND_MS
@@ -69,6 +72,41 @@ async def test_before_it_expires_another_session_takes_over() -> None:
     words = [(w.text, w.start) for t in finals for w in t.words]
     assert check_marked(words, count=14) == []
     assert [t.turn_order for t in finals] == [0, 1, 2]
+
+
+class LateClock(LoopClock):
+    """Of a server that opens each session 58 s after its begin, so to speak."""
+
+    def unix(self) -> float:
+        return super().unix() - 58
+
+    def call_later(self, seconds: float, call: Callable[[], object]) -> Timer:
+        return super().call_later(seconds - 58 if seconds > 58 else seconds, call)
+
+
+async def test_before_a_token_s_longest_session_is_over() -> None:
+    """No less than a minute; of which two seconds are left here."""
+    minted: list[str] = []
+
+    async def mint() -> str:
+        longest = {"max_session_duration_seconds": 60}
+        minted.append(await mint_token(api_key="k", base_url=server.url, **longest))
+        return minted[-1]
+
+    audio = marked_audio(10)
+    half = (1360 + 900) * 16
+    async with (
+        Emulator(MarkedEngine(), clock=LateClock()) as server,
+        connect(api_key=None, token=mint, base_url=server.url) as stream,
+    ):
+        stream.push(audio[:half])
+        await until(lambda: stream.stats.sessions == 2)
+        stream.push(audio[half:])
+        await within(5, stream.end())
+        turns = turns_of(await collect(stream))
+    words = [(w.text, w.start) for t in turns if t.is_final for w in t.words]
+    assert check_marked(words, count=10) == []
+    assert len(minted) >= 2
 
 
 @pytest.mark.parametrize("then", ["a turn", "the end"])

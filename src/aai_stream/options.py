@@ -88,6 +88,13 @@ class Options:
         """Whether the server was asked to send Heartbeats."""
         return (self._values | self._extra).get("session_heartbeat") in (True, "true")
 
+    @property
+    def inactivity_timeout(self) -> int | None:
+        """After how many seconds without audio or KeepAlive the server ends a session;
+        None for never."""
+        seconds: int | None = self._values.get("inactivity_timeout")
+        return seconds
+
     def is_final(self, turn: Turn) -> bool:
         """Whether nothing more is said of a turn that has ended: with `format_turns`,
         its formatted version still follows the first one."""

@@ -37,6 +37,7 @@ class Rollover:
         self._on_ready = on_ready
         self._clock = clock
         self._timer: asyncio.TimerHandle | None = None
+        self._keeper: asyncio.TimerHandle | None = None
         self._opening: asyncio.Task[None] | None = None
         self._next: Session | None = None
 
@@ -59,6 +60,9 @@ class Rollover:
         """The session to move to, if there is one; it is the caller's then."""
         session = self._next if self.is_ready else None
         self._next = None
+        if self._keeper is not None:
+            self._keeper.cancel()
+            self._keeper = None
         return session
 
     def drop(self) -> None:
@@ -91,4 +95,14 @@ class Rollover:
         except AaiStreamError as exc:
             logger.info("no session is ready to take over: %s", exc)
         else:
+            self._keep_alive()
             self._on_ready()
+
+    def _keep_alive(self) -> None:
+        """Let the session that waits not be ended for getting no audio."""
+        if self._next is None or self._next.is_over:
+            return
+        if limit := self._next.options.inactivity_timeout:
+            self._next.keep_alive()
+            loop = asyncio.get_running_loop()
+            self._keeper = loop.call_later(limit / 2, self._keep_alive)

@@ -101,10 +101,11 @@ class Config:
         insist: bool,
     ) -> Feed:
         """What a `SpeechStream` pushes its audio into."""
-        inactivity = self.parameters.get("inactivity_timeout")
+        options = self.options(sample_rate)
+        inactivity = options.inactivity_timeout
         return Feed(
             self.connector,
-            self.options(sample_rate),
+            options,
             self.ring(sample_rate),
             catch_up_rate=self.catch_up_rate,
             close_timeout=CLOSE_SECONDS,
