@@ -349,6 +349,21 @@ async def test_audio_behind_an_endpoint_is_in_front_of_it_by_less_than_a_chunk(
 # ---- sessions ----
 
 
+async def test_a_forced_end_bounds_its_own_final() -> None:
+    """Also when a later one was forced before that final came."""
+    fed = Fed()
+    wire = await fed.open()
+    fed.push(RATE)
+    fed.feed.force_endpoint()
+    fed.push(RATE)
+    fed.feed.force_endpoint()
+    wire.say(final("Hello world.", 490))  # up to 990 ms
+    assert fed.feed.final_samples == RATE
+    wire.say(final("So.", 1700, turn_order=1))  # up to 1950 ms
+    assert fed.feed.final_samples == 1990 * RATE // 1000
+    await fed.feed.close()
+
+
 async def test_the_next_session_begins_behind_what_a_final_covered() -> None:
     fed = Fed()
     first = await fed.open()

@@ -414,8 +414,7 @@ async def test_an_endpoint_where_the_longer_first_chunk_ends() -> None:
     assert f.session.got == [
         (0, first, 0),
         (first, CHUNK, 0),
-        ENDPOINT,
-        ENDPOINT,
+        ENDPOINT,  # for both
         (first + CHUNK, CHUNK, 0),
     ]
 
@@ -435,11 +434,11 @@ async def test_an_endpoint_whose_audio_was_all_heard_before() -> None:
 async def test_where_the_last_turn_was_ended() -> None:
     f = Fixture()
     f.connect()
-    assert f.outlet.forced_at is None
+    assert f.outlet.endpoints.forced_behind(0) is None
     f.write(2 * CHUNK)
     f.outlet.pump()
     f.outlet.force_endpoint(flush=False)
-    assert f.outlet.forced_at == 2 * CHUNK
+    assert f.outlet.endpoints.forced_behind(0) == 2 * CHUNK
 
 
 steps = st.one_of(
@@ -498,6 +497,10 @@ async def test_every_endpoint_comes_right_behind_its_audio(
         begin = f.ring.acked
         f.reconnect()
     collect()
-    assert len(told) == len(wanted)
-    for position, (low, high) in zip(told, wanted, strict=True):
-        assert low <= position <= high
+    # Two at one place, with nobody to tell meanwhile, are one.
+    assert len(told) <= len(wanted)
+    covered = f.ring.acked
+    assert all(
+        low <= covered or any(low <= at <= high for at in told) for low, high in wanted
+    )
+    assert all(any(low <= at <= high for low, high in wanted) for at in told)

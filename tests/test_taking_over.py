@@ -89,8 +89,11 @@ async def test_before_a_token_s_longest_session_is_over() -> None:
     minted: list[str] = []
 
     async def mint() -> str:
-        longest = {"max_session_duration_seconds": 60}
-        minted.append(await mint_token(api_key="k", base_url=server.url, **longest))
+        minted.append(
+            await mint_token(
+                api_key="k", base_url=server.url, max_session_duration_seconds=60
+            )
+        )
         return minted[-1]
 
     audio = marked_audio(10)

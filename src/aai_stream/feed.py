@@ -259,8 +259,9 @@ class Feed:
 
     def _cover(self, stream_ms: int) -> None:
         """A final turn covers what lies before `stream_ms`, and what sounds after."""
-        forced, end = self._outlet.forced_at, self._sample(stream_ms + AFTERSOUND_MS)
-        if forced is not None and self._sample(stream_ms) <= forced:
+        forced = self._outlet.endpoints.forced_behind(self._sample(stream_ms))
+        end = self._sample(stream_ms + AFTERSOUND_MS)
+        if forced is not None:
             end = min(end, forced)  # without a silence to end it
         self._losses.cover(end)
         self._final_samples = max(self._final_samples, end)

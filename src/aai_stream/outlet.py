@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import TYPE_CHECKING
 
+from .endpoints import Endpoints
 from .pacing import Pacer
 from .quiet import QuietWatch
 
@@ -34,10 +34,7 @@ class Outlet:
         self._session: Session | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._room = asyncio.Event()  # set when no full chunk waits, or none ever will
-        self._endpoints: deque[int] = deque()  # samples at which turns shall end
-        self._asked: list[int] = []  # those sent to the session that may not have heard
-        self.forced_at: int | None = None
-        """Where in the audio the last turn was ended by force."""
+        self.endpoints = Endpoints()
 
     @property
     def has_backlog(self) -> bool:
@@ -48,10 +45,7 @@ class Outlet:
         """Send to `session` from now on, beginning with what waits."""
         self._session = session
         self._quiet.restart()
-        again = [at for at in self._asked if at > self._ring.acked]
-        self._endpoints.extendleft(reversed(again))
-        self._asked.clear()
-        self.forced_at = None
+        self.endpoints.restart(self._ring.acked)
         self.pump()
 
     def disconnect(self) -> None:
@@ -97,8 +91,7 @@ class Outlet:
         else:
             behind = ring.written - ring.sent - ring.next_samples
             position = ring.written - behind % ring.chunk_samples
-        # Not before an earlier one that waits, if that was flushed.
-        self._endpoints.append(max(position, *self._endpoints, 0))
+        self.endpoints.add(position, ring.sent)
         self.pump()
 
     def pump(self) -> None:
@@ -106,7 +99,8 @@ class Outlet:
         session, ring = self._session, self._ring
         if session is None:
             return
-        if self._endpoints:
+        endpoints = self.endpoints.waiting
+        if endpoints:
             self._end_turns(session)
         while ring.written - ring.sent >= ring.chunk_samples:
             wait = RETRY_SECONDS
@@ -125,11 +119,11 @@ class Outlet:
                 losses.cover(
                     self._quiet.silent_until(losses.covered, session.silent_seconds)
                 )
-            if self._endpoints:
+            if endpoints:
                 self._end_turns(session)
-        if self._endpoints:
+        if endpoints:
             self._end_turns(session)
-            if self._endpoints:  # behind the last full chunk
+            if endpoints:  # behind the last full chunk
                 self._send_tail(session)
                 self._end_turns(session)
         self._room.set()
@@ -147,11 +141,7 @@ class Outlet:
             session.send_audio(chunk)
 
     def _end_turns(self, session: Session) -> None:
-        while self._endpoints and self._endpoints[0] <= self._ring.sent:
-            acked = self._ring.acked
-            self._asked = [at for at in self._asked if at > acked]
-            self._asked.append(self._endpoints.popleft())
-            self.forced_at = self._ring.sent
+        while self.endpoints.force(self._ring.sent, self._ring.acked):
             session.force_endpoint()
 
     def _pump_later(self, seconds: float) -> None:
