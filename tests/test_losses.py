@@ -105,6 +105,27 @@ def test_over_ends_a_stretch() -> None:
     assert told.lost == [(0, 160), (160, 320)]
 
 
+def test_a_socket_that_trickles_for_hours_is_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And what got through long ago, without a final, is lost in the end."""
+    monkeypatch.setattr("aai_stream.losses.MOST_STRETCHES", 5)
+    told = Told()
+    told.write(KEPT)
+    for _ in range(50):
+        told.send(1)
+        told.write(CHUNK + 160)
+        told.write(1)
+    assert len(told.losses._told) <= 5
+    told.losses.over()
+    told.losses.forgotten()
+    position = 0
+    for start, end in sorted(told.lost):
+        assert start == position
+        position = end
+    assert position == told.ring.acked
+
+
 def test_any_span_can_be_reported() -> None:
     told = Told()
     told.losses.report(800, 2416, "it was too long ago")

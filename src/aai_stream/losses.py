@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,11 @@ if TYPE_CHECKING:
     from ._core import AudioRing
 
 logger = logging.getLogger("aai_stream")
+
+TOO_LONG_AGO = "it was too long ago to be sent again"
+
+MOST_STRETCHES = 10_000
+"""So many are remembered while no final turn comes to cover them."""
 
 LOG_SECONDS = 10
 """Losses within this much audio are one incident in the log."""
@@ -28,7 +34,7 @@ class Losses:
         self._tell = tell
         self._seen = 0  # of the ring's count of dropped samples
         self._stretch: tuple[int, int] | None = None
-        self._told: list[tuple[int, int]] = []  # stretches behind what is covered
+        self._told: deque[tuple[int, int]] = deque()  # stretches behind what is covered
         self.covered = 0
         """No audio before this sample is needed any more."""
         self._skipped_until = 0
@@ -55,7 +61,8 @@ class Losses:
         """Let go of what lies before `sample`: nothing is lost with it."""
         self._ring.ack(sample)
         self.covered = max(self.covered, sample)
-        self._told = [told for told in self._told if told[1] > self.covered]
+        while self._told and self._told[0][1] <= self.covered:
+            self._told.popleft()
 
     def forgotten(self) -> None:
         """Tell what was sent, is not covered and can't be sent again: the session that
@@ -63,7 +70,7 @@ class Losses:
         position = self.covered
         for start, end in [*self._told, (self._ring.acked, self._ring.acked)]:
             if start > position:
-                self.report(position, start, "it was too long ago to be sent again")
+                self.report(position, start, TOO_LONG_AGO)
             position = max(position, end)
         self.cover(self._ring.acked)
 
@@ -80,6 +87,14 @@ class Losses:
             stretch, self._stretch = self._stretch, None
             self._told.append(stretch)
             self.report(*stretch, "it could not be sent in time")
+            if len(self._told) > MOST_STRETCHES:
+                self._join_oldest()
+
+    def _join_oldest(self) -> None:
+        """Give up what was sent between the oldest two, so that they are one."""
+        (start, lost), (found, end) = self._told.popleft(), self._told.popleft()
+        self._told.appendleft((start, end))
+        self.report(lost, found, TOO_LONG_AGO)
 
     def report(self, start: int, end: int, why: str) -> None:
         """Tell of the samples from `start` up to `end`."""
