@@ -236,8 +236,16 @@ async def test_silence_is_let_go_of_while_no_turn_is_open(
         assert 0 <= kept - SETTLED_SECONDS - KEPT_SECONDS < 1
     else:
         assert kept == 20
-    # To the next session all of it is new.
+    # Of a server that has said nothing meanwhile, nothing is known.
     acked = f.ring.acked
+    f.session.silent_seconds = 4.0
+    for _ in range(4):
+        f.write(RATE)
+        f.outlet.pump()
+        now += 1
+        f.session.silent_seconds += 1
+        assert f.ring.acked == acked
+    # To the next session all of it is new.
     f.reconnect()
     assert f.session.got[0][0] == acked
     f.write(RATE)

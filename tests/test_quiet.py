@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import event, given
+from hypothesis import event, example, given
 from hypothesis import strategies as st
 
 from aai_stream._core import AudioRing
@@ -197,6 +197,10 @@ runs = st.lists(
 
 
 @given(sent=runs, waiting=runs, afresh=st.booleans())
+@example(sent=[], waiting=[False] * 20 + [True], afresh=False)
+@example(sent=[], waiting=[False] * 21 + [True], afresh=False)
+@example(sent=[True] + [False] * 40, waiting=[False] * 30, afresh=False)
+@example(sent=[True] + [False] * 39, waiting=[False] * 30, afresh=False)
 def test_silence_is_passed_over_up_to_the_next_sound(
     sent: list[bool], waiting: list[bool], afresh: bool
 ) -> None:

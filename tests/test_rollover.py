@@ -191,6 +191,8 @@ async def test_what_waits_is_kept_alive(end: str) -> None:
     fixture.inactivity_timeout = 0.02
     session = await fixture.until_ready()
     await until(lambda: session.kept_alive >= 3)
+    timer = fixture.rollover._keeper
+    assert timer is not None
     if end == "dead":
         session.is_over = True
     elif end == "taken":
@@ -202,6 +204,7 @@ async def test_what_waits_is_kept_alive(end: str) -> None:
     asyncio.get_running_loop().call_later(0.05, late.set)
     await late.wait()
     assert session.kept_alive == said
+    assert timer.cancelled() is (end != "dead")
 
 
 # ---- not wanted any more ----

@@ -283,12 +283,14 @@ async def test_closing_that_is_cancelled_lets_go(way: Way) -> None:
 
 async def test_a_peer_that_answers_no_ping_is_lost(way: Way) -> None:
     asked: list[Any] = []
+    silent: list[float] = []
 
     async def handler(
         reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         await accept_raw(reader, writer)
         asked.append(await read_frame(reader))
+        silent.append(wire.silent_seconds)
         await reader.read()
 
     heard = Heard()
@@ -298,6 +300,7 @@ async def test_a_peer_that_answers_no_ping_is_lost(way: Way) -> None:
         wire.send_audio(b"late")
         await wire.close()
     assert [opcode for opcode, _, _ in asked] == [PING]
+    assert silent[0] > 0.09
 
 
 async def test_a_peer_that_answers_stays(way: Way) -> None:
