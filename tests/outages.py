@@ -26,6 +26,18 @@ WORDS = 12
 SPEECH_MS = LAYOUT.start_ms(WORDS)
 """How long the marked audio is."""
 
+ON_MESSAGES = [
+    "garbage",
+    "unknown",
+    "wrong-types",
+    "binary",
+    "huge",
+    "duplicate",
+    "reorder",
+    "no-final,cut=0.05",
+]
+"""Faults of what the server says."""
+
 
 @dataclass
 class Outcome:

@@ -31,7 +31,7 @@ from aai_stream.emulator.server import Emulator
 from aai_stream.livekit import STT, ServerMessage
 from aai_stream.messages import AudioLost, Turn
 from aai_stream.retries import Retries
-from tests.outages import LAYOUT
+from tests.outages import LAYOUT, ON_MESSAGES
 from tests.servers import until, within
 from tests.test_network import accounts
 
@@ -47,14 +47,7 @@ STRIKES = [
     "mute,cut=0.05",
     "stop-reading,cut=0.05",
     "trickle,seconds=0.001",
-    "garbage",
-    "unknown",
-    "wrong-types",
-    "binary",
-    "huge",
-    "duplicate",
-    "reorder",
-    "no-final,cut=0.05",
+    *ON_MESSAGES,
 ]
 REFUSALS = [
     "status,code=503,on=1",

@@ -15,7 +15,7 @@ from aai_stream.emulator.faults import fault
 from aai_stream.emulator.marked import MarkedEngine
 from aai_stream.emulator.server import Emulator
 from aai_stream.livekit import STT, config
-from tests.outages import Outcome, through_plugin, through_stream
+from tests.outages import ON_MESSAGES, Outcome, through_plugin, through_stream
 from tests.servers import within
 
 RETRY = APIConnectOptions(max_retry=5, retry_interval=0.01, timeout=1)
@@ -49,14 +49,7 @@ STRIKES = [
     "stop-reading,cut=0.1",
     "mute,cut=0.1",
     "trickle,seconds=0.001,size=3",
-    "garbage",
-    "unknown",
-    "wrong-types",
-    "binary",
-    "huge",
-    "duplicate",
-    "reorder",
-    "no-final,cut=0.05",
+    *ON_MESSAGES,
 ]
 MOMENTS = [
     "begin",

@@ -53,15 +53,14 @@ def _period(step: Step) -> float:
 
 
 def cost(
-    bench: Bench,
-    results: Results,
-    *,
     number: str,
     title: str,
     makes: dict[str, Make],
     sample_rate: int,
+    frame_ms: int,
     goal: float,
-    frame_ms: int = 50,
+    bench: Bench,
+    results: Results,
 ) -> None:
     """CPU of 100 streams in real time."""
     with bench.hosts(makes, sample_rate, frame_ms) as hosts:
@@ -265,40 +264,22 @@ def held(bench: Bench, results: Results) -> None:
         )
 
 
+COSTS = {
+    "1": ("CPU per stream and 50 ms, LiveKit, 24 kHz in 50 ms", PLUGINS, 24_000, 50, 3),
+    "2": ("the same, 16 kHz in 50 ms", PLUGINS, 16_000, 50, 2),
+    "3": ("the same, 48 kHz in 10 ms", PLUGINS, 48_000, 10, 5),
+    "4": (
+        "the same, `aai_stream.connect` beside the SDK, 16 kHz in 50 ms",
+        STREAMS,
+        16_000,
+        50,
+        4,
+    ),
+}
 ROWS: dict[str, Callable[[Bench, Results], None]] = {
-    "1": functools.partial(
-        cost,
-        makes=PLUGINS,
-        number="1",
-        title="CPU per stream and 50 ms, LiveKit, 24 kHz in 50 ms",
-        sample_rate=24_000,
-        goal=3,
-    ),
-    "2": functools.partial(
-        cost,
-        makes=PLUGINS,
-        number="2",
-        title="the same, 16 kHz in 50 ms",
-        sample_rate=16_000,
-        goal=2,
-    ),
-    "3": functools.partial(
-        cost,
-        makes=PLUGINS,
-        number="3",
-        title="the same, 48 kHz in 10 ms",
-        sample_rate=48_000,
-        frame_ms=10,
-        goal=5,
-    ),
-    "4": functools.partial(
-        cost,
-        makes=STREAMS,
-        number="4",
-        title="the same, `aai_stream.connect` beside the SDK, 16 kHz in 50 ms",
-        sample_rate=16_000,
-        goal=4,
-    ),
+    **{
+        number: functools.partial(cost, number, *what) for number, what in COSTS.items()
+    },
     "5": memory,
     "6": ladder,
     "7": latency,
