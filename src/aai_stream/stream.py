@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ._core import AudioRing, as_bytes
 from .connector import Connector
-from .errors import (
-    AaiStreamError,
-    SessionError,
-    StateError,
-    TimedOutError,
-    TransientError,
-)
+from .errors import AaiStreamError, SessionError, StateError
 from .feed import Feed
 from .messages import (
     Event,
@@ -28,7 +21,8 @@ from .messages import (
     Unknown,
 )
 from .options import Options
-from .retries import PROGRESS_SECONDS, Retries
+from .reconnecting import Reconnector
+from .retries import Retries
 from .stats import StreamStats
 
 if TYPE_CHECKING:
@@ -46,8 +40,6 @@ with twice as many the stream ends."""
 
 END_RETRIES = 5
 """How often a session is replaced, without progress, when no more audio will come."""
-
-logger = logging.getLogger("aai_stream")
 
 
 class Stream:
@@ -80,19 +72,16 @@ class Stream:
             catch_up_rate=catch_up_rate,
             close_timeout=close_timeout,
             on_event=self._on_event,
-            on_closed=self._on_closed,
+            on_closed=self._session_closed,
             insist=max_retries > 0,
         )
         self._sample_rate = ring.sample_rate
-        self._connect_timeout = connect_timeout
         self._retries = Retries(max_retries)
-        self._close_timeout = close_timeout
-        self._reconnecting: asyncio.Task[None] | None = None
-        self._opening = False
-        self._lost_at_once: SessionError | None = None  # as soon as it was opened
+        self._reconnector = Reconnector(
+            self._feed, self._retries, connect_timeout, self._finish
+        )
+        self._longest_gap = connect_timeout + close_timeout
         self._failed: asyncio.Future[None] | None = None  # letting go of what is left
-        self._opened_at = 0.0  # the latest session, by the loop's clock
-        self._covered = 0  # the feed's progress when it was
         self._unread = 0
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()  # None: the end
         self._failure: AaiStreamError | None = None
@@ -108,7 +97,7 @@ class Stream:
             raise StateError("a stream can be entered only once")
         self._entered = True
         try:
-            await self._connect(None)
+            await self._reconnector.connect()
         except BaseException:
             self._finish(None)
             raise
@@ -137,7 +126,7 @@ class Stream:
         self._ended = True
         self._retries.limit(END_RETRIES)
         while True:
-            await self._reconnected(self._connect_timeout + self._close_timeout)
+            await self._reconnector.done(self._longest_gap)
             if self._failure is not None:
                 raise self._failure
             if self._is_over:
@@ -151,66 +140,13 @@ class Stream:
         The server is told to terminate all the same, since it bills by the time a
         session is open.
         """
-        if (reconnecting := self._reconnecting) is not None:
-            reconnecting.cancel()
-            await asyncio.wait([reconnecting])
+        await self._reconnector.stop()
         await self._feed.close()
         self._finish(None)
 
-    # ---- sessions ----
-
-    async def _connect(self, failure: SessionError | None) -> None:
-        """Open a session, after `failure` if there was one; raise what is final."""
-        while True:
-            if failure is not None:
-                delay = self._retries.delay(failure)
-                logger.warning("%s; trying again in %.1f s", failure, delay)
-                await asyncio.sleep(delay)
-            self._opening, self._lost_at_once = True, None
-            try:
-                await self._feed.open(self._connect_timeout)
-                self._opened_at = asyncio.get_running_loop().time()
-                self._covered = self._feed.final_samples
-                failure = self._lost_at_once
-            except TransientError as exc:
-                failure = exc
-            finally:
-                self._opening = False
-            if failure is None:
-                return
-
-    def _on_closed(self, failure: SessionError | None) -> None:
-        if self._is_over:
-            return
-        if self._opening and failure is not None:
-            self._lost_at_once = failure
-            return
-        if failure is None or not failure.retryable:
-            self._finish(failure)
-            return
-        lived = asyncio.get_running_loop().time() - self._opened_at
-        if lived > PROGRESS_SECONDS or self._feed.final_samples > self._covered:
-            self._retries.progress()
-        self._reconnecting = asyncio.ensure_future(self._reconnect(failure))
-
-    async def _reconnect(self, failure: SessionError) -> None:
-        try:
-            await self._connect(failure)
-        except AaiStreamError as exc:
-            self._finish(None if self._feed.closed else exc)
-        finally:
-            if self._reconnecting is asyncio.current_task():
-                self._reconnecting = None
-
-    async def _reconnected(self, longest: float | None = None) -> None:
-        """Wait while there is no session, until there is one or never will be; the
-        stream fails if that takes `longest` seconds."""
-        while (reconnecting := self._reconnecting) is not None:
-            done, _ = await asyncio.wait([reconnecting], timeout=longest)
-            if not done:
-                self._finish(TimedOutError(f"no session could be had in {longest:g} s"))
-                reconnecting.cancel()
-                await asyncio.wait([reconnecting])
+    def _session_closed(self, failure: SessionError | None) -> None:
+        if not self._is_over:
+            self._reconnector.session_closed(failure)
 
     def _finish(self, failure: AaiStreamError | None) -> None:
         if self._is_over:
@@ -261,7 +197,7 @@ class Stream:
         """
         await self._feed.drain()
         while self._feed.has_backlog and not self._is_over:
-            await self._reconnected()
+            await self._reconnector.done()
             await self._feed.drain()
         if self._failure is not None:
             raise self._failure

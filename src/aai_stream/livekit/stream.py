@@ -6,8 +6,7 @@ import asyncio
 import math
 import time
 import weakref
-from collections.abc import AsyncIterable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,6 +21,7 @@ from ..messages import Begin, Event, SpeechStarted, Turn, Warning
 from ..parameters import PARAMETERS
 from ..retries import LONGEST_RETRY_AFTER, PROGRESS_SECONDS
 from ..stream import MOST_PENDING
+from .callbacks import close_later, first_of, guarded, weakly
 from .config import Config
 from .events import PASSING, TurnTranslator, speech_began, usage, usage_metrics
 from .failures import api_error
@@ -74,7 +74,7 @@ class SpeechStream(stt.RecognizeStream):
         self._feed: Feed | None = None
         if config.sample_rate != "native":
             self._make_feed(config.sample_rate)
-        self._task.add_done_callback(_weakly(SpeechStream._on_done, self))
+        self._task.add_done_callback(weakly(SpeechStream._on_done, self))
         # A stream that is dropped and not closed takes its tasks with it.
         for task in (self._task, self._metrics_task):
             task._log_destroy_pending = False  # type: ignore[attr-defined]
@@ -83,12 +83,12 @@ class SpeechStream(stt.RecognizeStream):
         # Weakly, so that the socket keeps no stream alive that nobody reads.
         feed = self._feed = self._config.feed(
             sample_rate,
-            _weakly(SpeechStream._on_message, self),
-            _weakly(SpeechStream._on_closed, self),
+            weakly(SpeechStream._on_message, self),
+            weakly(SpeechStream._on_closed, self),
             insist=self._conn_options.max_retry > 0,
         )
         loop = asyncio.get_running_loop()
-        weakref.finalize(self, _close_later, loop, feed).atexit = False
+        weakref.finalize(self, close_later, loop, feed).atexit = False
         self._feed_made.set_result(None)
         return feed
 
@@ -200,7 +200,7 @@ class SpeechStream(stt.RecognizeStream):
 
     async def _run(self) -> None:
         """One session; LiveKit calls this again for the next."""
-        await _first_of(self._feed_made, self._input_ended)
+        await first_of(self._feed_made, self._input_ended)
         feed = self._feed
         if feed is None:
             return  # the input ended before it began
@@ -212,7 +212,7 @@ class SpeechStream(stt.RecognizeStream):
             await feed.open(self._connect_timeout)
             opened = loop.time()
             self._report_connection_acquired(loop.time() - began, False)
-            await _first_of(self._session_over, self._input_ended)
+            await first_of(self._session_over, self._input_ended)
             if not self._session_over.done():
                 await feed.end()
             failure = await self._session_over
@@ -270,13 +270,13 @@ class SpeechStream(stt.RecognizeStream):
     def _emit(
         self, name: Literal["server_message", "metrics_collected"], told: Any
     ) -> None:
-        with _callbacks(name):
+        with guarded(name):
             self._plugin.emit(name, told)
 
     def _report_connection_acquired(
         self, acquire_time: float, connection_reused: bool
     ) -> None:
-        with _callbacks("metrics_collected"):
+        with guarded("metrics_collected"):
             super()._report_connection_acquired(acquire_time, connection_reused)
 
     def _report_usage(self) -> None:
@@ -316,35 +316,3 @@ class SpeechStream(stt.RecognizeStream):
         if not self._task.cancelled() and (failure := self._task.exception()):
             raise failure
         raise StopAsyncIteration
-
-
-def _weakly(
-    method: Callable[[SpeechStream, Any], None], stream: SpeechStream
-) -> Callable[[Any], None]:
-    """`method` of `stream`, for as long as that is there."""
-    reference = weakref.ref(stream)
-
-    def call(argument: Any) -> None:
-        if (alive := reference()) is not None:
-            method(alive, argument)
-
-    return call
-
-
-@contextmanager
-def _callbacks(name: str) -> Iterator[None]:
-    """What the caller's callbacks raise is logged, and no reason to end a stream."""
-    try:
-        yield
-    except TypeError:  # all others the emitter logs itself
-        logger.exception("a %s callback failed", name)
-
-
-def _close_later(loop: asyncio.AbstractEventLoop, feed: Feed) -> None:
-    """Close the session of a stream that is gone; any thread may have collected it."""
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(lambda: loop.create_task(feed.close()))
-
-
-async def _first_of(*futures: asyncio.Future[Any]) -> None:
-    await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
