@@ -31,6 +31,15 @@ def test_those_that_nobody_was_told_are_one() -> None:
     assert endpoints.waiting[0] <= 99_490 <= endpoints.waiting[1]
 
 
+def test_those_at_one_place_are_remembered_once() -> None:
+    endpoints = Endpoints()
+    for _ in range(100):
+        endpoints.add(1000, sent=1000)
+        assert endpoints.force(sent=1000, acked=0)
+    endpoints.restart(acked=0)
+    assert list(endpoints.waiting) == [1000]
+
+
 def test_each_final_ends_at_the_end_that_was_forced_for_it() -> None:
     endpoints = Endpoints()
     for at in (1000, 2000, 3000):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -37,8 +38,10 @@ class Session:
         self.lost += 1
         self.finals.stop()
 
-    def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
-        self._timers.append(Timer(self.now + seconds, callback))
+    def call_later(
+        self, seconds: float, call: Callable[..., object], *to: Any
+    ) -> Timer:
+        self._timers.append(Timer(self.now + seconds, partial(call, *to)))
         return self._timers[-1]
 
     def wait(self, seconds: float) -> None:
@@ -121,12 +124,10 @@ def test_a_turn_that_is_not_formatted_is_final_as_it_is(session: Session) -> Non
 def test_each_turn_has_its_time_to_be_formatted(session: Session) -> None:
     session.hear(raw(0, "one"))
     session.wait(UNFORMATTED_SECONDS - 0.01)
-    session.hear(raw(1, "two"), turn(2, "three"))
+    assert session.hear(raw(1, "two")) == [raw(1, "two")]
     session.wait(UNFORMATTED_SECONDS - 0.01)
-    assert session.hear(formatted(1, "Two.")) == [
-        final(0, "one"),
-        formatted(1, "Two."),
-    ]
+    assert session.told[2:] == [final(0, "one")]
+    assert session.hear(formatted(1, "Two.")) == [formatted(1, "Two.")]
     assert session.running == []
 
 

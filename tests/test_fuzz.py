@@ -552,4 +552,4 @@ def test_turns_that_contradict_themselves(
         told += turns.take(one)
     assert len([t for t in told if t.is_final]) <= len(steps)
     assert not turns.is_stuck
-    assert not turns.has_raw
+    assert turns.settle() == []

@@ -314,11 +314,29 @@ async def test_of_speech_that_waited_only_long_silence_is_left_out(
     for start, end in said:
         inside = [part for part in heard if start <= part[0] and part[1] <= end]
         assert sum(b - a for a, b in inside) == end - start
-    # Another session that hears it again: nothing is told twice.
+    # Another session that hears it again: told again.
     call.reconnect()
     call.live(5)
     assert call.session.got[0][0] == 0
-    assert call.skipped == skipped
+    assert call.skipped == [*skipped, (800, 2500)]
+
+
+async def test_a_word_that_was_flushed_is_a_sound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    call = Call(monkeypatch)
+    call.connect()
+    call.live(10)
+    call.ring.write(np.full(CHUNK // 2, 5000, np.int16), RATE)
+    call.outlet.flush()
+    word = 10 * RATE
+    call.live(20)
+    assert 0 < call.ring.acked <= word
+    assert not call.outlet.is_calm
+    call.reconnect()
+    call.live(0.5)
+    heard = call.session.got
+    assert any(start <= word < start + samples for start, samples, _ in heard)
 
 
 async def test_silence_in_an_open_turn_is_not_left_out(

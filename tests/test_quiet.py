@@ -58,9 +58,11 @@ class Stream:
         while self.ring.written - self.ring.sent >= BLOCK:
             chunk = next_chunk(self.ring)
             self.sent.append((self.now, chunk.start + chunk.samples))
-            if self.watch.sent(chunk) and idle:
+            if self.watch.sent(chunk):
                 before = self.ring.acked
-                self.ring.ack(self.watch.silent_until(before, self.now - self.heard_at))
+                heard = self.watch.heard_until(self.now - self.heard_at)
+                if idle and self.watch.is_silent_since(before):
+                    self.ring.ack(heard)
                 if self.ring.acked > before:
                     self.check()
 

@@ -245,6 +245,39 @@ async def test_a_turn_cut_before_its_formatted_final_keeps_its_number() -> None:
     assert [t.turn_order for t in turns] == [0, 0, 0]
 
 
+async def test_a_turn_that_is_never_formatted_keeps_its_number() -> None:
+    """In a session that is not the stream's first, so that numbers are moved."""
+
+    async def second(talk: Talk) -> None:
+        await talk.begin()
+        await talk.hear(500)
+        await talk.say(
+            turn(0, ("b", 0, 100), end_of_turn=True),
+            turn(1, ("c", 200, 300), end_of_turn=True),
+            final(1, ("C.", 200, 300)),
+        )
+        await talk.finish()
+
+    server = Server(lost_after(1000, final(0, ("A.", 0, 300))), second)
+    async with (
+        server.serve() as url,
+        connect(
+            base_url=url, speech_model="universal-streaming-english", format_turns=True
+        ) as stream,
+    ):
+        stream.push(SECOND)
+        await until(lambda: len(server.talks) == 2)
+        await within(5, stream.end())
+        turns = turns_of(await collect(stream))
+    assert [(t.turn_order, t.transcript, t.is_final) for t in turns] == [
+        (0, "A.", True),
+        (1, "b", False),
+        (2, "c", False),
+        (1, "b", True),
+        (2, "C.", True),
+    ]
+
+
 # ---- calls meanwhile ----
 
 

@@ -28,7 +28,7 @@ from aai_stream.errors import (
 from aai_stream.failures import closed_error
 from aai_stream.messages import Event
 from aai_stream.options import Options
-from aai_stream.session import Session
+from aai_stream.session import MOST_EARLY, Session
 from aai_stream.wire.picows import open_wire
 from tests.servers import (
     BEGIN,
@@ -52,7 +52,9 @@ class Caller:
         self.arrived = asyncio.Condition()
         self.closed: asyncio.Future[SessionError | None] = asyncio.Future()
 
-    async def open(self, url: str, timeout: float = 5.0) -> Session:
+    async def open(
+        self, url: str, timeout: float = 5.0, *, listens: bool = True
+    ) -> Session:
         session = await Session.open(
             open_wire,
             endpoint(url, "/v3/ws"),
@@ -61,8 +63,12 @@ class Caller:
             sample_rate=16000,
             timeout=timeout,
         )
-        session.listen(self.events.append, self.closed.set_result)
+        if listens:
+            self.listen(session)
         return session
+
+    def listen(self, session: Session) -> None:
+        session.listen(self.events.append, self.closed.set_result)
 
 
 async def how_it_ends(handler: Handler) -> tuple[SessionError | None, list[Event]]:
@@ -115,6 +121,21 @@ async def test_a_session_from_begin_to_termination() -> None:
         "Termination",
     ]
     assert termination is caller.events[-1]
+
+
+async def test_of_a_session_that_waits_only_so_much_is_kept() -> None:
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        remarks = [{"type": "Warning", "warning": str(n)} for n in range(1000)]
+        await begin_then(socket, *remarks)
+        await terminate_when_asked(socket)
+
+    async with websocket_server(handler) as url:
+        caller = Caller()
+        session = await caller.open(url, listens=False)
+        await within(5, session.terminate(5))
+        caller.listen(session)
+    assert isinstance(caller.events[0], messages.Begin)
+    assert len(caller.events) == MOST_EARLY
 
 
 async def test_closing_terminates_so_that_billing_stops() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Callable
@@ -14,9 +15,7 @@ from aai_stream.emulator.clock import LoopClock, Timer
 from aai_stream.emulator.marked import MarkedEngine, check_marked, marked_audio
 from aai_stream.emulator.server import Emulator
 from aai_stream.feed import AFTERSOUND_MS
-from aai_stream.messages import (
-    Begin,
-)
+from aai_stream.messages import AudioLost, Begin, Event, Heartbeat
 from tests.servers import until, within
 from tests.talks import (
     PER_MS,
@@ -110,6 +109,53 @@ async def test_before_a_token_s_longest_session_is_over() -> None:
     words = [(w.text, w.start) for t in turns if t.is_final for w in t.words]
     assert check_marked(words, count=10) == []
     assert len(minted) >= 2
+
+
+@pytest.mark.parametrize("says_so", [True, False])
+async def test_in_a_noise_it_takes_over_when_the_old_one_has_expired(
+    says_so: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What that had time to speak about, and did not, is not heard again."""
+    monkeypatch.setattr("aai_stream.quiet.SETTLED_SECONDS", 0)
+    monkeypatch.setattr("aai_stream.quiet.KEPT_SECONDS", 0)
+
+    async def first(talk: Talk) -> None:
+        await talk.begin(expires_at=soon())
+        await talk.hear(3000)
+        await until(lambda: next_is_ready(stream))
+        counts = {"total_audio_received_ms": 0, "total_duration_ms": 0}
+        await talk.say({"type": "Heartbeat", "realtime_factor": 1.0, **counts})
+        await until(lambda: any(isinstance(e, Heartbeat) for e in events))
+        assert stream.stats.sessions == 1  # it would hear all of it again
+        if says_so:
+            await talk.socket.close(code=3008)
+        else:
+            talk.cut()
+
+    server = Server(first, well)
+    events: list[Event] = []
+
+    async def listen() -> None:
+        async for event in stream:
+            events.append(event)
+
+    async with (
+        server.serve() as url,
+        connect(base_url=url, replay_seconds=1.5) as stream,
+    ):
+        listening = asyncio.ensure_future(listen())
+        for _ in range(3):
+            stream.push(SECOND)
+        await until(lambda: stream.stats.sessions == 2)
+        await within(5, stream.end())
+        await listening
+    lost = [e for e in events if isinstance(e, AudioLost)]
+    if says_so:
+        assert_heard(server.talks[1], SECOND[PER_MS * 50 :])  # known by the second
+        assert lost == []
+    else:
+        assert_heard(server.talks[1], SECOND[-PER_MS * 500 :] + SECOND)
+        assert [(e.start_ms, e.end_ms) for e in lost] == [(0, 1500)]
 
 
 @pytest.mark.parametrize("then", ["a turn", "the end"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -148,6 +150,7 @@ def test_what_is_passed_on(came: list[Turn], passed: list[Turn]) -> None:
 FIRST = raw(0, "one")
 FORMATTED = formatted(0, "One.")
 AS_IT_IS = final(0, "one")
+LATE: dict[str, Any] = {"ended": True, "is_final": True, "start": 100}
 
 
 @pytest.mark.parametrize(
@@ -186,6 +189,26 @@ AS_IT_IS = final(0, "one")
             id="one that is never formatted, while an earlier one is open",
         ),
         pytest.param(
+            [FIRST, formatted(1, "Two."), turn(0, "One.", **LATE, formatted=True)],
+            [FIRST, AS_IT_IS, formatted(1, "Two.")],
+            id="formatted too late, its end in another place",
+        ),
+        pytest.param(
+            [FIRST, AS_IT_IS, FORMATTED],
+            [FIRST, AS_IT_IS],
+            id="formatted, but that was switched off meanwhile",
+        ),
+        pytest.param(
+            [AS_IT_IS, FORMATTED],
+            [AS_IT_IS, FORMATTED],
+            id="formatted where nobody waits for it: corrected",
+        ),
+        pytest.param(
+            [FIRST, turn(0, "one"), formatted(1, "Two."), FORMATTED],
+            [FIRST, turn(0, "one"), AS_IT_IS, formatted(1, "Two.")],
+            id="a partial behind a turn that is never formatted",
+        ),
+        pytest.param(
             [FIRST, formatted(1, "Two."), turn(0, "one more"), raw(0, "one more")],
             [
                 *[FIRST, AS_IT_IS, formatted(1, "Two.")],
@@ -197,6 +220,11 @@ AS_IT_IS = final(0, "one")
 )
 def test_formatted_pairs(came: list[Turn], passed: list[Turn]) -> None:
     assert told(TurnOrder(), *came) == passed
+
+
+def test_formatted_though_that_was_switched_off() -> None:
+    """The server was on its way already."""
+    assert told(TurnOrder(formats=True), AS_IT_IS, FORMATTED) == [AS_IT_IS]
 
 
 def test_the_unformatted_one_behind_its_formatted_one() -> None:
@@ -214,9 +242,8 @@ def test_a_turn_whose_formatted_final_is_to_come_is_open() -> None:
 def test_settling_for_what_there_is() -> None:
     turns = TurnOrder()
     told(turns, FIRST, raw(1, "two"))
-    assert turns.has_raw
+    assert not turns.is_idle
     assert turns.settle() == [AS_IT_IS, final(1, "two")]
-    assert not turns.has_raw
     assert turns.is_idle
     assert turns.settle() == []
     assert told(turns, FIRST, FORMATTED) == []
@@ -230,10 +257,34 @@ def test_not_settling_before_an_earlier_turn_has_ended() -> None:
     assert turns.give_up(everything=True) == ([(0, 100)], [final(1, "two")])
 
 
-def test_raw_turns_are_not_remembered_for_ever() -> None:
+def test_of_many_raw_turns_the_oldest_are_final() -> None:
     turns = TurnOrder()
-    told(turns, *(raw(order, "x") for order in range(1000)))
-    assert len(turns.settle()) < 100
+    passed = told(turns, *(raw(order, "x") for order in range(1000)))
+    assert len([t for t in passed if t.is_final]) > 900
+    finals = [t for t in [*passed, *turns.settle()] if t.is_final]
+    assert finals == [final(order, "x") for order in range(1000)]
+
+
+def test_settling_for_some() -> None:
+    turns = TurnOrder()
+    told(turns, FIRST, raw(1, "two"))
+    assert turns.settle(0) == [AS_IT_IS]
+    assert turns.settle() == [final(1, "two")]
+
+
+def test_what_is_told_is_the_receiver_s_to_change() -> None:
+    turns = TurnOrder()
+    (passed,) = told(turns, raw(0, "one"))
+    passed.turn_order += 7
+    assert turns.settle() == [AS_IT_IS]
+
+
+def test_an_utterance_is_told_once() -> None:
+    turns = TurnOrder()
+    first = raw(0, "one")
+    first.utterance = "one"
+    assert told(turns, first)[0].utterance == "one"
+    assert turns.settle() == [AS_IT_IS]
 
 
 # ---- giving up ----

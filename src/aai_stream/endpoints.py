@@ -34,7 +34,9 @@ class Endpoints:
             return False
         while self._forced and self._forced[0][1] <= acked:
             self._forced.popleft()
-        self._forced.append((self.waiting.popleft(), sent))
+        forced = self.waiting.popleft(), sent
+        if not self._forced or self._forced[-1] != forced:
+            self._forced.append(forced)
         return True
 
     def forced_behind(self, sample: int) -> int | None:

@@ -71,7 +71,13 @@ class Feed:
         self._keep_alive: asyncio.TimerHandle | None = None
         self._losses = Losses(ring, on_event)
         self._outlet = Outlet(ring, catch_up_rate, self._losses)
-        self._sessions = Sessions(connector, options, ring.sample_rate, self._begin)
+        self._sessions = Sessions(
+            connector,
+            options,
+            ring.sample_rate,
+            on_begin=self._begin,
+            is_calm=lambda: self._outlet.is_calm,
+        )
         self._before: Session | None = None  # the session before the latest
         self._first_turn = 0  # of the latest session
         self._last_turn = -1  # that is final
@@ -104,17 +110,25 @@ class Feed:
         """Let `session` hear the stream from the first sample not covered on."""
         self._stop_sending()
         self._losses.over()
-        if self._before is not None:
-            self._losses.forgotten()
-        unfinished = self._before is not None and self._before.finals.was_unfinished
+        before, self._before = self._before, session
+        if before is not None:
+            self._take_leave(before)
+        unfinished = before is not None and before.finals.was_unfinished
         session.finals.insists = self._insist and not unfinished
-        self._before = session
         self._ring.rewind(self._ring.acked)
         self._first_turn = self._last_turn + 1
         session.listen(self._receive, self._session_closed)
         if self._session is session:  # and not lost already, or replaced by a callback
             self._outlet.connect(session)
             self._watch_silence(-1)
+
+    def _take_leave(self, session: Session) -> None:
+        """Tell what `session` can't be asked about any more, nor its successor."""
+        well = not session.is_over or session.has_expired
+        if well and session.finals.is_idle:
+            # It would have said if somebody had spoken, however loud it is here.
+            self._losses.cover(self._outlet.heard_by(session))
+        self._losses.forgotten()
 
     async def end(self) -> Termination | None:
         """Send what is left, then Terminate; wait for the last turn and Termination.

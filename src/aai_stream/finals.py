@@ -8,8 +8,6 @@ from collections.abc import Callable
 from .messages import AudioLost, Event, Turn
 from .turns import TurnOrder
 
-Timer = asyncio.TimerHandle | None
-
 MISSING_SECONDS = 1.0
 """How long later turns wait for a final that is missing."""
 
@@ -21,7 +19,7 @@ is formatted before."""
 class Finals:
     """Turns in their order, until their session ends; see `TurnOrder`.
 
-    What may be told goes to `tell`. `lose` is called to have another session hear a
+    `formats` is as there. What may be told goes to `tell`. `lose` is called to have another session hear a
     turn that this one did not end.
 
     Attributes:
@@ -34,15 +32,17 @@ class Finals:
         sample_rate: int,
         tell: Callable[[Event], None],
         lose: Callable[[], None],
+        *,
+        formats: bool = False,
     ) -> None:
         self.insists = False
         self.was_unfinished = False
         self._sample_rate = sample_rate
         self._tell = tell
         self._lose = lose
-        self._turns = TurnOrder()
-        self._missing: Timer = None
-        self._unformatted: Timer = None
+        self._turns = TurnOrder(formats=formats)
+        self._missing: asyncio.TimerHandle | None = None
+        self._unformatted: dict[int, asyncio.TimerHandle] = {}  # by turn
 
     @property
     def is_idle(self) -> bool:
@@ -51,42 +51,61 @@ class Finals:
 
     def take(self, turn: Turn) -> None:
         """A turn came: tell what may be told now."""
+        if turn.end_of_turn:
+            self._await_formatted(turn)
         for ready in self._turns.take(turn):
             self._tell(ready)
-        if turn.end_of_turn and not turn.is_final:
-            self._unformatted = _stopped(self._unformatted)  # it has its time, too
         self._wait()
 
     def finish(self) -> bool:
         """The server has ended the session: wait for nothing more. Returns False if
         another one shall hear what is missing."""
-        self._settle()
+        self.stop()
+        for turn in self._turns.settle():
+            self._tell(turn)
         return not (self._turns.has_open and self._miss(everything=True))
 
     def stop(self) -> None:
         """The session is over: tell nothing by itself any more."""
-        self._missing = _stopped(self._missing)
-        self._unformatted = _stopped(self._unformatted)
+        for timer in (self._missing, *self._unformatted.values()):
+            if timer is not None:
+                timer.cancel()
+        self._missing = None
+        self._unformatted.clear()
 
-    def _wait(self) -> None:
-        turns = self._turns
-        self._missing = _while(
-            turns.is_stuck, self._missing, MISSING_SECONDS, self._miss
-        )
-        self._unformatted = _while(
-            turns.has_raw, self._unformatted, UNFORMATTED_SECONDS, self._settle
-        )
+    def _await_formatted(self, turn: Turn) -> None:
+        order = turn.turn_order
+        if (timer := self._unformatted.pop(order, None)) is not None:
+            timer.cancel()
+        if not turn.is_final:
+            loop = asyncio.get_running_loop()
+            self._unformatted[order] = loop.call_later(
+                UNFORMATTED_SECONDS, self._settle, order
+            )
 
-    def _settle(self) -> None:
-        self._unformatted = _stopped(self._unformatted)
-        for turn in self._turns.settle():
+    def _settle(self, order: int) -> None:
+        """Wait no longer for turns up to `order` to be formatted."""
+        del self._unformatted[order]
+        for turn in self._turns.settle(order):
             self._tell(turn)
         self._wait()
+
+    def _wait(self) -> None:
+        """Later turns wait for a final that is missing, but not for ever."""
+        if not self._turns.is_stuck:
+            if self._missing is not None:
+                self._missing.cancel()
+                self._missing = None
+        elif self._missing is None:
+            loop = asyncio.get_running_loop()
+            self._missing = loop.call_later(MISSING_SECONDS, self._miss)
 
     def _miss(self, *, everything: bool = False) -> bool:
         """Lose the session for turns that were not ended, and return True; or tell
         that they are lost, and what had to wait for them."""
-        self._missing = _stopped(self._missing)
+        if self._missing is not None:
+            self._missing.cancel()
+            self._missing = None
         if self.insists:
             self.was_unfinished = True
             self._lose()
@@ -106,18 +125,3 @@ class Finals:
             self._tell(turn)
         self._wait()
         return False
-
-
-def _while(
-    condition: bool, timer: Timer, seconds: float, callback: Callable[[], object]
-) -> Timer:
-    """The timer that calls back after so long, unless `condition` ends before."""
-    if not condition:
-        return _stopped(timer)
-    return timer or asyncio.get_running_loop().call_later(seconds, callback)
-
-
-def _stopped(timer: Timer) -> Timer:
-    if timer is not None:
-        timer.cancel()
-    return None

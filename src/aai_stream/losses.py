@@ -37,7 +37,6 @@ class Losses:
         self._told: deque[tuple[int, int]] = deque()  # stretches behind what is covered
         self.covered = 0
         """No audio before this sample is needed any more."""
-        self._skipped_until = 0
         self._logged_at: int | None = None
 
     def look(self) -> None:
@@ -75,10 +74,8 @@ class Losses:
         self.cover(self._ring.acked)
 
     def skipped(self, start: int, end: int) -> None:
-        """Tell of silence that is not sent, unless that was told before."""
-        start = max(start, self._skipped_until)
+        """Tell of silence that is not sent, if it is any."""
         if start < end:
-            self._skipped_until = end
             self._tell(SilenceSkipped(**self._span(start, end)))
 
     def over(self) -> None:

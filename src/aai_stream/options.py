@@ -95,10 +95,15 @@ class Options:
         seconds: int | None = self._values.get("inactivity_timeout")
         return seconds
 
+    @property
+    def formats_turns(self) -> bool:
+        """Whether the server was asked to tell turns that have ended formatted."""
+        return (self._values | self._extra).get("format_turns") in (True, "true")
+
     def is_final(self, turn: Turn) -> bool:
         """Whether nothing more is said of a turn that has ended: with `format_turns`,
         its formatted version still follows the first one."""
-        return turn.turn_is_formatted or not self._values.get("format_turns")
+        return turn.turn_is_formatted or not self.formats_turns
 
     def _checked(self, values: Mapping[str, Any], model: str | None) -> dict[str, Any]:
         checked: dict[str, Any] = {}

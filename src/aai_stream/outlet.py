@@ -41,6 +41,16 @@ class Outlet:
         """Whether a full chunk waits."""
         return self._ring.written - self._ring.sent >= self._ring.chunk_samples
 
+    @property
+    def is_calm(self) -> bool:
+        """Whether no sound was sent that isn't covered."""
+        return self._quiet.is_silent_since(self._losses.covered)
+
+    def heard_by(self, session: Session) -> int:
+        """How far `session`, the last one connected, has surely heard the audio and had
+        time to say what."""
+        return self._quiet.heard_until(session.silent_seconds)
+
     def connect(self, session: Session) -> None:
         """Send to `session` from now on, beginning with what waits."""
         self._session = session
@@ -114,11 +124,8 @@ class Outlet:
             chunk = ring.next_chunk()
             assert chunk is not None
             session.send_audio(chunk)
-            if self._quiet.sent(chunk) and session.finals.is_idle:
-                losses = self._losses
-                losses.cover(
-                    self._quiet.silent_until(losses.covered, session.silent_seconds)
-                )
+            if self._quiet.sent(chunk):
+                self._let_go_of_silence(session)
             if endpoints:
                 self._end_turns(session)
         if endpoints:
@@ -127,6 +134,11 @@ class Outlet:
                 self._send_tail(session)
                 self._end_turns(session)
         self._room.set()
+
+    def _let_go_of_silence(self, session: Session) -> None:
+        heard = self._quiet.heard_until(session.silent_seconds)
+        if session.finals.is_idle and self.is_calm:
+            self._losses.cover(heard)
 
     def _pass_over_silence(self, session: Session) -> bool:
         """Leave silence out that would only make the session late."""
@@ -139,6 +151,7 @@ class Outlet:
     def _send_tail(self, session: Session) -> None:
         for chunk in self._ring.flush():
             session.send_audio(chunk)
+            self._quiet.sent(chunk)
 
     def _end_turns(self, session: Session) -> None:
         while self.endpoints.force(self._ring.sent, self._ring.acked):

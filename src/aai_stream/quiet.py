@@ -42,15 +42,18 @@ class QuietWatch:
         self._clock = clock
         self._loud_end = 0
         self._sound_end = -math.inf  # of what this session was sent
-        self._marks: deque[tuple[float, int]] = deque()  # when, and how far sent
+        # When, and how far sent; the ring keeps no more than ten minutes.
+        self._marks: deque[tuple[float, int]] = deque(maxlen=600)
+        self._settled = 0
 
     def restart(self) -> None:
         """Audio is sent anew: what was sent has not settled."""
         self._sound_end = -math.inf
         self._marks.clear()
+        self._settled = 0
 
     def sent(self, chunk: Chunk) -> bool:
-        """A chunk was sent; returns whether it is time to ask `silent_until`."""
+        """A chunk was sent; returns whether it is time to ask `heard_until`."""
         end = chunk.start + chunk.samples
         if chunk.peak > QUIET_PEAK:
             self._sound_end = end
@@ -61,19 +64,21 @@ class QuietWatch:
         marks.append((self._clock(), end))
         return True
 
-    def silent_until(self, covered: int, silent_seconds: float) -> int:
-        """How far nobody speaks behind `covered`, a final turn's last sample.
+    def heard_until(self, silent_seconds: float) -> int:
+        """How far the server has surely heard, and had time to say what.
 
-        To be asked while no turn is open. The server was last heard from
-        `silent_seconds` ago; a dead one says nothing of what it was sent since.
+        It was last heard from `silent_seconds` ago; a dead one says nothing of what it
+        was sent since.
         """
-        if self._loud_end > covered + AFTERSOUND_SECONDS * self._rate:
-            return covered
-        settled = covered
         before = self._clock() - silent_seconds - SETTLED_SECONDS
         while self._marks and self._marks[0][0] <= before:
             settled = self._marks.popleft()[1] - int(KEPT_SECONDS * self._rate)
-        return max(covered, settled)
+            self._settled = max(self._settled, settled)
+        return self._settled
+
+    def is_silent_since(self, covered: int) -> bool:
+        """Whether there was no sound behind `covered`, a final turn's last sample."""
+        return self._loud_end <= covered + AFTERSOUND_SECONDS * self._rate
 
     def pass_over_silence(self, ring: AudioRing) -> None:
         """Move the cursor over what waits in `ring`, as far as nobody misses it."""

@@ -17,7 +17,14 @@ import msgspec
 
 from . import messages, timeouts
 from .clock import SessionClock
-from .errors import DroppedError, EndedError, MessageError, SessionError, TimedOutError
+from .errors import (
+    DroppedError,
+    EndedError,
+    ExpiredError,
+    MessageError,
+    SessionError,
+    TimedOutError,
+)
 from .failures import closed_error
 from .finals import Finals
 from .messages import Begin, Event, Termination, Turn
@@ -37,6 +44,9 @@ TERMINATE = b'{"type":"Terminate"}'
 
 HEARTBEAT_SECONDS = 5.0
 """How often a server says Heartbeat when asked to."""
+
+MOST_EARLY = 100
+"""Messages kept from a session that waits to take over, and has heard nothing yet."""
 
 CODE_SECONDS = 1.0
 """How long an Error without a code waits for the close that has one."""
@@ -63,7 +73,12 @@ class Session:
         self.configuration: dict[str, Any] = {}
         self.malformed_messages = 0
         self.clock = SessionClock(sample_rate)
-        self.finals = Finals(sample_rate, self._tell, self._lose_unfinished)
+        self.finals = Finals(
+            sample_rate,
+            self._tell,
+            self._lose_unfinished,
+            formats=options.formats_turns,
+        )
         self._credentials = credentials
         self.options = options
         self._on_event: Callable[[Event], None] | None = None
@@ -157,6 +172,11 @@ class Session:
             on_event(event)
         if self._end is not None:
             on_closed(*self._end)
+
+    @property
+    def has_expired(self) -> bool:
+        """Whether the server ended it because of its age."""
+        return self._end is not None and isinstance(self._end[0], ExpiredError)
 
     @property
     def is_over(self) -> bool:
@@ -281,10 +301,10 @@ class Session:
     def _tell(self, event: Event) -> None:
         if self._closing:
             return
-        if self._on_event is None:
-            self._early.append(event)
-        else:
+        if self._on_event is not None:
             self._on_event(event)
+        elif len(self._early) < MOST_EARLY:
+            self._early.append(event)
 
     def _compare_accounts(self, termination: Termination) -> None:
         """Say so if the server, which bills, counted other audio than was sent."""

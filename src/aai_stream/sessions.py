@@ -22,7 +22,8 @@ logger = logging.getLogger("aai_stream")
 class Sessions:
     """Opens sessions, has the next one ready before one expires, closes what is old.
 
-    `on_begin` is called with each session that the stream is to move to.
+    `on_begin` is called with each session that the stream is to move to. `is_calm` says
+    whether that would hear little again of what the present one has heard.
 
     Attributes:
         latest: the session that the stream moved to last, open or not.
@@ -35,7 +36,9 @@ class Sessions:
         connector: Connector,
         options: Options,
         sample_rate: int,
+        *,
         on_begin: Callable[[Session], None],
+        is_calm: Callable[[], bool],
     ) -> None:
         self.options = options
         self.latest: Session | None = None
@@ -44,9 +47,10 @@ class Sessions:
         self._connector = connector
         self._sample_rate = sample_rate
         self._on_begin = on_begin
+        self._is_calm = is_calm
         self._timeout = 0.0
         self._opening: list[list[dict[str, Any]]] = []  # updates since, by session
-        self._rollover = Rollover(self._open, self.move_on)
+        self._rollover = Rollover(self._open, self._successor_ready)
         self._retired: set[asyncio.Future[None]] = set()  # that are closing
         self._heard_samples = 0  # by sessions before the latest
         self._malformed_messages = 0  # likewise
@@ -74,6 +78,11 @@ class Sessions:
         logger.debug("session %s takes over from %s", session.id, old.id)
         self._begin(session)
         return True
+
+    def _successor_ready(self) -> None:
+        # Or else at the next final; or when the present one has expired.
+        if self._is_calm():
+            self.move_on()
 
     def stay(self) -> None:
         """Have no session ready any more: the face decides what comes next."""

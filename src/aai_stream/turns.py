@@ -11,6 +11,9 @@ from .messages import Turn
 MOST_OPEN = 64
 """Turns that are remembered as open; more are a server's nonsense."""
 
+SLACK_MS = 250
+"""The formatted version of a turn may end so much later than the first one."""
+
 
 class _Told(msgspec.Struct, gc=False):
     """A turn as it was told last; times in ms."""
@@ -19,22 +22,22 @@ class _Told(msgspec.Struct, gc=False):
     end: int
     transcript: str
     is_formatted: bool
-    is_settled: bool = False
-    """It is final as it is: another version comes too late."""
 
 
 class TurnOrder:
     """Passes turns on, and keeps back what came twice or too early.
 
     The protocol promises turns in their order, each final once. A server that fails
-    may break that, and so may whatever lies between.
+    may break that, and so may whatever lies between. `formats`: the server was asked to
+    tell each turn that has ended again, formatted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, formats: bool = False) -> None:
         self._open: dict[int, _Told] = {}  # not final yet
         self._ended: dict[int, _Told] = {}
         self._held: dict[int, Turn] = {}  # finals, while an earlier turn is open
         self._raw: dict[int, Turn] = {}  # ended, and yet to be told formatted
+        self._formats = formats
 
     @property
     def is_idle(self) -> bool:
@@ -50,11 +53,6 @@ class TurnOrder:
     def is_stuck(self) -> bool:
         """Whether a final came, but an earlier turn's did not."""
         return bool(self._held)
-
-    @property
-    def has_raw(self) -> bool:
-        """Whether a turn has ended, but was not told formatted."""
-        return bool(self._raw)
 
     def take(self, turn: Turn) -> list[Turn]:
         """What may be told now that `turn` has come."""
@@ -72,15 +70,20 @@ class TurnOrder:
             self._hold_raw(before=turn.turn_order)
             self._held[turn.turn_order] = turn
             return self._release()
-        if turn.end_of_turn:
-            self._raw[turn.turn_order] = turn
-            while len(self._raw) > MOST_OPEN:
-                del self._raw[min(self._raw)]
-        return [turn]
+        if not turn.end_of_turn:
+            return [turn]
+        self._formats = True
+        # A copy: what is told is its receiver's, to number and to change.
+        self._raw[turn.turn_order] = msgspec.structs.replace(turn)
+        if len(self._raw) <= MOST_OPEN:
+            return [turn]
+        self._hold_raw(before=turn.turn_order)
+        return [*self._release(), turn]
 
-    def settle(self) -> list[Turn]:
-        """Wait no longer for turns to be formatted; these are final as they are."""
-        self._hold_raw(before=math.inf)
+    def settle(self, last: float = math.inf) -> list[Turn]:
+        """Wait no longer for turns up to `last` to be formatted; these are final as
+        they are."""
+        self._hold_raw(before=last + 1)
         return self._release()
 
     def give_up(self, *, everything: bool) -> tuple[list[tuple[int, int]], list[Turn]]:
@@ -98,8 +101,10 @@ class TurnOrder:
     def _hold_raw(self, before: float) -> None:
         for order in [order for order in self._raw if order < before]:
             raw = self._raw.pop(order)
-            self._held[order] = msgspec.structs.replace(raw, is_final=True)
-            self._ended[order] = _told(raw, is_settled=True)
+            raw.is_final = True
+            raw.utterance = None  # that was told
+            self._held[order] = raw
+            self._open.pop(order, None)
 
     def _release(self) -> list[Turn]:
         turns = []
@@ -107,8 +112,7 @@ class TurnOrder:
             if any(unfinished < order for unfinished in self._open):
                 break
             turn = self._held.pop(order)
-            if order not in self._ended or not self._ended[order].is_settled:
-                self._ended[order] = _told(turn)
+            self._ended[order] = _told(turn)
             turns.append(turn)
         while len(self._ended) > MOST_OPEN:
             del self._ended[min(self._ended)]
@@ -117,16 +121,22 @@ class TurnOrder:
     def _is_stale(self, turn: Turn, told: _Told) -> bool:
         """Whether `turn` says nothing that its own final hasn't said already."""
         ended = self._ended.get(turn.turn_order)
-        if ended is None or told.end > ended.end:
+        if ended is None:
+            return False
+        if told.is_formatted and not ended.is_formatted and self._formats:
+            # Too late: it was final as it was, unless more has been said since.
+            goes_on = turn.turn_order in self._open or turn.turn_order in self._raw
+            return not goes_on and told.end <= ended.end + SLACK_MS
+        if told.end > ended.end:
             return False
         if turn.end_of_turn:
             is_raw = ended.is_formatted and not told.is_formatted
-            return is_raw or ended.is_settled or told.transcript == ended.transcript
+            return is_raw or told.transcript == ended.transcript
         return bool(turn.words)
 
 
-def _told(turn: Turn, *, is_settled: bool = False) -> _Told:
+def _told(turn: Turn) -> _Told:
     start, end = 0, 0
     if turn.words:
         start, end = turn.words[0].start, turn.words[-1].end
-    return _Told(start, end, turn.transcript, turn.turn_is_formatted, is_settled)
+    return _Told(start, end, turn.transcript, turn.turn_is_formatted)

@@ -210,11 +210,11 @@ def test_a_server_that_dies_is_told_after_what_was_final(
     assert "code 3005: sorry" in result.stderr
 
 
-def test_what_was_not_transcribed_is_told_after_what_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_was_not_transcribed_is_told_and_the_next_file_is_done(
+    speech: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recording = tmp_path / "speech.wav"
-    soundfile.write(recording, marked_audio(8), 16000)
+    longer = speech.parent / "longer.wav"
+    soundfile.write(longer, marked_audio(8), 16000)
 
     @contextlib.asynccontextmanager
     async def server() -> AsyncIterator[str]:
@@ -224,11 +224,15 @@ def test_what_was_not_transcribed_is_told_after_what_was(
 
     monkeypatch.setenv("ASSEMBLYAI_API_KEY", "k")
     with in_thread(server()) as url:
-        result = run(recording, "--fast", "--url", url)
+        result = run(longer, speech, "--fast", "--url", url)
     assert result.exit_code == 75
-    assert result.stdout == "W0000 w0001 w0002 w0003 w0004.\n"
+    assert result.stdout.splitlines() == [
+        "W0000 w0001 w0002 w0003 w0004.",
+        "W0000 w0001 w0002 w0003.",
+    ]
     assert result.stderr.splitlines()[-1] == (
-        "aai-stream: not transcribed: 2.36 to 3.10 s (the server never ended this turn)"
+        f"aai-stream: {longer}: not transcribed: 2.36 to 3.10 s "
+        "(the server never ended this turn)"
     )
 
 

@@ -9,13 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-from ..errors import (
-    AaiStreamError,
-    AudioError,
-    InputError,
-    LostAudioError,
-    RefusedError,
-)
+from ..errors import AaiStreamError, AudioError, InputError, RefusedError
 
 T = TypeVar("T")
 
@@ -56,28 +50,34 @@ class Stop(asyncio.Event):
             await asyncio.wait([task])
 
 
-def run(command: Callable[[Stop], Coroutine[Any, Any, None]]) -> int:
-    """Run a command; gives its exit status. A failure is one line on stderr."""
+def run(command: Callable[[Stop], Coroutine[Any, Any, int | None]]) -> int:
+    """Run a command; gives its exit status: what the command returns, 0 if that is
+    None, unless it was stopped or fails. A failure is one line on stderr."""
     stop: Stop | None = None
 
-    async def with_signals() -> None:
+    async def with_signals() -> int:
         nonlocal stop
         stop = Stop()
         stop.listen()
-        await command(stop)
+        return await command(stop) or 0
 
     try:
-        asyncio.run(with_signals())
+        status = asyncio.run(with_signals())
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read our output has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except (AaiStreamError, OSError) as exc:
-        print(f"aai-stream: {_in_one_line(exc)}", file=sys.stderr)
+        complain(_in_one_line(exc))
         return stop.status if stop and stop.status else _status(exc)
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    return stop.status if stop else 0
+    return stop.status if stop and stop.status else status
+
+
+def complain(what: str) -> None:
+    """Say it on stderr, in a line."""
+    print(f"aai-stream: {what}", file=sys.stderr)
 
 
 def _in_one_line(exc: Exception) -> str:
@@ -91,8 +91,6 @@ def _status(exc: Exception) -> int:
         return os.EX_DATAERR
     if isinstance(exc, InputError):
         return 2
-    if isinstance(exc, LostAudioError):
-        return os.EX_TEMPFAIL
     if isinstance(exc, RefusedError):
         return os.EX_NOPERM
     if isinstance(exc, OSError) and exc.filename:

@@ -28,7 +28,7 @@ from ..pacing import CATCH_UP_RATE
 from ..parameters import PARAMETERS
 from ..stream import Stream
 from .printing import LinePrinter, Printer, SubtitlePrinter, TerminalPrinter
-from .running import Stop, run
+from .running import Stop, complain, run
 
 if TYPE_CHECKING:
     from ..typing import Audio
@@ -102,7 +102,8 @@ def transcribe(
     77 refused, 130 Ctrl-C.
     """
 
-    async def command(stop: Stop) -> None:
+    async def command(stop: Stop) -> int:
+        status = 0
         parameters = _parameters(option or [], model)
         if output in (Format.SRT, Format.VTT) and len(files) > 1:
             raise OptionError(f"{output.value} takes one file")
@@ -118,12 +119,17 @@ def transcribe(
                     **parameters,
                 )
                 if await stop.or_done(stream.__aenter__()) is None:
-                    return
+                    break
                 async with contextlib.aclosing(stream):
                     recording = _recording(name, rate, channels)
                     printer = _printer(output, name, recording)
                     watched = _watched(recording, printer, stop)
-                    await _show(stream, watched, printer, realtime)
+                    try:
+                        await _show(stream, watched, printer, realtime)
+                    except LostAudioError as exc:  # the other files are there yet
+                        complain(f"{name}: {exc}")
+                        status = os.EX_TEMPFAIL
+        return status
 
     raise typer.Exit(run(command))
 
