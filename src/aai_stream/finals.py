@@ -19,8 +19,8 @@ is formatted before."""
 class Finals:
     """Turns in their order, until their session ends; see `TurnOrder`.
 
-    `formats` is as there. What may be told goes to `tell`. `lose` is called to have another session hear a
-    turn that this one did not end.
+    `formats` is as there. What may be told goes to `tell`. `lose` is called to have
+    another session hear a turn that this one did not end.
 
     Attributes:
         insists: that is wanted; otherwise such a turn is told as lost.

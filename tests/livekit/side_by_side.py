@@ -70,12 +70,13 @@ class Connection:
 
 class ScriptServer:
     """Plays a script to every client, but for the first `breaks` of them, whose
-    sessions break off. Nobody gets in before `gate` is set.
+    sessions break off after `break_ms` of audio. Nobody gets in before `gate` is set.
     """
 
-    def __init__(self, script: Script, *, breaks: int = 0) -> None:
+    def __init__(self, script: Script, *, breaks: int = 0, break_ms: int = 0) -> None:
         self.script = script
         self.breaks = breaks
+        self.break_ms = break_ms
         self.connections: list[Connection] = []
         self.gate = asyncio.Event()
         self.gate.set()
@@ -98,7 +99,8 @@ class ScriptServer:
         connection = Connection(dict(request.query), dict(request.headers))
         self.connections.append(connection)
         await _tell(socket, BEGIN)
-        if len(self.connections) <= self.breaks:
+        breaks = len(self.connections) <= self.breaks
+        if breaks and self.break_ms == 0:
             await socket.close(code=1011)
         left = deque(self.script.steps)
         async for message in socket:
@@ -108,6 +110,8 @@ class ScriptServer:
                 connection.read += 1
             elif message.type is web.WSMsgType.BINARY:
                 connection.chunks.append(bytes(message.data))
+                if breaks and connection.heard_ms >= self.break_ms:
+                    await socket.close(code=1011)
                 while left and connection.heard_ms >= left[0].at_ms:
                     await _tell(socket, *left.popleft().messages)
             else:
@@ -143,6 +147,14 @@ def push(stream: SpeechStream, ms: int, *, rate: int = RATE, channels: int = 1) 
     for _ in range(ms // FRAME_MS):
         data = bytes(2 * channels * samples)
         stream.push_frame(rtc.AudioFrame(data, rate, channels, samples))
+
+
+def push_pcm(stream: SpeechStream, pcm: bytes) -> None:
+    """Push mono of the usual rate in frames of 50 ms."""
+    size = RATE // 20 * 2
+    for start in range(0, len(pcm), size):
+        part = pcm[start : start + size]
+        stream.push_frame(rtc.AudioFrame(part, RATE, 1, len(part) // 2))
 
 
 @contextlib.asynccontextmanager

@@ -26,6 +26,7 @@ from livekit.agents import (
 )
 from livekit.agents.metrics import STTMetrics, STTModelUsage
 from livekit.protocol import agent as protocol
+from livekit.protocol import models
 
 from aai_stream.emulator.script import say
 from aai_stream.livekit import STT
@@ -262,21 +263,39 @@ async def test_a_short_recording_through_the_example(
 
 
 async def test_the_example_is_a_worker() -> None:
-    """To LiveKit's server, which is a stand-in: it registers, ready for rooms."""
-    registered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    """LiveKit's server, a stand-in, gives it a job, which goes to the job's room."""
+    job = protocol.Job(id="AJ_1", room=models.Room(name="room", sid="RM_1"))
+    asked: asyncio.Queue[str] = asyncio.Queue()
 
-    async def serve(request: web.Request) -> web.WebSocketResponse:
+    async def serve(request: web.Request) -> web.StreamResponse:
+        if request.path != "/agent":
+            asked.put_nowait(request.path)
+            return web.Response(status=503)  # enough: rooms are WebRTC
         socket = web.WebSocketResponse()
         await socket.prepare(request)
-        hello = protocol.WorkerMessage.FromString(await socket.receive_bytes())
-        registered.set_result((request.path, hello.WhichOneof("message")))
-        welcome = protocol.RegisterWorkerResponse(worker_id="W_1")
-        await socket.send_bytes(
-            protocol.ServerMessage(register=welcome).SerializeToString()
-        )
-        async for _ in socket:
-            pass
+        async for message in socket:
+            said = protocol.WorkerMessage.FromString(message.data)
+            asked.put_nowait(str(said.WhichOneof("message")))
+            for answer in answers.get(said.WhichOneof("message"), ()):
+                await socket.send_bytes(
+                    protocol.ServerMessage(**answer).SerializeToString()
+                )
         return socket
+
+    registered = protocol.RegisterWorkerResponse(worker_id="W_1")
+    answers: dict[str | None, list[dict[str, Any]]] = {
+        "register": [
+            {"register": registered},
+            {"availability": protocol.AvailabilityRequest(job=job)},
+        ],
+        "availability": [
+            {"assignment": protocol.JobAssignment(job=job, token="x.y.z")}
+        ],
+    }
+
+    async def until_asked(what: str) -> None:
+        while not (await asked.get()).startswith(what):
+            pass
 
     async with http_server(serve) as url:
         secrets = ("LIVEKIT_API_KEY", "LIVEKIT_API_SECRET", "ASSEMBLYAI_API_KEY")
@@ -285,10 +304,11 @@ async def test_the_example_is_a_worker() -> None:
             env={**os.environ, "LIVEKIT_URL": url, **dict.fromkeys(secrets, "x" * 32)},
         )
         try:
-            assert await within(30, registered) == ("/agent", "register")
+            await within(40, until_asked("register"))
+            await within(40, until_asked("/rtc"))
         finally:
             worker.terminate()
-            assert await within(30, worker.wait()) == 0
+            await within(40, worker.wait())
 
 
 async def test_nothing_is_left_behind() -> None:

@@ -8,6 +8,8 @@ import copy
 import json
 import re
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +20,19 @@ from aiohttp import web
 from livekit import rtc
 from livekit.agents import APIConnectOptions, APIStatusError
 from livekit.agents.metrics import STTMetrics
+from livekit.plugins import assemblyai
 
+from aai_stream.livekit import STT
+from aai_stream.messages import Event, SilenceSkipped
 from tests.livekit import scripts
-from tests.livekit.scripts import Script, final, script, started, words
+from tests.livekit.scripts import Script, final, script, started, turn, words
 from tests.livekit.side_by_side import (
     NO_RETRY,
     OFFICIAL,
     OURS,
     RATE,
+    SIDES,
+    Connection,
     Played,
     ScriptServer,
     handshakes,
@@ -34,6 +41,7 @@ from tests.livekit.side_by_side import (
     open_stream,
     play,
     push,
+    push_pcm,
     used,
 )
 from tests.reference import encode_mulaw
@@ -135,6 +143,114 @@ async def test_difference_unformatted() -> None:
         "no-formatted-field": ([], ["Hello world."]),
         "null-flags": ([], ["Hello world."]),
     }
+
+
+async def test_difference_replay() -> None:
+    told = b"\1\0" * RATE
+    assert await heard_after_a_break(OFFICIAL, told) == b""
+    assert await heard_after_a_break(OURS, told) == told
+
+
+async def heard_after_a_break(side: str, pcm: bytes) -> bytes:
+    """Of that second, what the next session hears before what comes then."""
+    later = b"\2\0" * (RATE // 20)
+    async with (
+        ScriptServer(script(), breaks=1, break_ms=1000).running() as server,
+        aiohttp.ClientSession() as http,
+    ):
+        stt = make_stt(side, base_url=server.url, http_session=http)
+        at_once = APIConnectOptions(max_retry=1, retry_interval=0)
+        stream = stt.stream(conn_options=at_once)
+        push_pcm(stream, pcm)
+        await until(lambda: len(server.connections) == 2)
+        push_pcm(stream, later)
+        chunks = server.connections[1].chunks
+        await until(lambda: bool(chunks) and chunks[-1] == later)
+        await stream.aclose()
+    return b"".join(chunks[:-1])
+
+
+async def test_difference_pace() -> None:
+    async with waited(assemblyai.STT) as (connection, _):
+        await until(lambda: connection.heard_ms == 23_000)
+    async with waited(STT) as (connection, said):
+        await until(lambda: connection.heard_ms >= 1000)
+        assert connection.heard_ms < 2000
+        await until(lambda: any(isinstance(m, SilenceSkipped) for m in said))
+        assert connection.heard_ms < 6000
+
+
+@asynccontextmanager
+async def waited(plugin: Any) -> AsyncIterator[tuple[Connection, list[Event]]]:
+    """Three seconds of sound and 20 of silence had to wait for this connection."""
+    server = ScriptServer(script())
+    server.gate.clear()
+    async with server.running(), aiohttp.ClientSession() as http:
+        stt = plugin(api_key="key", base_url=server.url, http_session=http)
+        said: list[Event] = []
+        stt.on("server_message", lambda told: said.append(told.message))
+        stream = stt.stream(conn_options=NO_RETRY)
+        push_pcm(stream, b"\1\1" * (3 * RATE) + bytes(2 * 20 * RATE))
+        server.gate.set()
+        await until(lambda: len(server.connections) == 1)
+        yield server.connections[0], said
+        await stream.aclose()
+
+
+async def test_difference_new_sessions() -> None:
+    async with three_streams(OFFICIAL) as (server, _):
+        await until(lambda: len(server.connections) == 3)
+    async with three_streams(OURS) as (server, _):  # to a server on this machine
+        await until(lambda: len(server.connections) == 3)
+    async with three_streams(OURS, sessions_per_minute=4) as (server, last):
+        await until(lambda: len(server.connections) == 2)
+        await until(lambda: last.stats.waited_seconds > 0)
+        assert len(server.connections) == 2
+
+
+@asynccontextmanager
+async def three_streams(
+    side: str, **options: Any
+) -> AsyncIterator[tuple[ScriptServer, Any]]:
+    """Their server, and the last of them."""
+    async with (
+        ScriptServer(script()).running() as server,
+        aiohttp.ClientSession() as http,
+    ):
+        stt = make_stt(side, base_url=server.url, http_session=http, **options)
+        streams = [stt.stream(conn_options=NO_RETRY) for _ in range(3)]
+        yield server, streams[-1]
+        for stream in streams:
+            await stream.aclose()
+
+
+async def test_difference_unencrypted() -> None:
+    for url in ("ws://stt.internal:8080", "wss://stt.internal?key=1"):
+        make_stt(OFFICIAL, base_url=url)
+        with pytest.raises(ValueError, match="base_url"):
+            make_stt(OURS, base_url=url)
+    make_stt(OURS, base_url="ws://stt.internal:8080", allow_unencrypted=True)
+
+
+async def test_difference_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aai_stream.livekit.stream.MOST_PENDING", 10)
+    for side, interims in ((OFFICIAL, 31), (OURS, 10)):
+        told = await told_late(side, script([turn("Hello")] * 30, final("Hello.")))
+        assert told.count("interim_transcript") == interims
+        assert told.count("final_transcript") == 1
+
+
+async def told_late(side: str, played: Script) -> list[str]:
+    """The events of one who doesn't read before all has come."""
+    async with (
+        ScriptServer(played).running() as server,
+        open_stream(side, server) as (_, stream),
+    ):
+        push(stream, played.steps[-1].at_ms)
+        (connection,) = server.connections
+        await until(lambda: connection.read == 3)
+        stream.end_input()
+        return [event.type.value async for event in stream]
 
 
 async def test_difference_start_time() -> None:
@@ -253,6 +369,14 @@ async def test_difference_range_checks() -> None:
         stt = make_stt(OURS)
         with pytest.raises(ValueError, match=r"."):
             stt.update_options(**value)
+    async with ScriptServer(Script()).running() as server:
+        plugins = [make_stt(side, base_url=server.url) for side in SIDES]
+        for stt in plugins:
+            stt._update_session_keyterms([f"term {n}" for n in range(122)])
+        async with aiohttp.ClientSession() as http:
+            plugins[0]._session = http
+            asked = [query for query, _ in await handshakes(server, *plugins)]
+    assert [len(query["keyterms_prompt"]) for query in asked] == [122, 100]
 
 
 async def test_difference_language_argument() -> None:

@@ -8,6 +8,7 @@ import dataclasses
 import inspect
 import logging
 import re
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -179,6 +180,16 @@ async def test_the_key_of_the_environment(
             assert sent == key
 
 
+@pytest.mark.parametrize("key", ["", None])
+def test_an_empty_key_is_not_replaced(
+    monkeypatch: pytest.MonkeyPatch, key: str | None
+) -> None:
+    monkeypatch.setenv("ASSEMBLYAI_API_KEY", "from-environment")
+    for side in SIDES:
+        with pytest.raises(ValueError, match=r"(?i)key"):
+            make_stt(side, api_key=key)
+
+
 @pytest.mark.parametrize("options", REFUSED, ids=str)
 def test_the_same_refusals(
     monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
@@ -187,6 +198,13 @@ def test_the_same_refusals(
     for side in SIDES:
         with pytest.raises(ValueError, match=r"."):
             make_stt(side, **options)
+
+
+def test_every_keyword_is_on_the_page() -> None:
+    page = Path(__file__).parents[2].joinpath("docs", "livekit.md").read_text()
+    named = set(re.findall(r"`(\w+)[`=]", page.split("## Differences")[0]))
+    keywords = inspect.get_annotations(ours.STT.__init__).keys() - {"return"}
+    assert keywords - named == set()
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -138,6 +138,9 @@ class STT(stt.STT[Literal["server_message"]]):
         agent_context_carryover: NotGivenOr[bool] = NOT_GIVEN,
     ) -> None:
         options = given(locals())  # first of all, while there is nothing else in it
+        if utils.is_given(api_key) and not api_key and token is None:
+            # A mistake, and the key of the environment may be another's.
+            raise OptionError("api_key is empty; leave it out to use the environment's")
         renamed(options)
         parameters = {k: v for k, v in options.items() if k in _PASSED_ON}
         if model == "u3-pro":
