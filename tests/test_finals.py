@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from aai_stream.finals import MISSING_SECONDS, UNFORMATTED_SECONDS, Finals
-from aai_stream.messages import AudioLost, Event
+from aai_stream.messages import AudioLost, Event, Turn
 from tests.test_turns import final, formatted, raw, turn
 
 
@@ -129,6 +129,20 @@ def test_each_turn_has_its_time_to_be_formatted(session: Session) -> None:
     assert session.told[2:] == [final(0, "one")]
     assert session.hear(formatted(1, "Two.")) == [formatted(1, "Two.")]
     assert session.running == []
+
+
+def test_turn_after_turn_that_is_not_formatted(session: Session) -> None:
+    """Each is final after the same time: no other makes it wait."""
+    ends: dict[int, float] = {}
+    for order in range(100):
+        session.hear(raw(order, "x"))
+        session.wait(0.1)
+        for one in session.told:
+            if isinstance(one, Turn) and one.is_final:
+                ends.setdefault(one.turn_order, session.now)
+    assert list(ends) == list(range(80))
+    waits = [end - 0.1 * order for order, end in ends.items()]
+    assert all(UNFORMATTED_SECONDS <= wait + 0.01 < 2.2 for wait in waits)
 
 
 def test_the_end_settles_everything(session: Session) -> None:
