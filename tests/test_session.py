@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from typing import Any
 
@@ -125,7 +126,7 @@ async def test_a_session_from_begin_to_termination() -> None:
 
 async def test_of_a_session_that_waits_only_so_much_is_kept() -> None:
     async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
-        remarks = [{"type": "Warning", "warning": str(n)} for n in range(1000)]
+        remarks = [{"type": "Warning", "warning": str(n)} for n in range(MOST_EARLY)]
         await begin_then(socket, *remarks)
         await terminate_when_asked(socket)
 
@@ -310,6 +311,9 @@ async def test_cancelling_the_opening_closes_the_socket() -> None:
         gone.set()
 
     caller = Caller()
+    complaints: list[Any] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: complaints.append(context))
     async with websocket_server(handler) as url:
         opening = asyncio.ensure_future(caller.open(url))
         await within(5, arrived.wait())
@@ -317,6 +321,9 @@ async def test_cancelling_the_opening_closes_the_socket() -> None:
         with pytest.raises(asyncio.CancelledError):
             await opening
         await within(5, gone.wait())
+    del opening
+    gc.collect()
+    assert complaints == []  # of an exception that nobody retrieved
 
 
 async def test_messages_that_cannot_be_read_are_counted_and_survived(

@@ -45,7 +45,7 @@ TERMINATE = b'{"type":"Terminate"}'
 HEARTBEAT_SECONDS = 5.0
 """How often a server says Heartbeat when asked to."""
 
-MOST_EARLY = 100
+MOST_EARLY = 1000
 """Messages kept from a session that waits to take over, and has heard nothing yet."""
 
 CODE_SECONDS = 1.0
@@ -88,6 +88,8 @@ class Session:
         self._is_connected = False
         loop = asyncio.get_running_loop()
         self._begin: asyncio.Future[None] = loop.create_future()
+        # Nobody waits for it any more if the time for connecting was over before.
+        self._begin.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._over: asyncio.Future[None] = loop.create_future()  # nothing more comes
         self._is_open = False
         self._terminating = False  # we have asked for the end

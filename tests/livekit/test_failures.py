@@ -13,6 +13,7 @@ import pytest
 import trustme
 from aiohttp import web
 from livekit.agents import (
+    NOT_GIVEN,
     APIConnectionError,
     APIConnectOptions,
     APIError,
@@ -381,7 +382,7 @@ async def test_a_key_of_the_environment_is_no_more_told_than_others(
 ) -> None:
     monkeypatch.setenv("ASSEMBLYAI_API_KEY", KEY)
     async with Server(echoed) as server:
-        failed = await failure(server.url, api_key=None)
+        failed = await failure(server.url, api_key=NOT_GIVEN)
     assert server.clients[0].request.headers["Authorization"] == KEY
     assert "***" in str(failed)
     check_secret(failed, log.records)
