@@ -14,7 +14,7 @@ from typing_extensions import Buffer
 
 from aai_stream import messages
 from aai_stream._core import AudioRing
-from aai_stream.connector import Connector
+from aai_stream.connector import Connector, open_session
 from aai_stream.credentials import Credentials
 from aai_stream.errors import (
     AudioError,
@@ -106,7 +106,7 @@ class FakeConnector:
     async def open(
         self, options: Options, *, sample_rate: int, timeout: float
     ) -> Session:
-        return await Session.open(
+        return await open_session(
             self._open_wire,
             "ws://server/v3/ws",
             Credentials("key"),

@@ -13,6 +13,7 @@ from aiohttp import web
 from aai_stream import messages
 from aai_stream._core import AudioRing
 from aai_stream.addresses import endpoint
+from aai_stream.connector import open_session
 from aai_stream.credentials import Credentials
 from aai_stream.errors import (
     BusyError,
@@ -56,7 +57,7 @@ class Caller:
     async def open(
         self, url: str, timeout: float = 5.0, *, listens: bool = True
     ) -> Session:
-        session = await Session.open(
+        session = await open_session(
             open_wire,
             endpoint(url, "/v3/ws"),
             Credentials(KEY),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import socket
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from . import timeouts
 from .addresses import endpoint
-from .errors import OptionError
+from .errors import OptionError, SessionError, TimedOutError
 from .limiter import shared_limiter
 from .session import Session
 from .wire import OpenWire, aiohttp
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
     from .credentials import Credentials
     from .options import Options
+
+HEARTBEAT_SECONDS = 5.0
+"""How often a server says Heartbeat when asked to."""
 
 DEAD_AFTER_SECONDS = 10.0
 """A connection is lost when its peer has been silent for this long, asked or not."""
@@ -75,8 +80,8 @@ class Connector:
     async def open(
         self, options: Options, *, sample_rate: int, timeout: float
     ) -> Session:
-        """A session that has begun, within `timeout` seconds; see `Session.open`."""
-        return await Session.open(
+        """A session that has begun, within `timeout` seconds; see `open_session`."""
+        return await open_session(
             self._open_wire(),
             self._url,
             self._credentials,
@@ -96,3 +101,39 @@ class Connector:
         from .wire import picows
 
         return partial(picows.open_wire, dead_after=limit)
+
+
+async def open_session(
+    open_wire: OpenWire,
+    url: str,
+    credentials: Credentials,
+    options: Options,
+    *,
+    sample_rate: int,
+    timeout: float,
+    dead_after: float = math.inf,
+) -> Session:
+    """Connect to `url` and wait for Begin, `timeout` seconds in all.
+
+    If `options` ask for Heartbeats, a server that says nothing for `dead_after`
+    seconds, or that has left out two, is lost.
+
+    Raises `SessionError` by type; then nothing is left open.
+    """
+    session = Session(credentials, options, sample_rate)
+    failure: SessionError
+    try:
+        async with timeouts.timeout(timeout):
+            await session.begin(open_wire, url)
+        if options.heartbeat and dead_after != math.inf:
+            session.watch(max(dead_after, 2 * HEARTBEAT_SECONDS))
+        return session
+    except asyncio.TimeoutError:
+        failure = TimedOutError(f"the session did not begin within {timeout:g} s")
+    except SessionError as exc:
+        failure = exc
+    except BaseException:
+        await session.close()
+        raise
+    await session.close()
+    raise failure

@@ -22,8 +22,7 @@ class Outlet:
     """Sends what is in the ring to the session that it is connected to, if any.
 
     `losses` is told how far nobody speaks, and which silence was left out where audio
-    had to wait. Raises `OptionError` for a `catch_up_rate`
-    that could not keep up.
+    had to wait. Raises `OptionError` for a `catch_up_rate` that could not keep up.
     """
 
     def __init__(self, ring: AudioRing, catch_up_rate: float, losses: Losses) -> None:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import msgspec
 
-from . import messages, timeouts
+from . import messages
 from .clock import SessionClock
 from .errors import (
     DroppedError,
@@ -42,9 +41,6 @@ FORCE_ENDPOINT = b'{"type":"ForceEndpoint"}'
 KEEP_ALIVE = b'{"type":"KeepAlive"}'
 TERMINATE = b'{"type":"Terminate"}'
 
-HEARTBEAT_SECONDS = 5.0
-"""How often a server says Heartbeat when asked to."""
-
 MOST_EARLY = 1000
 """Messages kept from a session that waits to take over, and has heard nothing yet."""
 
@@ -53,7 +49,7 @@ CODE_SECONDS = 1.0
 
 
 class Session:
-    """An open session; made by `Session.open`, heard after `listen`.
+    """A session; open after `begin`, heard after `listen`.
 
     Attributes:
         id: AssemblyAI's name for it, to quote in a support request.
@@ -101,44 +97,12 @@ class Session:
         self._last_error: messages.Error | None = None
         self._termination: Termination | None = None
 
-    @classmethod
-    async def open(
-        cls,
-        open_wire: OpenWire,
-        url: str,
-        credentials: Credentials,
-        options: Options,
-        *,
-        sample_rate: int,
-        timeout: float,
-        dead_after: float = math.inf,
-    ) -> Session:
-        """Connect to `url` and wait for Begin, `timeout` seconds in all.
+    async def begin(self, open_wire: OpenWire, url: str) -> None:
+        """Connect to `url` and wait for Begin.
 
-        If `options` ask for Heartbeats, a server that says nothing for `dead_after`
-        seconds, or that has left out two, is lost.
-
-        Raises `SessionError` by type; then nothing is left open.
+        Raises `SessionError` by type; what there is must be closed then.
         """
-        session = cls(credentials, options, sample_rate)
-        failure: SessionError
-        try:
-            async with timeouts.timeout(timeout):
-                await session._open(open_wire, url, options)
-            if options.heartbeat and dead_after != math.inf:
-                session._watch(max(dead_after, 2 * HEARTBEAT_SECONDS))
-            return session
-        except asyncio.TimeoutError:
-            failure = TimedOutError(f"the session did not begin within {timeout:g} s")
-        except SessionError as exc:
-            failure = exc
-        except BaseException:
-            await session.close()
-            raise
-        await session.close()
-        raise failure
-
-    async def _open(self, open_wire: OpenWire, url: str, options: Options) -> None:
+        options = self.options
         headers, query = await self._credentials.for_connect()
         self._wire = await open_wire(
             f"{url}?{urlencode(options.query() | query)}",
@@ -152,7 +116,8 @@ class Session:
         if ignored := options.not_understood(self.configuration):
             logger.warning("the server did not take: %s", ", ".join(ignored))
 
-    def _watch(self, seconds: float) -> None:
+    def watch(self, seconds: float) -> None:
+        """From here on it is lost if the server says nothing for so long."""
         lost = DroppedError(f"the server said nothing for {seconds:g} s")
         self._watchdog = Watchdog(seconds, lambda: self.lose(lost))
 

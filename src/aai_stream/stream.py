@@ -38,7 +38,7 @@ MOST_PENDING = 10_000
 """Messages that wait to be read. Beyond that, partial turns and remarks are left out;
 with twice as many the stream ends."""
 
-END_RETRIES = 5
+END_RETRIES = 10
 """How often a session is replaced, without progress, when no more audio will come."""
 
 
