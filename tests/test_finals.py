@@ -141,6 +141,7 @@ def test_turn_after_turn_that_is_not_formatted(session: Session) -> None:
             if isinstance(one, Turn) and one.is_final:
                 ends.setdefault(one.turn_order, session.now)
     assert list(ends) == list(range(80))
+    assert len(session.running) == len(session.finals._unformatted) == 20
     waits = [end - 0.1 * order for order, end in ends.items()]
     assert all(UNFORMATTED_SECONDS <= wait + 0.01 < 2.2 for wait in waits)
 

@@ -146,6 +146,15 @@ def test_a_server_that_is_not_heard_from_has_heard_nothing() -> None:
     assert stream.ring.acked >= kept_from + 20 * RATE
 
 
+def test_of_a_server_that_is_never_heard_from_not_everything_is_remembered() -> None:
+    stream = Stream()
+    for _ in range(700):
+        stream.push([True] * 20, 0.05, alive=False)
+    assert len(stream.watch._marks) == 600
+    stream.push([True], 0.05)
+    assert stream.watch.heard_until(0) >= 690 * RATE
+
+
 def test_a_word_holds_everything_from_before_it_on() -> None:
     stream = Stream()
     stream.push([False] * 20 * 20, 0.05)

@@ -18,6 +18,7 @@ from aai_stream.messages import (
     Begin,
     LLMGatewayResponse,
     SpeechStarted,
+    Turn,
 )
 from aai_stream.stream import END_RETRIES
 from tests.servers import until, within
@@ -276,6 +277,40 @@ async def test_a_turn_that_is_never_formatted_keeps_its_number() -> None:
         (1, "b", True),
         (2, "C.", True),
     ]
+
+
+@pytest.mark.parametrize("switched", ["on by extra_params", "off meanwhile"])
+async def test_each_turn_is_final_once(switched: str) -> None:
+    async def act(talk: Talk) -> None:
+        await talk.begin()
+        await talk.hear(500)
+        await talk.say(turn(0, ("a", 0, 300)))
+        while switched == "off meanwhile" and not talk.commands:
+            await talk.next()
+        # The server was on its way with the formatted one.
+        await talk.say(turn(0, ("a", 0, 300), end_of_turn=True))
+        await talk.say(final(0, ("A.", 0, 300)))
+        await talk.finish()
+
+    asked: dict[str, Any] = {"format_turns": True}
+    if switched == "on by extra_params":
+        asked = {"extra_params": {"format_turns": "true"}}
+    server = Server(act)
+    model = "universal-streaming-english"
+    async with (
+        server.serve() as url,
+        connect(base_url=url, speech_model=model, **asked) as stream,
+    ):
+        stream.push(SECOND)
+        async for event in stream:
+            if isinstance(event, Turn):
+                break
+        if switched == "off meanwhile":
+            stream.update(format_turns=False)
+        await within(5, stream.end())
+        turns = turns_of(await collect(stream))
+    finals = [t.transcript for t in turns if t.is_final]
+    assert finals == (["A."] if switched == "on by extra_params" else ["a"])
 
 
 # ---- calls meanwhile ----

@@ -111,9 +111,9 @@ async def test_before_a_token_s_longest_session_is_over() -> None:
     assert len(minted) >= 2
 
 
-@pytest.mark.parametrize("says_so", [True, False])
+@pytest.mark.parametrize("end", ["expired", "expired in a turn", "cut"])
 async def test_in_a_noise_it_takes_over_when_the_old_one_has_expired(
-    says_so: bool, monkeypatch: pytest.MonkeyPatch
+    end: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What that had time to speak about, and did not, is not heard again."""
     monkeypatch.setattr("aai_stream.quiet.SETTLED_SECONDS", 0)
@@ -127,10 +127,12 @@ async def test_in_a_noise_it_takes_over_when_the_old_one_has_expired(
         await talk.say({"type": "Heartbeat", "realtime_factor": 1.0, **counts})
         await until(lambda: any(isinstance(e, Heartbeat) for e in events))
         assert stream.stats.sessions == 1  # it would hear all of it again
-        if says_so:
-            await talk.socket.close(code=3008)
-        else:
+        if end == "expired in a turn":
+            await talk.say(turn(0, ("a", 1600, 1800)))
+        if end == "cut":
             talk.cut()
+        else:
+            await talk.socket.close(code=3008)
 
     server = Server(first, well)
     events: list[Event] = []
@@ -150,7 +152,7 @@ async def test_in_a_noise_it_takes_over_when_the_old_one_has_expired(
         await within(5, stream.end())
         await listening
     lost = [e for e in events if isinstance(e, AudioLost)]
-    if says_so:
+    if end == "expired":
         assert_heard(server.talks[1], SECOND[PER_MS * 50 :])  # known by the second
         assert lost == []
     else:
