@@ -131,6 +131,19 @@ def test_each_turn_has_its_time_to_be_formatted(session: Session) -> None:
     assert session.running == []
 
 
+def test_a_repeated_final_does_not_stop_the_time_of_what_came_since(
+    session: Session,
+) -> None:
+    more = raw(0, "one more")
+    session.hear(raw(0, "one"), formatted(0, "One."), more, formatted(0, "One."))
+    session.wait(UNFORMATTED_SECONDS)
+    assert session.told == [
+        *[raw(0, "one"), formatted(0, "One."), more],
+        final(0, "one more"),
+    ]
+    assert session.finals.is_idle
+
+
 def test_turn_after_turn_that_is_not_formatted(session: Session) -> None:
     """Each is final after the same time: no other makes it wait."""
     ends: dict[int, float] = {}

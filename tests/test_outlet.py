@@ -339,6 +339,17 @@ async def test_a_word_that_was_flushed_is_a_sound(
     assert any(start <= word < start + samples for start, samples, _ in heard)
 
 
+async def test_what_a_session_has_heard_that_was_never_connected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    call = Call(monkeypatch)
+    call.connect()
+    call.live(20)
+    heard = call.outlet.heard_by(cast(Session, call.session))
+    assert -1 < heard / RATE - (20 - SETTLED_SECONDS - KEPT_SECONDS) <= 0
+    assert call.outlet.heard_by(cast(Session, FakeSession())) == 0
+
+
 async def test_silence_in_an_open_turn_is_not_left_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

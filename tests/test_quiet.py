@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from aai_stream._core import AudioRing
 from aai_stream.quiet import (
     AFTERSOUND_SECONDS,
+    AHEAD_SECONDS,
     KEPT_SECONDS,
     LEAD_SECONDS,
     QUIET_PEAK,
@@ -192,7 +193,14 @@ def test_what_is_sent_at_once_has_not_settled() -> None:
     stream.cut(idle=True)
     stream.push([False] * 20, 0.0)
     assert stream.ring.acked == 0
+    # It is worked through no faster than it was spoken, for all we know.
     stream.now += SETTLED_SECONDS
+    stream.push([False] * 20, 0.0)
+    assert stream.ring.acked == 0
+    stream.now += 3
+    stream.push([False] * 20, 0.0)
+    assert stream.ring.acked == RATE * (3 + AHEAD_SECONDS - KEPT_SECONDS)
+    stream.now += 20
     stream.push([False] * 20, 0.0)
     assert stream.ring.acked > 15 * RATE
 

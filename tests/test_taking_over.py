@@ -118,6 +118,7 @@ async def test_in_a_noise_it_takes_over_when_the_old_one_has_expired(
     """What that had time to speak about, and did not, is not heard again."""
     monkeypatch.setattr("aai_stream.quiet.SETTLED_SECONDS", 0)
     monkeypatch.setattr("aai_stream.quiet.KEPT_SECONDS", 0)
+    monkeypatch.setattr("aai_stream.quiet.AHEAD_SECONDS", 10)  # as if pushed live
 
     async def first(talk: Talk) -> None:
         await talk.begin(expires_at=soon())

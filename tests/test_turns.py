@@ -194,6 +194,21 @@ LATE: dict[str, Any] = {"ended": True, "is_final": True, "start": 100}
             id="formatted too late, its end in another place",
         ),
         pytest.param(
+            [
+                *[FIRST, formatted(1, "Two."), turn(0, "one and a few more")],
+                *[
+                    raw(0, "one and a few more"),
+                    FORMATTED,
+                    formatted(0, "One and a few more."),
+                ],
+            ],
+            [
+                *[FIRST, AS_IT_IS, formatted(1, "Two."), turn(0, "one and a few more")],
+                *[raw(0, "one and a few more"), formatted(0, "One and a few more.")],
+            ],
+            id="formatted too late, and the turn has gone on",
+        ),
+        pytest.param(
             [FIRST, AS_IT_IS, FORMATTED],
             [FIRST, AS_IT_IS],
             id="formatted, but that was switched off meanwhile",

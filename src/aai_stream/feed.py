@@ -124,8 +124,7 @@ class Feed:
 
     def _take_leave(self, session: Session) -> None:
         """Tell what `session` can't be asked about any more, nor its successor."""
-        well = not session.is_over or session.has_expired
-        if well and session.finals.is_idle:
+        if session.has_expired and session.finals.is_idle:
             # It would have said if somebody had spoken, however loud it is here.
             self._losses.cover(self._outlet.heard_by(session))
         self._losses.forgotten()

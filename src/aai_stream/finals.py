@@ -51,10 +51,11 @@ class Finals:
 
     def take(self, turn: Turn) -> None:
         """A turn came: tell what may be told now."""
+        ready = self._turns.take(turn)
         if turn.end_of_turn:
-            self._await_formatted(turn)
-        for ready in self._turns.take(turn):
-            self._tell(ready)
+            self._await_formatted(turn.turn_order)
+        for one in ready:
+            self._tell(one)
         self._wait()
 
     def finish(self) -> bool:
@@ -73,11 +74,13 @@ class Finals:
         self._missing = None
         self._unformatted.clear()
 
-    def _await_formatted(self, turn: Turn) -> None:
-        order = turn.turn_order
-        if (timer := self._unformatted.pop(order, None)) is not None:
-            timer.cancel()
-        if not turn.is_final:
+    def _await_formatted(self, order: int) -> None:
+        timer = self._unformatted.get(order)
+        if not self._turns.awaits_formatted(order):
+            if timer is not None:
+                timer.cancel()
+                del self._unformatted[order]
+        elif timer is None:
             loop = asyncio.get_running_loop()
             self._unformatted[order] = loop.call_later(
                 UNFORMATTED_SECONDS, self._settle, order

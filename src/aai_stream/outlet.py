@@ -31,6 +31,7 @@ class Outlet:
         self._ring = ring
         self._losses = losses
         self._session: Session | None = None
+        self._latest: Session | None = None  # also when it is disconnected
         self._timer: asyncio.TimerHandle | None = None
         self._room = asyncio.Event()  # set when no full chunk waits, or none ever will
         self.endpoints = Endpoints()
@@ -46,13 +47,15 @@ class Outlet:
         return self._quiet.is_silent_since(self._losses.covered)
 
     def heard_by(self, session: Session) -> int:
-        """How far `session`, the last one connected, has surely heard the audio and had
-        time to say what."""
+        """How far `session` has surely heard the audio and had time to say what; 0 if
+        it isn't the last one connected."""
+        if session is not self._latest:
+            return 0
         return self._quiet.heard_until(session.silent_seconds)
 
     def connect(self, session: Session) -> None:
         """Send to `session` from now on, beginning with what waits."""
-        self._session = session
+        self._session = self._latest = session
         self._quiet.restart()
         self.endpoints.restart(self._ring.acked)
         self.pump()

@@ -28,6 +28,10 @@ KEPT_SECONDS = 2.0
 """This much silence is kept in any case, before what has settled; and is sent in any
 case, behind a sound, since it ends turns."""
 
+AHEAD_SECONDS = 1.0
+"""What is sent is no further ahead of real time than this, to be heard by then: audio
+that had to wait is worked through no faster than it was spoken, for all we know."""
+
 LEAD_SECONDS = 0.5
 """This much silence is sent before a sound: words begin softly."""
 
@@ -45,12 +49,14 @@ class QuietWatch:
         # When, and how far sent; the ring keeps no more than ten minutes.
         self._marks: deque[tuple[float, int]] = deque(maxlen=600)
         self._settled = 0
+        self._begun: tuple[float, int] | None = None  # when, and with which sample
 
     def restart(self) -> None:
         """Audio is sent anew: what was sent has not settled."""
         self._sound_end = -math.inf
         self._marks.clear()
         self._settled = 0
+        self._begun = None
 
     def sent(self, chunk: Chunk) -> bool:
         """A chunk was sent; returns whether it is time to ask `heard_until`."""
@@ -59,6 +65,8 @@ class QuietWatch:
             self._sound_end = end
             self._loud_end = max(self._loud_end, end)
         marks = self._marks
+        if self._begun is None:
+            self._begun = self._clock(), chunk.start
         if marks and end - marks[-1][1] < self._rate:
             return False
         marks.append((self._clock(), end))
@@ -74,7 +82,11 @@ class QuietWatch:
         while self._marks and self._marks[0][0] <= before:
             settled = self._marks.popleft()[1] - int(KEPT_SECONDS * self._rate)
             self._settled = max(self._settled, settled)
-        return self._settled
+        if self._begun is None:
+            return 0
+        begun_at, start = self._begun
+        live = before - begun_at + AHEAD_SECONDS - KEPT_SECONDS
+        return max(0, min(self._settled, start + int(live * self._rate)))
 
     def is_silent_since(self, covered: int) -> bool:
         """Whether there was no sound behind `covered`, a final turn's last sample."""

@@ -99,3 +99,5 @@ class Reconnector:
         if (task := self._task) is not None:
             task.cancel()
             await asyncio.wait([task])
+            if self._task is task:  # it never got to its own end
+                self._task = None

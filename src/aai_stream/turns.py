@@ -73,12 +73,14 @@ class TurnOrder:
         if not turn.end_of_turn:
             return [turn]
         self._formats = True
+        ready = self.settle() if len(self._raw) >= MOST_OPEN else []
         # A copy: what is told is its receiver's, to number and to change.
         self._raw[turn.turn_order] = msgspec.structs.replace(turn)
-        if len(self._raw) <= MOST_OPEN:
-            return [turn]
-        self._hold_raw(before=turn.turn_order)
-        return [*self._release(), turn]
+        return [*ready, turn]
+
+    def awaits_formatted(self, order: int) -> bool:
+        """Whether that turn has ended, but was not told formatted."""
+        return order in self._raw
 
     def settle(self, last: float = math.inf) -> list[Turn]:
         """Wait no longer for turns up to `last` to be formatted; these are final as
@@ -124,9 +126,13 @@ class TurnOrder:
         if ended is None:
             return False
         if told.is_formatted and not ended.is_formatted and self._formats:
-            # Too late: it was final as it was, unless more has been said since.
-            goes_on = turn.turn_order in self._open or turn.turn_order in self._raw
-            return not goes_on and told.end <= ended.end + SLACK_MS
+            # Too late: it was final as it was, unless this has what was said since.
+            since = self._open.get(turn.turn_order)
+            if (raw := self._raw.get(turn.turn_order)) is not None:
+                since = _told(raw)
+            if since is not None:
+                return told.end + SLACK_MS < since.end
+            return told.end <= ended.end + SLACK_MS
         if told.end > ended.end:
             return False
         if turn.end_of_turn:
