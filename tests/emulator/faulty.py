@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -53,8 +52,7 @@ async def lost(client: Client) -> list[Message]:
     while (message := await client.ws.receive()).type is aiohttp.WSMsgType.TEXT:
         messages.append(message.json())
     assert message.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
-    # Of a TLS connection that was reset Python 3.10 tells aiohttp only that it ended.
-    assert client.ws.close_code in (None, 1006) or sys.version_info < (3, 11)
+    assert client.ws.close_code in (None, 1006)
     return messages
 
 
