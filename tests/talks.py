@@ -21,6 +21,10 @@ from tests.audio import count_up
 from tests.servers import BEGIN, http_server, within
 
 connect = partial(aai_stream.connect, api_key="k", catch_up_rate=math.inf)
+connect_formatting = partial(
+    connect, speech_model="universal-streaming-english", format_turns=True
+)
+"""To a server that tells each turn that has ended again, formatted."""
 
 SECOND = count_up(0, 16_000)
 PER_MS = 32  # bytes

@@ -3,59 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import pytest
 
 from aai_stream.finals import MISSING_SECONDS, UNFORMATTED_SECONDS, Finals
 from aai_stream.messages import AudioLost, Event, Turn
+from tests.clocks import Clock
 from tests.test_turns import final, formatted, raw, turn
 
 
-class Timer:
-    def __init__(self, due: float, callback: Callable[[], object]) -> None:
-        self.due = due
-        self.callback = callback
-        self.is_cancelled = False
-
-    def cancel(self) -> None:
-        self.is_cancelled = True
-
-
-class Session:
+class Session(Clock):
     """What is told of its turns, and whether it was lost; time passes as it is told."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.now = 0.0
         self.told: list[Event] = []
         self.lost = 0
         self.finals = Finals(16_000, self.told.append, self._lose)
-        self._timers: list[Timer] = []
 
     def _lose(self) -> None:
         self.lost += 1
         self.finals.stop()
-
-    def call_later(
-        self, seconds: float, call: Callable[..., object], *to: Any
-    ) -> Timer:
-        self._timers.append(Timer(self.now + seconds, partial(call, *to)))
-        return self._timers[-1]
-
-    def wait(self, seconds: float) -> None:
-        end = self.now + seconds
-        while due := [t for t in self.running if t.due <= end]:
-            timer = min(due, key=lambda t: t.due)
-            self._timers.remove(timer)
-            self.now = timer.due
-            timer.callback()
-        self.now = end
-
-    @property
-    def running(self) -> list[Timer]:
-        return [timer for timer in self._timers if not timer.is_cancelled]
 
     def hear(self, *turns: Any) -> list[Event]:
         """What is told when they come."""
@@ -85,17 +55,17 @@ def lost(start_ms: int, end_ms: int) -> AudioLost:
 
 def test_a_missing_final_is_told_as_lost(session: Session) -> None:
     session.hear(turn(0, "one two"), final(1, "three"))
-    session.wait(MISSING_SECONDS - 0.01)
+    session.run(MISSING_SECONDS - 0.01)
     assert session.told == [turn(0, "one two")]
-    session.wait(0.01)
+    session.run(0.01)
     assert session.told[1:] == [lost(0, 200), final(1, "three")]
-    assert session.running == []
+    assert session.waiting == []
 
 
 def test_or_loses_the_session(session: Session) -> None:
     session.finals.insists = True
     session.hear(turn(0, "one two"), final(1, "three"))
-    session.wait(MISSING_SECONDS)
+    session.run(MISSING_SECONDS)
     assert session.told == [turn(0, "one two")]
     assert session.lost == 1
     assert session.finals.was_unfinished
@@ -103,32 +73,32 @@ def test_or_loses_the_session(session: Session) -> None:
 
 def test_a_final_that_is_only_late(session: Session) -> None:
     session.hear(turn(0, "one"), final(1, "two"))
-    session.wait(MISSING_SECONDS / 2)
+    session.run(MISSING_SECONDS / 2)
     assert session.hear(final(0, "one")) == [final(0, "one"), final(1, "two")]
-    assert session.running == []
+    assert session.waiting == []
 
 
 def test_a_turn_that_is_not_formatted_is_final_as_it_is(session: Session) -> None:
     session.finals.insists = True
     session.hear(raw(0, "one"))
-    session.wait(UNFORMATTED_SECONDS - 0.01)
+    session.run(UNFORMATTED_SECONDS - 0.01)
     assert session.told == [raw(0, "one")]
-    session.wait(0.01)
+    session.run(0.01)
     assert session.told[1:] == [final(0, "one")]
     assert session.finals.is_idle
-    assert session.running == []
+    assert session.waiting == []
     assert session.hear(formatted(0, "One.")) == []
     assert session.lost == 0
 
 
 def test_each_turn_has_its_time_to_be_formatted(session: Session) -> None:
     session.hear(raw(0, "one"))
-    session.wait(UNFORMATTED_SECONDS - 0.01)
+    session.run(UNFORMATTED_SECONDS - 0.01)
     assert session.hear(raw(1, "two")) == [raw(1, "two")]
-    session.wait(UNFORMATTED_SECONDS - 0.01)
+    session.run(UNFORMATTED_SECONDS - 0.01)
     assert session.told[2:] == [final(0, "one")]
     assert session.hear(formatted(1, "Two.")) == [formatted(1, "Two.")]
-    assert session.running == []
+    assert session.waiting == []
 
 
 def test_a_repeated_final_does_not_stop_the_time_of_what_came_since(
@@ -136,7 +106,7 @@ def test_a_repeated_final_does_not_stop_the_time_of_what_came_since(
 ) -> None:
     more = raw(0, "one more")
     session.hear(raw(0, "one"), formatted(0, "One."), more, formatted(0, "One."))
-    session.wait(UNFORMATTED_SECONDS)
+    session.run(UNFORMATTED_SECONDS)
     assert session.told == [
         *[raw(0, "one"), formatted(0, "One."), more],
         final(0, "one more"),
@@ -149,12 +119,12 @@ def test_turn_after_turn_that_is_not_formatted(session: Session) -> None:
     ends: dict[int, float] = {}
     for order in range(100):
         session.hear(raw(order, "x"))
-        session.wait(0.1)
+        session.run(0.1)
         for one in session.told:
             if isinstance(one, Turn) and one.is_final:
                 ends.setdefault(one.turn_order, session.now)
     assert list(ends) == list(range(80))
-    assert len(session.running) == len(session.finals._unformatted) == 20
+    assert len(session.waiting) == len(session.finals._unformatted) == 20
     waits = [end - 0.1 * order for order, end in ends.items()]
     assert all(UNFORMATTED_SECONDS <= wait + 0.01 < 2.2 for wait in waits)
 
@@ -163,7 +133,7 @@ def test_the_end_settles_everything(session: Session) -> None:
     session.hear(raw(0, "one"), turn(1, "two"))
     assert session.finals.finish()
     assert session.told[2:] == [final(0, "one"), lost(1000, 1100)]
-    assert session.running == []
+    assert session.waiting == []
 
 
 def test_the_end_of_a_turn_that_another_session_shall_hear(session: Session) -> None:
@@ -176,14 +146,14 @@ def test_the_end_of_a_turn_that_another_session_shall_hear(session: Session) -> 
 
 def test_raw_behind_a_missing_final(session: Session) -> None:
     session.hear(turn(0, "one"), raw(1, "two"))
-    session.wait(UNFORMATTED_SECONDS)
+    session.run(UNFORMATTED_SECONDS)
     assert session.told == [turn(0, "one"), raw(1, "two")]
-    session.wait(MISSING_SECONDS)
+    session.run(MISSING_SECONDS)
     assert session.told[2:] == [lost(0, 100), final(1, "two")]
-    assert session.running == []
+    assert session.waiting == []
 
 
 def test_nothing_is_told_when_it_is_over(session: Session) -> None:
     session.hear(turn(0, "one"), final(1, "two"), raw(2, "three"))
     session.finals.stop()
-    assert session.running == []
+    assert session.waiting == []

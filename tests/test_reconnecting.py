@@ -20,6 +20,7 @@ from aai_stream.messages import (
     SpeechStarted,
     Turn,
 )
+from aai_stream.stats import StreamStats
 from aai_stream.stream import END_RETRIES
 from tests.servers import until, within
 from tests.talks import (
@@ -33,6 +34,7 @@ from tests.talks import (
     closed_with,
     collect,
     connect,
+    connect_formatting,
     final,
     impatient,
     lost_after,
@@ -210,17 +212,17 @@ async def test_a_formatted_final_comes_exactly_once(
         await talk.finish()
 
     server = Server(lost_after(1000, *again), second)
-    async with (
-        server.serve() as url,
-        connect(
-            base_url=url, speech_model="universal-streaming-english", format_turns=True
-        ) as stream,
-    ):
+    turns, _ = await formatted_by_two(server)
+    assert [t.transcript for t in turns if t.turn_is_formatted] == ["A."]
+
+
+async def formatted_by_two(server: Server) -> tuple[list[Turn], StreamStats]:
+    """What is told of a second of audio that two sessions hear, and format."""
+    async with server.serve() as url, connect_formatting(base_url=url) as stream:
         stream.push(SECOND)
         await until(lambda: len(server.talks) == 2)
         await within(5, stream.end())
-        turns = turns_of(await collect(stream))
-    assert [t.transcript for t in turns if t.turn_is_formatted] == ["A."]
+        return turns_of(await collect(stream)), stream.stats
 
 
 async def test_a_turn_cut_before_its_formatted_final_keeps_its_number() -> None:
@@ -232,17 +234,8 @@ async def test_a_turn_cut_before_its_formatted_final_keeps_its_number() -> None:
         await talk.finish()
 
     server = Server(lost_after(1000, pair[0]), second)
-    async with (
-        server.serve() as url,
-        connect(
-            base_url=url, speech_model="universal-streaming-english", format_turns=True
-        ) as stream,
-    ):
-        stream.push(SECOND)
-        await until(lambda: len(server.talks) == 2)
-        await within(5, stream.end())
-        turns = turns_of(await collect(stream))
-        assert stream.stats.turns == 1
+    turns, stats = await formatted_by_two(server)
+    assert stats.turns == 1
     assert [t.turn_order for t in turns] == [0, 0, 0]
 
 
@@ -260,16 +253,7 @@ async def test_a_turn_that_is_never_formatted_keeps_its_number() -> None:
         await talk.finish()
 
     server = Server(lost_after(1000, final(0, ("A.", 0, 300))), second)
-    async with (
-        server.serve() as url,
-        connect(
-            base_url=url, speech_model="universal-streaming-english", format_turns=True
-        ) as stream,
-    ):
-        stream.push(SECOND)
-        await until(lambda: len(server.talks) == 2)
-        await within(5, stream.end())
-        turns = turns_of(await collect(stream))
+    turns, _ = await formatted_by_two(server)
     assert [(t.turn_order, t.transcript, t.is_final) for t in turns] == [
         (0, "A.", True),
         (1, "b", False),

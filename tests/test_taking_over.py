@@ -26,6 +26,7 @@ from tests.talks import (
     assert_heard,
     collect,
     connect,
+    connect_formatting,
     final,
     impatient,
     turn,
@@ -264,10 +265,9 @@ async def test_a_successor_that_waits_hears_what_changes_the_meaning_of_a_turn()
         await talk.finish()
 
     server = Server(first, second)
-    model = "universal-streaming-english"
     async with (
         server.serve() as url,
-        connect(base_url=url, speech_model=model, format_turns=True) as stream,
+        connect_formatting(base_url=url) as stream,
     ):
         stream.push(SECOND)
         await until(lambda: stream.stats.turns == 2)

@@ -15,7 +15,6 @@ from typing import Protocol
 TICK_SECONDS = 1.0
 """How often a ticker looks; more often for those who won't wait ten times as long."""
 
-
 ASK_SECONDS = 5.0
 """Whoever has been silent for so long is asked for a sign of life; sooner if two thirds
 of the time allowed have passed."""
