@@ -16,6 +16,7 @@ from ..failures import connect_failure, http_failure
 from ..timeouts import timeout
 from ..watchdog import Watchdog
 from . import ABNORMAL, hand_over
+from .closing import LastBytes, OverheardParser
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -84,6 +85,8 @@ class AiohttpWire:
         # stalled peer must be seen before its transport swallows audio.
         self._write = ws._writer._write_websocket_frame
         self._transport: asyncio.WriteTransport = ws._writer.transport
+        self._received = LastBytes()
+        _overhear(ws, self._received)
         self._reader = asyncio.ensure_future(self._read())
         self._watchdog: Watchdog | None = None
         if dead_after is not None:
@@ -142,12 +145,33 @@ class AiohttpWire:
                     # `ws.close_code` is wrong for codes that aiohttp doesn't know.
                     code, reason = message.data or ABNORMAL, message.extra or ""
                     break
+                elif _is_not_text(message):
+                    code, reason = self._received.unreadable_close()
+                    break
                 elif message.type not in (WSMsgType.BINARY, WSMsgType.PONG):
                     break
         finally:
             if self._watchdog is not None:
                 self._watchdog.stop()
             self._on_closed(code, reason)
+
+
+def _is_not_text(message: aiohttp.WSMessage) -> bool:
+    """Whether it says that a text is not UTF-8. aiohttp decodes those of close frames
+    only, as it was told."""
+    exc = message.data
+    return (
+        isinstance(exc, aiohttp.WebSocketError)
+        and exc.code == aiohttp.WSCloseCode.INVALID_TEXT
+    )
+
+
+def _overhear(ws: aiohttp.ClientWebSocketResponse[Any], received: LastBytes) -> None:
+    # Private names again: neither `ws` nor its errors keep what they could not read.
+    connection = ws._conn
+    protocol = None if connection is None else connection.protocol
+    if protocol is not None and protocol._payload_parser is not None:
+        protocol._payload_parser = OverheardParser(protocol._payload_parser, received)
 
 
 def describe_failure(exc: Exception) -> SessionError:

@@ -14,7 +14,7 @@ import re
 import socket
 import ssl
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 import aiohappyeyeballs
@@ -27,6 +27,7 @@ from ..failures import connect_failure, http_failure
 from ..timeouts import timeout
 from ..watchdog import Watchdog
 from . import ABNORMAL, hand_over
+from .closing import LastBytes, OverheardProtocol
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -150,6 +151,7 @@ class PicowsWire(picows.WSListener):
         self._frame = ClientFrames().frame
         self._unfinished: int | None = None  # the opcode of a fragmented message
         self._fragments = bytearray()  # what there is of it
+        self._received = LastBytes()
         self._is_told = False  # that it is closed
         self._connection: picows.WSTransport  # once open
         self._transport: asyncio.Transport  # likewise, what lies below it
@@ -198,13 +200,24 @@ class PicowsWire(picows.WSListener):
 
     def _give_up(self) -> None:
         self._transport.abort()
-        self._tell(ABNORMAL, "")
+        self._tell_broken()
+
+    def _tell_broken(self) -> None:
+        handshake = self._connection.close_handshake
+        answer = handshake.sent.code if handshake and handshake.sent else None
+        if answer == picows.WSCloseCode.INVALID_TEXT:
+            # It checks the text of close frames only.
+            self._tell(*self._received.unreadable_close())
+        else:
+            self._tell(ABNORMAL, "")
 
     # ---- picows calls these ----
 
     def on_ws_connected(self, transport: picows.WSTransport) -> None:
         self._connection = transport
         self._transport = transport.underlying_transport
+        protocol = cast(asyncio.BufferedProtocol, self._transport.get_protocol())
+        self._transport.set_protocol(OverheardProtocol(protocol, self._received))
         self.is_open = True
         if self._dead_after is not None:
             self._watchdog = Watchdog(
@@ -212,7 +225,7 @@ class PicowsWire(picows.WSListener):
             )
 
     def on_ws_disconnected(self, transport: picows.WSTransport) -> None:
-        self._tell(ABNORMAL, "")
+        self._tell_broken()
 
     def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
         if self._is_told:
