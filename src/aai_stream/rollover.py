@@ -19,6 +19,9 @@ LEAD_SECONDS = 60.0
 """How long before its end a session's successor is opened; of short sessions, the last
 fifth."""
 
+FURTHEST_SECONDS = 86_400.0
+"""No session lasts longer; one that says so has no end that could be planned for."""
+
 
 class Rollover:
     """Opens a session's successor in time; when to move over is the feed's to say.
@@ -51,8 +54,8 @@ class Rollover:
         if expires_at is None:
             return
         left = expires_at - self._clock()
-        lead = min(LEAD_SECONDS, left / 5)
-        if lead > 0:
+        if 0 < left <= FURTHEST_SECONDS:
+            lead = min(LEAD_SECONDS, left / 5)
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(left - lead, self._begin)
 
