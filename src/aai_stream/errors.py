@@ -36,7 +36,7 @@ class MessageError(AaiStreamError, ValueError):
 
 
 class StateError(AaiStreamError, RuntimeError):
-    """A call that comes too early, too late, or from another thread."""
+    """A call that comes too early, too late, from another thread, or from a fork."""
 
 
 class MissingExtraError(AaiStreamError, ImportError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,6 +18,7 @@ from ..timeouts import timeout
 from ..watchdog import Watchdog
 from . import ABNORMAL, hand_over
 from .closing import LastBytes, OverheardParser
+from .inherited import keep_from_forks
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -95,6 +97,8 @@ class AiohttpWire:
                 self._transport.abort,
                 ask=lambda: self._send(b"", WSMsgType.PING),
             )
+        self._is_inherited = False  # by a fork, which this is
+        keep_from_forks(self)
 
     @property
     def writable(self) -> bool:
@@ -118,11 +122,12 @@ class AiohttpWire:
 
     async def close(self) -> None:
         try:
-            # aiohttp's own bound begins anew with every message that still arrives.
-            with contextlib.suppress(asyncio.TimeoutError):
-                async with timeout(wire.CLOSE_SECONDS):
-                    await self._ws.close()
-            await self._reader
+            if not self._is_inherited:
+                # aiohttp's own bound begins anew with every message that still arrives.
+                with contextlib.suppress(asyncio.TimeoutError):
+                    async with timeout(wire.CLOSE_SECONDS):
+                        await self._ws.close()
+                await self._reader
         finally:
             self._reader.cancel()
             # A peer that reads no more would keep the socket open for ever.
@@ -153,7 +158,21 @@ class AiohttpWire:
         finally:
             if self._watchdog is not None:
                 self._watchdog.stop()
-            self._on_closed(code, reason)
+            if not self._is_inherited:
+                self._on_closed(code, reason)
+
+    # ---- see `Inheritable` ----
+
+    def fileno(self) -> int:
+        if self._transport.is_closing():
+            return -1
+        sock: socket.socket = self._transport.get_extra_info("socket")
+        return sock.fileno()
+
+    def disown(self) -> None:
+        self._is_inherited = True
+        if self._watchdog is not None:
+            self._watchdog.stop()
 
 
 def _is_not_text(message: aiohttp.WSMessage) -> bool:

@@ -28,6 +28,7 @@ from ..timeouts import timeout
 from ..watchdog import Watchdog
 from . import ABNORMAL, hand_over
 from .closing import LastBytes, OverheardProtocol
+from .inherited import keep_from_forks
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -64,7 +65,7 @@ async def open_wire(
     host, port = parts.hostname or "", parts.port or (443 if is_tls else 80)
     opened = PicowsWire(on_text, on_closed, dead_after)
     try:
-        sock = await _connect(host, port)
+        sock = opened.socket = await _connect(host, port)
         context = tls_context() if is_tls else None
         await _shake_hands(url, headers, sock, context, opened)
         return opened
@@ -144,6 +145,7 @@ class PicowsWire(picows.WSListener):
     ) -> None:
         self.is_open = False
         """Whether the connection stands and takes what is sent."""
+        self.socket: socket.socket | None = None  # once it is connected
         self._on_text = on_text
         self._on_closed = on_closed
         self._dead_after = dead_after
@@ -155,6 +157,8 @@ class PicowsWire(picows.WSListener):
         self._is_told = False  # that it is closed
         self._connection: picows.WSTransport  # once open
         self._transport: asyncio.Transport  # likewise, what lies below it
+        self._is_inherited = False  # by a fork, which this is
+        keep_from_forks(self)
 
     @property
     def writable(self) -> bool:
@@ -178,9 +182,10 @@ class PicowsWire(picows.WSListener):
         self._say_goodbye(1000)
         try:
             # Why it broke, if it did, was told by `on_closed`.
-            with contextlib.suppress(Exception):
-                async with timeout(wire.CLOSE_SECONDS):
-                    await self._connection.wait_disconnected()
+            if not self._is_inherited:
+                with contextlib.suppress(Exception):
+                    async with timeout(wire.CLOSE_SECONDS):
+                        await self._connection.wait_disconnected()
         finally:
             # A peer that reads no more would keep the socket open for ever.
             self._transport.abort()
@@ -210,6 +215,17 @@ class PicowsWire(picows.WSListener):
             self._tell(*self._received.unreadable_close())
         else:
             self._tell(ABNORMAL, "")
+
+    # ---- see `Inheritable` ----
+
+    def fileno(self) -> int:
+        return -1 if self.socket is None else self.socket.fileno()
+
+    def disown(self) -> None:
+        self._is_inherited = self._is_told = True
+        self.is_open = False
+        if self._watchdog is not None:
+            self._watchdog.stop()
 
     # ---- picows calls these ----
 
