@@ -65,6 +65,11 @@ class RefusedError(SessionError):
     """The key, the token or the account was refused."""
 
 
+class TokenExpiredError(RefusedError):
+    """The token is too old to open a session. With a source of tokens, the one that
+    was asked for instead is too."""
+
+
 class UntrustedError(SessionError):
     """The server's certificate is not one that this machine trusts."""
 
