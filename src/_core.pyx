@@ -24,8 +24,8 @@ from libc.stdint cimport int16_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset, strcmp
 
 from _kernels cimport (
-    encode_mulaw, filter_pcm, mask, mix_to_float, mix_to_pcm, peak_mulaw, peak_pcm,
-    round_to_int16,
+    add_moments, decode_mulaw, encode_mulaw, filter_pcm, mask, mix_to_float,
+    mix_to_pcm, round_to_int16,
 )
 
 import math
@@ -54,6 +54,7 @@ include "_resampler.pxi"
 include "_soxr.pxi"
 include "_fir.pxi"
 include "_frames.pxi"
+include "_steady.pxi"
 
 
 @cython.final
@@ -327,6 +328,48 @@ cdef class AudioRing:
         self.check_thread()
         self.sent = position
         self.adrift = isinstance(self.resampler, Fir)
+
+    # -- what is in it --
+
+    def moments(self, start, stop, window):
+        """How loud the audio is: for each `window` samples from `start` on, up to
+        `stop`, the sum of the samples and the sum of their squares.
+
+        A list of pairs of integers, without a last window that isn't whole. It may be
+        asked of audio that is kept: from `acked` to `written`.
+
+        Raises `AudioError` for audio that isn't, or a `window` that is not 1 to
+        `sample_rate`; `StateError` when called from another thread than the first.
+        """
+        cdef int64_t first = whole(start, "start", self.acked, self.written)
+        cdef int64_t last = whole(stop, "stop", first, self.written)
+        cdef int64_t size = whole(window, "window", 1, self.sample_rate)
+        cdef int64_t total, squares
+        self.check_thread()
+        found = []
+        while last - first >= size:
+            total = squares = 0
+            self.measure(first, size, &total, &squares)
+            found.append((total, squares))
+            first += size
+        return found
+
+    cdef void measure(
+        self, int64_t sample, int64_t count, int64_t* total, int64_t* squares
+    ) noexcept:
+        cdef int16_t scratch[SCRATCH]
+        cdef int64_t part
+        while count > 0:
+            part = min(min(count, SCRATCH),
+                       self.block.capacity - sample % self.block.capacity)
+            if self.item == 2:
+                add_moments(<const int16_t*>self.at(sample), <Py_ssize_t>part,
+                            total, squares)
+            else:
+                decode_mulaw(self.at(sample), scratch, <Py_ssize_t>part)
+                add_moments(scratch, <Py_ssize_t>part, total, squares)
+            sample += part
+            count -= part
 
     # -- memory --
 

@@ -49,14 +49,6 @@ cdef class Chunk:
     def __len__(self):
         return self.size
 
-    @property
-    def peak(self):
-        """The largest magnitude of its samples, 0 to 32768."""
-        cdef int64_t count = self.samples + self.padding
-        if self.size == count:
-            return peak_mulaw(self.memory, self.size)
-        return peak_pcm(<const int16_t*>self.memory, count)
-
     def __getbuffer__(self, Py_buffer* view, int flags):
         PyBuffer_FillInfo(view, self, self.memory, self.size, 1, flags)
         # Cython lets `view` own a reference to None, which FillInfo has overwritten.

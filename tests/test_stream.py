@@ -29,7 +29,6 @@ from aai_stream.errors import (
     StateError,
     TimedOutError,
 )
-from aai_stream.feed import AFTERSOUND_MS
 from aai_stream.outlet import RETRY_SECONDS
 from tests.servers import (
     begin_then,
@@ -196,7 +195,7 @@ async def test_final_turns_let_go_of_their_audio() -> None:
         seen: list[messages.Turn] = []
         while len(seen) < 2:
             seen += finals([await anext(stream)])
-        end_ms = seen[1].words[-1].end + AFTERSOUND_MS
+        end_ms = seen[1].words[-1].end
         assert stream.stats.acked_samples == end_ms * 16
 
 

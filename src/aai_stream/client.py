@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from ._core import AudioRing
 from .addresses import DEFAULT_URL
-from .connector import DEAD_AFTER_SECONDS, Connector
+from .connector import BEGIN_SECONDS, DEAD_AFTER_SECONDS, Connector, check_seconds
 from .credentials import Credentials, TokenSource
 from .errors import AudioError, OptionError
 from .options import Options
 from .pacing import CATCH_UP_RATE
-from .stream import Stream
+from .stream import CLOSE_SECONDS, Stream
 
 if TYPE_CHECKING:
     import aiohttp
@@ -27,13 +27,15 @@ def connect(
     encoding: str = "pcm_s16le",
     chunk_ms: float = 50,
     resampler: str = "auto",
-    replay_seconds: float = 30,
+    replay_seconds: float = 120,
     catch_up_rate: float = CATCH_UP_RATE,
     http_session: aiohttp.ClientSession | None = None,
     connect_timeout: float = 10.0,
-    close_timeout: float = 10.0,
+    begin_timeout: float = BEGIN_SECONDS,
+    close_timeout: float = CLOSE_SECONDS,
     dead_after: float = DEAD_AFTER_SECONDS,
     max_retries: int = 10,
+    skip_silence: bool = True,
     sessions_per_minute: float | None = None,
     allow_unencrypted: bool = False,
     extra_params: Mapping[str, Any] | None = None,
@@ -57,12 +59,16 @@ def connect(
             `math.inf` for a server that doesn't mind, such as the embedded one.
         http_session: an aiohttp session to connect with, for example through a proxy;
             it stays the caller's. Without one, picows connects straight to the server.
-        connect_timeout: seconds until Begin.
+        connect_timeout: seconds that TCP, TLS and the upgrade may take.
+        begin_timeout: seconds from there to Begin.
         close_timeout: seconds that `Stream.end` waits for a sign of the server.
         dead_after: seconds without a sign of the server after which a connection
             counts as lost.
         max_retries: how often in a row, without progress, a lost session is replaced
-            before the stream fails; 0 for never.
+            before the stream fails; 0 for never. Too many sessions are not counted,
+            but waited out for `replay_seconds`.
+        skip_silence: leave out long silence of audio that had to wait, so that what is
+            said now is heard the sooner.
         sessions_per_minute: that all streams of this process open for this account, so
             that they don't exceed its limit when they lose their server at once. If
             None, 100, the least of a paid account; none on loopback.
@@ -78,10 +84,13 @@ def connect(
     """
     parameters |= {"sample_rate": sample_rate, "encoding": encoding}
     options = Options(parameters, extra_params)
+    check_seconds("connect_timeout", connect_timeout)
+    check_seconds("close_timeout", close_timeout)
     connector = Connector(
         Credentials(api_key, token),
         base_url,
         http_session=http_session,
+        begin_timeout=begin_timeout,
         dead_after=dead_after,
         sessions_per_minute=sessions_per_minute,
         allow_unencrypted=allow_unencrypted,
@@ -93,7 +102,9 @@ def connect(
         catch_up_rate=catch_up_rate,
         connect_timeout=connect_timeout,
         close_timeout=close_timeout,
+        replay_seconds=replay_seconds,
         max_retries=max_retries,
+        skip_silence=skip_silence,
     )
 
 

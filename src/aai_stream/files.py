@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import os
 import stat
@@ -16,13 +17,15 @@ import numpy as np
 from ._core import as_bytes
 from .client import connect
 from .errors import AudioError, InputError, LostAudioError, MissingExtraError
-from .messages import AudioLost, Event, Turn
+from .messages import AudioLost, Event, SilenceSkipped, Turn
 from .stream import Stream
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .typing import Audio
+
+logger = logging.getLogger("aai_stream")
 
 BLOCK_MS = 50
 """How much is read and pushed at a time."""
@@ -194,6 +197,7 @@ async def transcribe(
         realtime: push at the audio's own speed, which AssemblyAI asks for; False is
             for the embedded server.
         **connect_options: as for `aai_stream.connect`, but for its `sample_rate`.
+            `skip_silence` is off: of a recording all is sent.
 
     Raises:
         OSError: there is no such file.
@@ -209,6 +213,7 @@ async def transcribe(
         recording = memory_recording(audio, sample_rate, num_channels)
     if not realtime:
         connect_options.setdefault("catch_up_rate", math.inf)
+    connect_options.setdefault("skip_silence", False)
     async with connect(**connect_options) as stream:
         return await heard_turns(recording, stream, realtime=realtime)
 
@@ -225,6 +230,12 @@ async def heard_turns(
     async for event in play(recording, stream, realtime=realtime):
         if isinstance(event, AudioLost):
             lost.append(event)
+        elif isinstance(event, SilenceSkipped):
+            logger.warning(
+                "not sent, for silence: %.2f to %.2f s",
+                event.start_ms / 1000,
+                event.end_ms / 1000,
+            )
         elif isinstance(event, Turn) and event.is_final:
             turns[event.turn_order] = event
     in_order = [turns[order] for order in sorted(turns)]

@@ -57,7 +57,8 @@ class Losses:
         self._log()
 
     def cover(self, sample: int) -> None:
-        """Let go of what lies before `sample`: nothing is lost with it."""
+        """Let go of what lies before `sample`, which was sent: nothing is lost with
+        it."""
         self._ring.ack(sample)
         self.covered = max(self.covered, sample)
         while self._told and self._told[0][1] <= self.covered:

@@ -19,6 +19,10 @@ LEAD_SECONDS = 60.0
 """How long before its end a session's successor is opened; of short sessions, the last
 fifth."""
 
+SHORTEST_SECONDS = 45.0
+"""No session is replaced before, though the clock may say so: none is made for less
+than a minute."""
+
 
 class Rollover:
     """Opens a session's successor in time; when to move over is the feed's to say.
@@ -54,7 +58,9 @@ class Rollover:
         lead = min(LEAD_SECONDS, left / 5)
         if lead > 0:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(left - lead, self._begin)
+            self._timer = loop.call_later(
+                max(left - lead, SHORTEST_SECONDS), self._begin
+            )
 
     def take(self) -> Session | None:
         """The session to move to, if there is one; it is the caller's then."""

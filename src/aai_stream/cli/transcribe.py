@@ -116,6 +116,7 @@ def transcribe(
                     api_key=api_key,
                     catch_up_rate=CATCH_UP_RATE if realtime else math.inf,
                     max_retries=MAX_RETRIES,
+                    skip_silence=False,
                     **parameters,
                 )
                 if await stop.or_done(stream.__aenter__()) is None:
