@@ -162,7 +162,8 @@ async def test_how_opening_fails() -> None:
         with pytest.raises(RefusedError):
             await connector(url).open(Options({}), sample_rate=16_000, timeout=5)
         with pytest.raises(TimedOutError, match=r"within 0\.05 s"):
-            await connector(mute).open(Options({}), sample_rate=16_000, timeout=0.05)
+            made = connector(mute, begin_timeout=0.05)
+            await made.open(Options({}), sample_rate=16_000, timeout=5)
     assert asyncio.all_tasks() == tasks
 
 

@@ -358,9 +358,9 @@ async def test_a_forced_end_bounds_its_own_final() -> None:
     fed.push(RATE)
     fed.feed.force_endpoint()
     wire.say(final("Hello world.", 490))  # up to 990 ms
-    assert fed.feed.final_samples == RATE
+    assert fed.feed.final_samples == 990 * RATE // 1000
     wire.say(final("So.", 1700, turn_order=1))  # up to 1950 ms
-    assert fed.feed.final_samples == 1990 * RATE // 1000
+    assert fed.feed.final_samples == 1950 * RATE // 1000
     await fed.feed.close()
 
 

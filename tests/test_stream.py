@@ -173,7 +173,9 @@ async def test_live_changes_and_endpoints_reach_the_server() -> None:
         with pytest.raises(OptionError, match="vad_threshold"):
             stream.update(prompt="another", vad_threshold=5)
         with pytest.raises(OptionError, match="can't be changed"):
-            stream.update(mode="balanced")
+            stream.update(mode="balanced")  # type: ignore[call-arg]
+        with pytest.raises(OptionError, match="did you mean 'prompt'"):
+            stream.update(promt="")  # type: ignore[call-arg]
         stream.force_endpoint()
         stream.keep_alive()
         await stream.end()

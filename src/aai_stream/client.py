@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +11,42 @@ from .addresses import DEFAULT_URL
 from .connector import BEGIN_SECONDS, DEAD_AFTER_SECONDS, Connector, check_seconds
 from .credentials import Credentials, TokenSource
 from .errors import AudioError, OptionError
-from .options import Options
+from .options import Options, refuse_unknown
 from .pacing import CATCH_UP_RATE
+from .parameters import Parameters
+from .signatures import spelled_out
 from .stream import CLOSE_SECONDS, Stream
 
 if TYPE_CHECKING:
     import aiohttp
+    from typing_extensions import Unpack
 
 
+class ConnectOptions(Parameters, total=False):
+    """The keywords of `connect`, for a function that takes them by `**` and hands them
+    on. `sample_rate` is left to that function: it may mean another one by it."""
+
+    api_key: str | None
+    token: TokenSource | None
+    base_url: str
+    encoding: str
+    chunk_ms: float
+    resampler: str
+    replay_seconds: float
+    catch_up_rate: float
+    http_session: aiohttp.ClientSession | None
+    connect_timeout: float
+    begin_timeout: float
+    close_timeout: float
+    dead_after: float
+    max_retries: int
+    skip_silence: bool
+    sessions_per_minute: float | None
+    allow_unencrypted: bool
+    extra_params: Mapping[str, Any] | None
+
+
+@spelled_out(Parameters)
 def connect(
     *,
     api_key: str | None = None,
@@ -39,7 +68,7 @@ def connect(
     sessions_per_minute: float | None = None,
     allow_unencrypted: bool = False,
     extra_params: Mapping[str, Any] | None = None,
-    **parameters: Any,
+    **parameters: Unpack[Parameters],
 ) -> Stream:
     """A stream to AssemblyAI; use it as `async with connect(…) as stream`.
 
@@ -82,8 +111,9 @@ def connect(
         SessionError: on entering the context, by type: `RefusedError`,
             `UnreachableError`, `TimedOutError`, ….
     """
-    parameters |= {"sample_rate": sample_rate, "encoding": encoding}
-    options = Options(parameters, extra_params)
+    refuse_unknown(parameters, inspect.signature(connect).parameters)
+    audio = {"sample_rate": sample_rate, "encoding": encoding}
+    options = Options({**parameters, **audio}, extra_params)
     check_seconds("connect_timeout", connect_timeout)
     check_seconds("close_timeout", close_timeout)
     connector = Connector(

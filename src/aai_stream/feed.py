@@ -7,7 +7,7 @@ lost session means and hand on what is said.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from . import timeouts
@@ -255,7 +255,7 @@ class Feed:
     def options(self, options: Options) -> None:
         self._sessions.options = options
 
-    def update(self, live: dict[str, Any]) -> None:
+    def update(self, live: Mapping[str, Any]) -> None:
         """Change live parameters; see `Sessions.update`."""
         self._sessions.update(live)
 

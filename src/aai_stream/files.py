@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import math
 import os
@@ -10,18 +11,21 @@ import stat
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ._core import as_bytes
-from .client import connect
+from .client import ConnectOptions, connect
 from .errors import AudioError, InputError, LostAudioError, MissingExtraError
 from .messages import AudioLost, Event, SilenceSkipped, Turn
+from .options import refuse_unknown
+from .signatures import spelled_out
 from .stream import Stream
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from typing_extensions import Unpack
 
     from .typing import Audio
 
@@ -177,13 +181,14 @@ async def _feed(recording: Recording, stream: Stream, realtime: bool) -> None:
         await asyncio.sleep(max(0.0, ahead))
 
 
+@spelled_out(connect)
 async def transcribe(
     audio: str | os.PathLike[str] | Audio,
     *,
     sample_rate: int | None = None,
     num_channels: int = 1,
     realtime: bool = True,
-    **connect_options: Any,
+    **connect_options: Unpack[ConnectOptions],
 ) -> list[Turn]:
     """The turns of a whole recording, in order, with words and times.
 
@@ -205,6 +210,7 @@ async def transcribe(
         LostAudioError: parts of it were not transcribed; it has the turns of the rest.
         SessionError: what became of the connection, by type.
     """
+    refuse_unknown(connect_options, inspect.signature(transcribe).parameters)
     if isinstance(audio, (str, os.PathLike)):
         recording = open_recording(audio)
     elif sample_rate is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .errors import StateError
@@ -103,7 +103,7 @@ class Sessions:
         if self._retired:
             await asyncio.wait(self._retired)
 
-    def update(self, live: dict[str, Any]) -> None:
+    def update(self, live: Mapping[str, Any]) -> None:
         """Change live parameters, of the session there is and of those to come.
 
         Raises `OptionError` if any can't be changed live or is bad; then none is.

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ._core import AudioRing, as_bytes
 from .connector import Connector
@@ -22,12 +22,14 @@ from .messages import (
     Unknown,
 )
 from .options import Options
+from .parameters import LiveParameters
 from .reconnecting import Reconnector
 from .retries import Retries
+from .signatures import spelled_out
 from .stats import StreamStats
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
     from .typing import Audio
 
@@ -243,7 +245,8 @@ class Stream:
 
     # ---- control ----
 
-    def update(self, **live: Any) -> None:
+    @spelled_out(LiveParameters)
+    def update(self, **live: Unpack[LiveParameters]) -> None:
         """Change live parameters, for example `keyterms_prompt` or `agent_context`.
 
         Raises `OptionError` if any can't be changed live or is bad; then none is.

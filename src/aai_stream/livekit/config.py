@@ -17,9 +17,9 @@ from ..connector import Connector, check_seconds
 from ..errors import OptionError, SessionError
 from ..feed import Feed
 from ..messages import Event
+from ..models import MULTILINGUAL
 from ..options import Options
 from ..pacing import Pacer
-from ..parameters import MULTILINGUAL
 from ..stream import Stream
 from .options import is_universal_3
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from livekit import rtc
-from livekit.agents import APIConnectOptions, stt
+from livekit.agents import NOT_GIVEN, APIConnectOptions, stt
 from livekit.agents.stt import SpeechEvent
 from livekit.agents.utils.aio import ChanClosed
 
@@ -20,6 +20,7 @@ from ..feed import Feed
 from ..messages import Begin, Event, SpeechStarted, Turn, Warning
 from ..parameters import PARAMETERS
 from ..retries import PROGRESS_SECONDS, BusyWaits, asked_for
+from ..signatures import spelled_out
 from ..stream import MOST_PENDING
 from .callbacks import close_later, first_of, guarded, weakly
 from .config import Config
@@ -134,6 +135,7 @@ class SpeechStream(stt.RecognizeStream):
 
     # ---- control ----
 
+    @spelled_out(LiveOptions, NOT_GIVEN)
     def update_options(self, **options: Unpack[LiveOptions]) -> None:
         """Change live options, see `LiveOptions`, without reconnecting.
 

@@ -24,8 +24,10 @@ from ..connector import BEGIN_SECONDS, DEAD_AFTER_SECONDS, Connector
 from ..credentials import Credentials, TokenSource
 from ..errors import AaiStreamError, OptionError
 from ..files import heard_turns, memory_recording
+from ..models import DEFAULT_MODEL
 from ..pacing import CATCH_UP_RATE
-from ..parameters import DEFAULT_MODEL, PARAMETERS
+from ..parameters import PARAMETERS
+from ..signatures import spelled_out
 from ..stream import CLOSE_SECONDS
 from .config import Config
 from .events import whole_recording
@@ -260,6 +262,7 @@ class STT(stt.STT[Literal["server_message"]]):
         spoken = language if utils.is_given(language) else None
         return whole_recording(turns, spoken, stream.session_id)
 
+    @spelled_out(LiveOptions, NOT_GIVEN)
     def update_options(self, **options: Unpack[LiveOptions]) -> None:
         """Change live options, see `LiveOptions`, of this and of all its streams.
 
