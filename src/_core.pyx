@@ -29,8 +29,8 @@ from _kernels cimport (
 )
 
 import math
+import os
 import sys
-from os import urandom
 
 import numpy
 
@@ -45,6 +45,18 @@ cdef int64_t FIRST_MS = 250
 # Conversions go through this many samples on the stack, which stays in the L1 cache.
 cdef enum:
     SCRATCH = 512
+
+# How often this process has been forked off another one, since this was imported.
+cdef uint64_t forks = 0
+
+
+def _count_fork():
+    global forks
+    forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_count_fork)
 
 cdef class AudioRing
 
@@ -69,8 +81,9 @@ cdef class AudioRing:
     then the oldest is let go: audio that was sent counts as forgotten, audio that
     never was as dropped. It shrinks again once acked, and an empty ring owns none.
 
-    A ring belongs to the thread that first writes to it or reads from it; a call from
-    another one raises `StateError`, because the cursors are not locked.
+    A ring belongs to the thread that first writes to it or reads from it, in that
+    process. A call from another thread raises `StateError`, because the cursors are not
+    locked; so does one in a fork, where two would send the same stream.
 
     Args:
         sample_rate: rate of the ring and of its chunks, 1000 to 768000 Hz.
@@ -107,6 +120,7 @@ cdef class AudioRing:
     cdef int64_t frames_in  # input frames since `rate_in` became the present one
     cdef double chunk_length_ms
     cdef unsigned long thread  # 0 until the first call
+    cdef uint64_t process  # its `forks`, once there is a thread
 
     def __cinit__(self, sample_rate=16000, *, encoding="pcm_s16le", chunk_ms=50,
                   replay_seconds=30, resampler="auto"):
@@ -470,13 +484,25 @@ cdef class AudioRing:
             sample += part
         return 0
 
+    def check_owner(self):
+        """Raise `StateError` if another thread or process has used the ring first.
+
+        Unlike the other calls, this doesn't make a ring that is unused the caller's.
+        """
+        if self.thread != 0:
+            self.check_thread()
+
     cdef int check_thread(self) except -1:
         cdef unsigned long here = <unsigned long>PyThread_get_thread_ident()
-        if self.thread != here:
+        if self.thread != here or self.process != forks:
             if self.thread != 0:
                 raise StateError(
-                    "an AudioRing belongs to the thread that used it first")
+                    "an AudioRing belongs to the thread that used it first"
+                    if self.process == forks else
+                    "an AudioRing belongs to the process that used it first, "
+                    "and this is a fork of it")
             self.thread = here
+            self.process = forks
         return 0
 
     # -- accounts --
@@ -489,8 +515,7 @@ cdef class AudioRing:
     @chunk_ms.setter
     def chunk_ms(self, value):
         cdef int64_t samples = ms_to_samples(value, "chunk_ms", self.sample_rate, 1)
-        if self.thread != 0:  # building a ring doesn't bind it to a thread
-            self.check_thread()
+        self.check_owner()  # since building a ring doesn't bind it
         self.lengthen(samples)
         self.chunk_samples = samples
         self.chunk_length_ms = value

@@ -106,6 +106,9 @@ def timers(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         (60, [48]),
         (56, [45]),
         (2, [45]),
+        (86_400, [86_340]),
+        (86_401, []),
+        (10**11, []),
         (0, []),
         (-1, []),
         (-1_000_000, []),
@@ -114,6 +117,7 @@ def timers(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_a_minute_before_the_end_or_a_fifth(
     left: float, after: list[float], timers: list[float]
 ) -> None:
+    """An end that is past, or more than a day away, is not believed."""
     Fixture(left).rollover.plan(NOW)
     assert timers == pytest.approx(after)
 

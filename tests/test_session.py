@@ -24,6 +24,7 @@ from aai_stream.errors import (
     RejectedError,
     SessionError,
     TimedOutError,
+    TokenExpiredError,
     TooFastError,
     TransientError,
 )
@@ -374,6 +375,7 @@ async def test_what_the_server_did_not_take_is_warned_of(
         (1000, "", EndedError),
         (1006, "", DroppedError),
         (1008, "Invalid API key", RefusedError),
+        (1008, "Unauthorized Connection: Signature has expired", TokenExpiredError),
         (1008, "Too many concurrent sessions", BusyError),
         (1009, "", RejectedError),
         (1011, "", DroppedError),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import socket
 from functools import partial
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 
 from . import timeouts
 from .addresses import endpoint
-from .errors import OptionError, SessionError, TimedOutError
+from .errors import OptionError, SessionError, TimedOutError, TokenExpiredError
 from .limiter import shared_limiter
 from .session import Session
 from .wire import OpenWire, aiohttp
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from .credentials import Credentials
     from .options import Options
+
+logger = logging.getLogger("aai_stream")
 
 HEARTBEAT_SECONDS = 5.0
 """How often a server says Heartbeat when asked to."""
@@ -86,7 +89,22 @@ class Connector:
     async def open(
         self, options: Options, *, sample_rate: int, timeout: float
     ) -> Session:
-        """A session that has begun; see `open_session`."""
+        """A session that has begun; see `open_session`.
+
+        If a source of tokens gives one that is too old, it is asked for another, once,
+        which has its own `timeout`.
+        """
+        try:
+            return await self._open(options, sample_rate, timeout)
+        except TokenExpiredError:
+            if not self._credentials.has_token_source:
+                raise
+        logger.info("the token had expired; trying another")
+        return await self._open(options, sample_rate, timeout)
+
+    async def _open(
+        self, options: Options, sample_rate: int, timeout: float
+    ) -> Session:
         return await open_session(
             self._open_wire(),
             self._url,

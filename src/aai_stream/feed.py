@@ -101,8 +101,10 @@ class Feed:
         """Open a session within `timeout` seconds and send it what has waited.
 
         Waits first for its turn among this process's new sessions. Raises
-        `SessionError` by type, `StateError` if the feed was closed meanwhile.
+        `SessionError` by type, `StateError` if the feed was closed meanwhile, or in a
+        fork.
         """
+        self._ring.check_owner()
         await self._sessions.open(timeout)
 
     @property
@@ -238,10 +240,12 @@ class Feed:
 
     def flush(self) -> None:
         """Send what is no full chunk yet; see `Outlet.flush`."""
+        self._ring.check_owner()
         self._outlet.flush()
 
     def force_endpoint(self, *, flush: bool = False) -> None:
         """End the turn here in the audio; see `Outlet.force_endpoint`."""
+        self._ring.check_owner()
         self._outlet.force_endpoint(flush=flush)
 
     # ---- control ----
@@ -257,10 +261,12 @@ class Feed:
 
     def update(self, live: Mapping[str, Any]) -> None:
         """Change live parameters; see `Sessions.update`."""
+        self._ring.check_owner()
         self._sessions.update(live)
 
     def keep_alive(self) -> None:
         """Reset the server's `inactivity_timeout`."""
+        self._ring.check_owner()
         if self._session is not None:
             self._session.keep_alive()
 

@@ -69,14 +69,16 @@ def open_recording(path: str | os.PathLike[str]) -> Recording:
         file = soundfile.SoundFile(path)
     except soundfile.LibsndfileError as exc:
         raise AudioError(f"{Path(path).name}: {exc.error_string}") from None
+    # Or else soundfile seeks after each read, which makes an MP3's decoder forget what
+    # it needs for the next.
+    file.seekable = lambda: False
 
     async def blocks() -> AsyncIterator[Audio]:
         with file:
             size = file.samplerate * BLOCK_MS // 1000
-            # Floats are from -1 to 1, and soundfile wouldn't scale them to int16.
-            floats = file.subtype in ("FLOAT", "DOUBLE")
-            while len(block := file.read(size, "float32" if floats else "int16")):
-                yield _from_floats(block) if floats else block
+            # As int16, what a lossy format made louder than full scale would wrap.
+            while len(block := file.read(size, "float32")):
+                yield _from_floats(block)
 
     return Recording(
         blocks(), file.samplerate, file.channels, file.frames / file.samplerate
@@ -120,7 +122,7 @@ def memory_recording(data: Audio, sample_rate: int, num_channels: int) -> Record
 
 
 def _from_floats(block: NDArray[np.float32]) -> NDArray[np.int16]:
-    return (block.clip(-1, 1) * 32767).round().astype(np.int16)
+    return (block * 32768).round().clip(-32768, 32767).astype(np.int16)
 
 
 async def _read(fd: int, size: int) -> bytes:

@@ -210,7 +210,8 @@ class Stream:
         Raises:
             AudioError: `data` is no such audio; nothing was taken.
             SessionError: what ended the stream, if it failed.
-            StateError: the stream isn't open, was ended, or another thread calls.
+            StateError: the stream isn't open, was ended, or another thread or a fork
+                calls.
         """
         self._check_open()
         rate = self._sample_rate if sample_rate is None else sample_rate
