@@ -123,8 +123,9 @@ class Outlet:
             if wait:
                 self._pump_later(wait)
                 return
-            chunk = ring.next_chunk()
-            assert chunk is not None
+            if (chunk := ring.next_chunk()) is None:
+                self._pump_later(RETRY_SECONDS)  # other streams needed its memory
+                return
             session.send_audio(chunk)
             if self._quiet.sent(chunk):
                 self._let_go_of_silence(session)
@@ -166,4 +167,5 @@ class Outlet:
 
     def _pump_again(self) -> None:
         self._timer = None
+        self._losses.look()
         self.pump()

@@ -20,6 +20,7 @@ from livekit.agents import (
 from livekit.agents.stt import STTCapabilities
 
 from ..addresses import DEFAULT_URL
+from ..client import REPLAY_SECONDS, bound_replay_memory
 from ..connector import DEAD_AFTER_SECONDS, Connector
 from ..credentials import Credentials, TokenSource
 from ..errors import AaiStreamError, OptionError
@@ -73,6 +74,9 @@ class STT(stt.STT[Literal["server_message"]]):
         manual_flush: `flush()` ends the turn (ForceEndpoint), and LiveKit is told so.
         catch_up_rate: at how many times real time audio follows that had to wait.
         replay_seconds: how much audio is kept until a final transcript covers it.
+        replay_memory_mb: the most memory that this audio may take in this process, in
+            MB (10^6 bytes), for all its streams together: the number given last
+            counts, 512 until one is.
         resampler: what makes `sample_rate` of other rates: `fir` for small ratios,
             such as 24 or 48 to 16 kHz, `soxr` for any, `auto` to choose.
         dead_after: seconds without a sign of the server after which a connection
@@ -129,7 +133,8 @@ class STT(stt.STT[Literal["server_message"]]):
         base_url: str = DEFAULT_URL,
         manual_flush: bool = False,
         catch_up_rate: float = CATCH_UP_RATE,
-        replay_seconds: float = 30,
+        replay_seconds: float = REPLAY_SECONDS,
+        replay_memory_mb: float | None = None,
         resampler: Literal["auto", "soxr", "fir"] = "auto",
         dead_after: float = DEAD_AFTER_SECONDS,
         sessions_per_minute: float | None = None,
@@ -169,6 +174,7 @@ class STT(stt.STT[Literal["server_message"]]):
             manual_flush=manual_flush,
         )
         self._config.check()
+        bound_replay_memory(replay_memory_mb)
         super().__init__(
             capabilities=STTCapabilities(
                 streaming=True,
