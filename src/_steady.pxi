@@ -55,10 +55,11 @@ cdef class Steadiness:
         """
         cdef int64_t least = whole(shortest, "shortest", 1, 1 << 40)
         self.ring.check_thread()
+        cdef int64_t kept = max(self.ring.acked, self.ring.kept_from)
         ended = []
-        if self.seen < self.ring.acked:
+        if self.seen < kept:
             self.end_stretch(ended, least)
-            self.since = self.seen = self.ring.acked
+            self.since = self.seen = kept
         while self.ring.written - self.seen >= self.window:
             if not self.take_window():
                 self.end_stretch(ended, least)

@@ -84,7 +84,7 @@ async def waits(*connectors: Connector) -> list[bool]:
     """Whether each has to wait when they ask one after the other."""
     waited = []
     for one in connectors:
-        asking = asyncio.ensure_future(one.admit())
+        asking = asyncio.ensure_future(one.admit(lambda: 0.0))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         waited.append(not asking.done())

@@ -100,7 +100,8 @@ class FakeConnector:
         self.admits.set()
         self.begin: dict[str, Any] = BEGIN
 
-    async def admit(self) -> None:
+    async def admit(self, urgency: Callable[[], float]) -> None:
+        self.urgency = urgency
         await self.admits.wait()
 
     async def open(

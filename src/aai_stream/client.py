@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ._core import AudioRing
+from ._core import AudioRing, limit_memory
 from .addresses import DEFAULT_URL
 from .connector import BEGIN_SECONDS, DEAD_AFTER_SECONDS, Connector, check_seconds
 from .credentials import Credentials, TokenSource
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     import aiohttp
     from typing_extensions import Unpack
 
+REPLAY_SECONDS = 120.0
+"""Long enough for a turn of a minute, the time until a dead peer is noticed, and an
+outage."""
+
 
 class ConnectOptions(Parameters, total=False):
     """The keywords of `connect`, for a function that takes them by `**` and hands them
@@ -33,6 +37,7 @@ class ConnectOptions(Parameters, total=False):
     chunk_ms: float
     resampler: str
     replay_seconds: float
+    replay_memory_mb: float | None
     catch_up_rate: float
     http_session: aiohttp.ClientSession | None
     connect_timeout: float
@@ -56,7 +61,8 @@ def connect(
     encoding: str = "pcm_s16le",
     chunk_ms: float = 50,
     resampler: str = "auto",
-    replay_seconds: float = 120,
+    replay_seconds: float = REPLAY_SECONDS,
+    replay_memory_mb: float | None = None,
     catch_up_rate: float = CATCH_UP_RATE,
     http_session: aiohttp.ClientSession | None = None,
     connect_timeout: float = 10.0,
@@ -84,6 +90,10 @@ def connect(
             small ratios, such as 8, 24, 32 or 48 to 16 kHz, and lets `push` refuse
             others; `soxr`, which takes any; `auto` chooses. See `AudioRing`.
         replay_seconds: how much audio is kept until a final turn covers it, 1 to 600.
+        replay_memory_mb: the most memory that this audio may take in this process, in
+            MB (10^6 bytes), for all its streams together: the number given last
+            counts, 512 until one is. Where they need more, those that hold most let go
+            of their oldest audio. `math.inf` is no bound.
         catch_up_rate: at how many times real time audio follows that had to wait;
             `math.inf` for a server that doesn't mind, such as the embedded one.
         http_session: an aiohttp session to connect with, for example through a proxy;
@@ -125,10 +135,12 @@ def connect(
         sessions_per_minute=sessions_per_minute,
         allow_unencrypted=allow_unencrypted,
     )
+    ring = make_ring(sample_rate, encoding, chunk_ms, replay_seconds, resampler)
+    bound_replay_memory(replay_memory_mb)
     return Stream(
         connector,
         options,
-        make_ring(sample_rate, encoding, chunk_ms, replay_seconds, resampler),
+        ring,
         catch_up_rate=catch_up_rate,
         connect_timeout=connect_timeout,
         close_timeout=close_timeout,
@@ -167,3 +179,19 @@ def make_ring(
             f"replay_seconds must be at least two chunks, not {replay_seconds!r}"
         )
     return ring
+
+
+def bound_replay_memory(megabytes: float | None) -> None:
+    """Bound the memory of all rings of this process; None leaves the bound as it is.
+
+    Raises `OptionError` unless it is a number of 1 or more.
+    """
+    if megabytes is None:
+        return
+    if (
+        isinstance(megabytes, bool)
+        or not isinstance(megabytes, (int, float))
+        or not megabytes >= 1
+    ):
+        raise OptionError(f"replay_memory_mb must be at least 1, not {megabytes!r}")
+    limit_memory(round(min(megabytes, 1e12) * 1e6))

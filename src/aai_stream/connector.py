@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 import socket
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -81,10 +82,11 @@ class Connector:
             picows.tls_context()
         socket.getaddrinfo(self.host, None)
 
-    async def admit(self) -> None:
-        """Wait for a place among the new sessions of this minute."""
+    async def admit(self, urgency: Callable[[], float]) -> None:
+        """Wait for a place among the new sessions of this minute; see
+        `ConnectLimiter.admit`."""
         if self._limiter is not None:
-            await self._limiter.admit()
+            await self._limiter.admit(urgency)
 
     async def open(
         self, options: Options, *, sample_rate: int, timeout: float

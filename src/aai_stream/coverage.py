@@ -86,6 +86,7 @@ class Coverage:
 
     def resume(self) -> int:
         """The sample at which the next session begins."""
+        self.losses.look()
         if (limit := self._tail_limit) is not None:
             ring = self._ring
             end = end_of_sound(ring, ring.acked, is_last=self.input_ended)
@@ -111,15 +112,19 @@ class Coverage:
             if heard < self._unfinished_until:
                 return
             self._give_up_unfinished()
-        self.silence.look()
+        self._look()
         end = self.silence.around(self.resume())[1]
         if (end := min(heard, end - self._lead)) > self._ring.acked:
             self._let_go(end)
 
+    def _look(self) -> None:
+        self.losses.look()
+        self.silence.look()
+
     def is_overdue(self, heard: int, news: int) -> bool:
         """Whether a turn that is open should long have ended. Its session has surely
         heard the audio up to `heard`, but told nothing of the turn since `news`."""
-        self.silence.look()
+        self._look()
         start, end = self.silence.around(heard)
         silent = heard - max(news, start) if end > heard else 0
         rate = self._ring.sample_rate
@@ -130,7 +135,7 @@ class Coverage:
         late, which began at `session_start`. Returns whether there was any."""
         ring = self._ring
         position = ring.sent
-        self.silence.look()
+        self._look()
         start, end = self.silence.around(position)
         begins_in_it = session_start >= start
         if not begins_in_it and position - start < KEPT_SECONDS * ring.sample_rate:
@@ -139,18 +144,18 @@ class Coverage:
             return False
         while ring.sent < end and ring.next_chunk() is not None:
             pass
-        ring.rewind(min(ring.sent, end) - self._lead)
+        ring.rewind(max(position, min(ring.sent, end) - self._lead))
         self.losses.skipped(position, ring.sent)
-        return True
+        return ring.sent > position
 
     def is_calm(self) -> bool:
         """Whether there is no sound in what was sent that isn't covered."""
-        self.silence.look()
+        self._look()
         return self.silence.is_calm(self.resume(), self._ring.sent)
 
     def is_complete(self) -> bool:
         """Whether there is no sound in all of the audio that isn't covered."""
-        self.silence.look()
+        self._look()
         return not self._unfinished_until and self.silence.is_calm(
             self.resume(), self._ring.written
         )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from . import timeouts
+from ._core import held_memory
 from .coverage import Coverage
 from .errors import StateError, TimedOutError, TooFastError
 from .messages import (
@@ -86,6 +87,7 @@ class Feed:
             ring.sample_rate,
             on_begin=self._begin,
             is_calm=self._coverage.is_calm,
+            at_stake=lambda: self._unheard_seconds,
         )
         self._before: Session | None = None  # the session before the latest
         self._first_turn = 0  # of the latest session
@@ -122,6 +124,13 @@ class Feed:
         """The present session, while it is open."""
         latest = self._sessions.latest
         return None if latest is None or latest.is_over else latest
+
+    @property
+    def _unheard_seconds(self) -> float:
+        """How much audio waits for a session; none while one hears it."""
+        if self._session is not None:
+            return 0.0
+        return (self._ring.written - self._ring.acked) / self._ring.sample_rate
 
     def _begin(self, session: Session) -> None:
         """Let `session` hear the stream from the first sample not covered on."""
@@ -410,6 +419,7 @@ class Feed:
             dropped_samples=ring.dropped_samples,
             pending_ms=ring.pending_ms,
             memory_bytes=ring.memory_bytes,
+            process_memory_bytes=held_memory(),
             heard_seconds=sessions.heard_samples / ring.sample_rate,
             turns=self._turns,
             sessions=sessions.count,

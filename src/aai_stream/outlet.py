@@ -134,8 +134,9 @@ class Outlet:
             if wait:
                 self._pump_later(wait)
                 return
-            chunk = ring.next_chunk()
-            assert chunk is not None
+            if (chunk := ring.next_chunk()) is None:
+                self._pump_later(RETRY_SECONDS)  # other streams needed its memory
+                return
             session.send_audio(chunk)
             if self._hearing.sent(chunk.start, ring.sent):
                 self._look_around(session)
@@ -179,4 +180,5 @@ class Outlet:
 
     def _pump_again(self) -> None:
         self._timer = None
+        self._coverage.losses.look()
         self.pump()

@@ -20,6 +20,7 @@ from livekit.agents import (
 from livekit.agents.stt import STTCapabilities
 
 from ..addresses import DEFAULT_URL
+from ..client import REPLAY_SECONDS, bound_replay_memory
 from ..connector import BEGIN_SECONDS, DEAD_AFTER_SECONDS, Connector
 from ..credentials import Credentials, TokenSource
 from ..errors import AaiStreamError, OptionError
@@ -80,6 +81,9 @@ class STT(stt.STT[Literal["server_message"]]):
             and the upgrade have those of `conn_options.timeout`.
         close_timeout: seconds that the end may take without a sign of the server.
         skip_silence: leave out long silence of audio that had to wait.
+        replay_memory_mb: the most memory that this audio may take in this process, in
+            MB (10^6 bytes), for all its streams together: the number given last
+            counts, 512 until one is.
         resampler: what makes `sample_rate` of other rates: `fir` for small ratios,
             such as 24 or 48 to 16 kHz, `soxr` for any, `auto` to choose.
         dead_after: seconds without a sign of the server after which a connection
@@ -136,10 +140,11 @@ class STT(stt.STT[Literal["server_message"]]):
         base_url: str = DEFAULT_URL,
         manual_flush: bool = False,
         catch_up_rate: float = CATCH_UP_RATE,
-        replay_seconds: float = 120,
         begin_timeout: float = BEGIN_SECONDS,
         close_timeout: float = CLOSE_SECONDS,
         skip_silence: bool = True,
+        replay_seconds: float = REPLAY_SECONDS,
+        replay_memory_mb: float | None = None,
         resampler: Literal["auto", "soxr", "fir"] = "auto",
         dead_after: float = DEAD_AFTER_SECONDS,
         sessions_per_minute: float | None = None,
@@ -182,6 +187,7 @@ class STT(stt.STT[Literal["server_message"]]):
             manual_flush=manual_flush,
         )
         self._config.check()
+        bound_replay_memory(replay_memory_mb)
         super().__init__(
             capabilities=STTCapabilities(
                 streaming=True,
