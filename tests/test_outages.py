@@ -14,7 +14,7 @@ from aai_stream import retries
 from aai_stream.emulator.faults import fault
 from aai_stream.emulator.marked import MarkedEngine
 from aai_stream.emulator.server import Emulator
-from aai_stream.livekit import STT, config
+from aai_stream.livekit import STT
 from tests.outages import ON_MESSAGES, Outcome, through_plugin, through_stream
 from tests.servers import within
 
@@ -81,8 +81,7 @@ def at_each_moment(strike: str) -> list[str]:
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retries, "FIRST_SECONDS", 0.01)
     monkeypatch.setattr(retries, "LONGEST_SECONDS", 0.05)
-    monkeypatch.setattr(retries, "BUSY_SECONDS", 0.01)
-    monkeypatch.setattr(config, "CLOSE_SECONDS", 0.5)
+    monkeypatch.setattr(retries, "FIRST_BUSY_SECONDS", 0.01)
 
 
 async def suffer(face: str, rate: int, *faults: str, **options: Any) -> Outcome:
