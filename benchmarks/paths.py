@@ -83,6 +83,12 @@ class NullTransport(asyncio.Transport):
     def get_write_buffer_size(self) -> int:
         return 0
 
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return Mock()
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        pass
+
 
 @contextmanager
 def picows_wire(transport: NullTransport) -> Iterator[PicowsWire]:
