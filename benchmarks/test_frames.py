@@ -12,7 +12,6 @@ from benchmarks.paths import PATHS
 
 
 @pytest.mark.parametrize("name", PATHS)
-@pytest.mark.timeout(600)  # counting, which the first one waits for
 def test_path(benchmark: Any, request: pytest.FixtureRequest, name: str) -> None:
     with PATHS[name].open() as frame:
         show_time(benchmark, frame)

@@ -13,7 +13,6 @@ NAME = "ring, 24 kHz"
 TWICE = f"{NAME}, done twice"
 
 
-@pytest.mark.timeout(600)  # counting
 def test_fails_for_a_frame_done_twice(
     benchmark: Any, counted: dict[str, float]
 ) -> None:

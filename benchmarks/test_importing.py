@@ -8,8 +8,6 @@ import sys
 from statistics import median
 from typing import Any
 
-import pytest
-
 MOST = 0.05
 """Of what LiveKit takes; three times what it is."""
 PROGRAM = """
@@ -23,7 +21,6 @@ print((end - between) * 1000, (end - between) / (between - begin))
 """
 
 
-@pytest.mark.timeout(600)
 def test_importing_the_plugin(benchmark: Any) -> None:
     """In CPU time; the first round, which is not counted, compiles the modules."""
     added_ms: list[float] = []
