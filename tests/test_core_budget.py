@@ -404,5 +404,5 @@ class SharedBound(RuleBasedStateMachine):
             assert ring.acked == gone
 
 
-TestSharedBound = pytest.mark.timeout(600)(SharedBound.TestCase)
+TestSharedBound = SharedBound.TestCase
 TestSharedBound.settings = settings(max_examples=150, stateful_step_count=40)

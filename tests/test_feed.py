@@ -606,14 +606,14 @@ async def test_a_session_that_does_not_begin_in_time() -> None:
 async def test_waiting_in_line_is_not_part_of_the_timeout() -> None:
     fed = Fed()
     fed.connector.admits.clear()
-    opening = asyncio.ensure_future(fed.feed.open(0.05))
-    await asyncio.sleep(0.06)
+    opening = asyncio.ensure_future(fed.feed.open(0.5))
+    await asyncio.sleep(0.6)
     assert not opening.done()
     assert fed.connector.wires == []
-    assert fed.feed.stats.waited_seconds > 0.05
+    assert fed.feed.stats.waited_seconds > 0.5
     fed.connector.admits.set()
     await within(5, opening)
-    assert 0.05 < fed.feed.stats.waited_seconds < 5
+    assert fed.feed.stats.waited_seconds > 0.5
     await fed.feed.close()
 
 
