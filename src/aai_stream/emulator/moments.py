@@ -102,6 +102,7 @@ class On:
 
 EVERY = On()
 CONNECT = At("connect")
+OPEN = At("open")
 BEGIN = At("begin")
 
 
