@@ -60,8 +60,10 @@ async def test_a_close(engine: PuppetEngine, code: int, error: str) -> None:
 
 
 async def test_a_close_reason_that_is_not_utf_8(engine: PuppetEngine) -> None:
-    async with faulty(engine, "bad-reason") as emulator, raw_socket(emulator) as (r, _):
+    said = "bad-reason,error=No funds"
+    async with faulty(engine, said) as emulator, raw_socket(emulator) as (r, _):
         await r.readuntil(b"}}")  # Begin
+        assert b"No funds" in await r.readuntil(b"}")
         assert await r.read() == b"\x88\x04" + (1008).to_bytes(2, "big") + b"\xff\xfe"
         assert happened(emulator) == ["bad-reason"]
 

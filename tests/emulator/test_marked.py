@@ -332,6 +332,13 @@ async def test_noise_is_damage_once() -> None:
     assert check_marked(words[1:], count=COUNT, offset_ms=5000) == []
 
 
+@pytest.mark.parametrize(("ms", "heard"), [(3, []), (5, [DAMAGE])])
+async def test_a_click_is_no_speech(ms: int, heard: list[str]) -> None:
+    sound = np.zeros(RATE, np.int16)
+    sound[1600 : 1600 + ms * 16] = 9000
+    assert [text for text, _ in said(await listen(sound))] == heard
+
+
 async def test_a_word_cut_off_by_the_end_is_damage() -> None:
     words = said(await listen(AUDIO[: (LAYOUT.start_ms(2) + 150) * 16]))
     assert [text for text, _ in words] == ["w0000", "w0001", DAMAGE]

@@ -141,6 +141,8 @@ class Damage:
 
     async def _close_oddly(self, fault: Fault) -> None:
         assert fault.code is not None
+        if fault.error is not None:
+            await self.send(replies.error(fault.code, fault.error))
         self.cut.set()
         await self.close(fault.code, b"\xff\xfe")
 

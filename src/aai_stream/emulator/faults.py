@@ -43,6 +43,7 @@ class Kind:
     shapes: bool = False
 
 
+_ERROR = Option(Parameter("error", str), "tells an Error of this text before it")
 _CUT = Option(
     Parameter("cut", float, low=0), "resets the connection so many seconds later"
 )
@@ -70,12 +71,15 @@ _KINDS: dict[str, Kind] = {
         "closes the websocket",
         (
             Option(Parameter("code", int, low=1000, high=4999), "the code", 1011),
-            Option(Parameter("error", str), "tells an Error of this text before it"),
+            _ERROR,
         ),
     ),
     "bad-reason": Kind(
         "closes the websocket with a reason that isn't UTF-8",
-        (Option(Parameter("code", int, low=1000, high=4999), "the code", 1008),),
+        (
+            Option(Parameter("code", int, low=1000, high=4999), "the code", 1008),
+            _ERROR,
+        ),
     ),
     "expire": Kind("ends the session as if it had reached its longest duration (3008)"),
     "freeze": Kind(

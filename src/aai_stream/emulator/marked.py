@@ -244,11 +244,11 @@ class _MarkedRecognizer:
 
     def _close_stretch(self, heard: int) -> None:
         """Tell what the open stretch is, if any, having heard up to sample `heard`."""
-        if self._start is None:
+        start, self._start = self._start, None
+        if start is None or self._end - start < self._reader.click:
             return
-        sound = np.concatenate(self._pieces)[: self._end - self._start]
-        word = self._word(self._start, self._end, self._reader.read(sound))
-        self._start = None
+        sound = np.concatenate(self._pieces)[: self._end - start]
+        word = self._word(start, self._end, self._reader.read(sound))
         self._turns.speech(word.start_ms)
         self._turns.said(word, word.end_ms, finished=True, heard_ms=self._ms(heard))
 

@@ -39,6 +39,8 @@ class Hearing:
     """How far an edge may be from its place."""
     off_level: float
     """How far a sample may be from its level."""
+    click_ms: float
+    """Sound that is shorter is no speech."""
 
     @property
     def ramp_ms(self) -> float:
@@ -46,8 +48,8 @@ class Hearing:
         return RAMP_MS + self.smooth_ms
 
 
-CLEAN = Hearing(smooth_ms=0, quiet=0.2, edge_ms=0.75, off_level=0.3)
-NOISY = Hearing(smooth_ms=5, quiet=0.5, edge_ms=3, off_level=0.6)
+CLEAN = Hearing(smooth_ms=0, quiet=0.2, edge_ms=0.75, off_level=0.3, click_ms=4)
+NOISY = Hearing(smooth_ms=5, quiet=0.5, edge_ms=3, off_level=0.6, click_ms=9)
 
 
 class Smoother:
@@ -71,6 +73,7 @@ class Reader:
 
     def __init__(self, sample_rate: int, peak: float, hearing: Hearing) -> None:
         self.quiet = hearing.quiet * peak / LOUDEST
+        self.click = hearing.click_ms * sample_rate / 1000
         self._hearing = hearing
         self._per_ms = sample_rate / 1000
         ramp, edge = hearing.ramp_ms, CLEAN.edge_ms
