@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
+import aiohttp
 import pytest
 import uvloop
 from hypothesis import settings
 
+from aai_stream import retries
 from tests.wires import Way, trusting_http_session, trusting_machine
 
 # The same examples every time, and no deadline: the machine may be busy.
@@ -36,3 +38,24 @@ async def way(request: pytest.FixtureRequest) -> AsyncIterator[Way]:
     async with trusting_http_session() as session:
         with trusting_machine():
             yield Way(tls, session if kind == "aiohttp" else None)
+
+
+@pytest.fixture(params=["picows", "aiohttp"])
+async def http_session(
+    request: pytest.FixtureRequest,
+) -> AsyncIterator[aiohttp.ClientSession | None]:
+    """The `http_session` to connect with: None for picows."""
+    if request.param == "picows":
+        yield None
+        return
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+@pytest.fixture
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tried again is tried again soon."""
+    monkeypatch.setattr(retries, "FIRST_SECONDS", 0.01)
+    monkeypatch.setattr(retries, "LONGEST_SECONDS", 0.05)
+    monkeypatch.setattr(retries, "FIRST_BUSY_SECONDS", 0.02)
+    monkeypatch.setattr(retries, "LONGEST_BUSY_SECONDS", 0.2)
