@@ -39,7 +39,10 @@ class Clock:
 
     def run(self, seconds: float) -> None:
         """Let time pass, and call what comes due."""
-        end = self.now + seconds
+        self.run_to(self.now + seconds)
+
+    def run_to(self, end: float) -> None:
+        """The same, until the clock says `end`."""
         while due := [timer for timer in self.waiting if timer.at <= end]:
             timer = min(due, key=lambda timer: timer.at)
             self.timers.remove(timer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
@@ -14,7 +15,12 @@ import aai_stream
 from aai_stream import limiter
 from aai_stream.connector import DEAD_AFTER_SECONDS, Connector
 from aai_stream.credentials import Credentials
-from aai_stream.errors import OptionError, RefusedError, TimedOutError
+from aai_stream.errors import (
+    OptionError,
+    RefusedError,
+    TimedOutError,
+    TokenExpiredError,
+)
 from aai_stream.options import Options
 from aai_stream.watchdog import this_loops_ticker
 from tests.servers import (
@@ -78,7 +84,7 @@ async def waits(*connectors: Connector) -> list[bool]:
     """Whether each has to wait when they ask one after the other."""
     waited = []
     for one in connectors:
-        asking = asyncio.ensure_future(one.admit())
+        asking = asyncio.ensure_future(one.admit(lambda: 0.0))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         waited.append(not asking.done())
@@ -161,9 +167,84 @@ async def test_how_opening_fails() -> None:
     async with http_server(refuse) as url, websocket_server(say_nothing) as mute:
         with pytest.raises(RefusedError):
             await connector(url).open(Options({}), sample_rate=16_000, timeout=5)
+        made = connector(mute, begin_timeout=0.05)
         with pytest.raises(TimedOutError, match=r"within 0\.05 s"):
-            await connector(mute).open(Options({}), sample_rate=16_000, timeout=0.05)
+            await made.open(Options({}), sample_rate=16_000, timeout=5)
     assert asyncio.all_tasks() == tasks
+
+
+class Gate:
+    """A server that lets in who has a new token."""
+
+    def __init__(self, status: int | None = None) -> None:
+        self.tokens: list[str] = []
+        self._status = status
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        token = request.query["token"]
+        self.tokens.append(token)
+        if token != "new" and self._status is not None:
+            return web.Response(status=self._status)
+        socket = web.WebSocketResponse(timeout=1)
+        await socket.prepare(request)
+        if token == "new":
+            await begin_then(socket)
+            await read_to_end(socket)
+        else:
+            text = "Unauthorized Connection: Signature has expired"
+            await socket.send_json({"type": "Error", "error": text})
+            await socket.close(code=1008, message=b"See Error message for details")
+        return socket
+
+
+def source_of(tokens: list[str], is_async: bool) -> Callable[[], Any]:
+    async def later() -> str:
+        return tokens.pop(0)
+
+    return later if is_async else lambda: tokens.pop(0)
+
+
+@pytest.mark.parametrize("own_session", [False, True])
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_a_token_that_has_expired_is_replaced_once(
+    is_async: bool, own_session: bool
+) -> None:
+    gate = Gate()
+    async with http_server(gate.serve) as url, aiohttp.ClientSession() as http:
+
+        def stream(*tokens: str) -> aai_stream.Stream:
+            return aai_stream.connect(
+                token=source_of(list(tokens), is_async),
+                base_url=url,
+                http_session=http if own_session else None,
+            )
+
+        async with stream("old", "new") as opened:
+            assert opened.stats.sessions == 1
+        with pytest.raises(TokenExpiredError, match="Signature has expired") as caught:
+            await stream("old", "older", "new").__aenter__()
+    assert gate.tokens == ["old", "new", "old", "older"]
+    assert caught.value.code == 1008
+    assert not caught.value.retryable
+
+
+async def test_a_fixed_token_that_has_expired_is_refused() -> None:
+    gate = Gate()
+    async with http_server(gate.serve) as url:
+        made = Connector(Credentials(token="old"), url)
+        with pytest.raises(TokenExpiredError):
+            await made.open(Options({}), sample_rate=16_000, timeout=5)
+    assert gate.tokens == ["old"]
+
+
+async def test_a_token_that_is_refused_for_another_reason() -> None:
+    gate = Gate(status=401)
+    async with http_server(gate.serve) as url:
+        made = Connector(Credentials(token=source_of(["bad", "new"], False)), url)
+        with pytest.raises(RefusedError) as caught:
+            await made.open(Options({}), sample_rate=16_000, timeout=5)
+    assert type(caught.value) is RefusedError
+    assert gate.tokens == ["bad"]
 
 
 @pytest.mark.parametrize("dead_after", [3, math.inf, DEAD_AFTER_SECONDS])

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -193,6 +196,7 @@ CALLS: dict[str, Callable[[AudioRing], object]] = {
     "ack": lambda ring: ring.ack(0),
     "rewind": lambda ring: ring.rewind(0),
     "chunk_ms": lambda ring: setattr(ring, "chunk_ms", 20),
+    "check_owner": AudioRing.check_owner,
 }
 
 
@@ -229,11 +233,48 @@ def test_the_first_use_binds_a_ring_not_its_making(call: str) -> None:
     ring = AudioRing(RATE)
     ring.chunk_ms = 30
     assert in_another_thread(lambda: CALLS[call](ring)) is None
-    if call == "chunk_ms":
+    if call in ("chunk_ms", "check_owner"):
         ring.next_chunk()
     else:
         with pytest.raises(StateError):
             ring.next_chunk()
+
+
+IN_A_FORK = """
+import os
+from tests.test_core_ring import CALLS, RATE, AudioRing, StateError
+
+used, unused = AudioRing(RATE), AudioRing(RATE)
+used.write(bytes(1600), 24000)
+if os.fork():
+    status = os.waitpid(-1, 0)[1]
+    used.write(bytes(1600), 24000)
+    unused.write(bytes(1600), 24000)
+    os._exit(os.waitstatus_to_exitcode(status))
+for call in CALLS.values():
+    try:
+        call(used)
+    except StateError as error:
+        assert "belongs to the process that used it first" in str(error), error
+    else:
+        os._exit(1)
+unused.write(bytes(1600), 24000)
+if os.fork():
+    os._exit(os.waitstatus_to_exitcode(os.waitpid(-1, 0)[1]))
+try:
+    unused.next_chunk()
+except StateError:
+    os._exit(0)
+os._exit(2)
+"""
+
+
+def test_a_fork_is_refused() -> None:
+    """A ring that was made before, and not used, is the first user's."""
+    run = subprocess.run(
+        [sys.executable, "-c", IN_A_FORK], cwd=Path(__file__).parents[1], timeout=50
+    )
+    assert run.returncode == 0
 
 
 @pytest.mark.parametrize("encoding", ["pcm_s16le", "pcm_mulaw"])

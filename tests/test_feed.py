@@ -25,7 +25,7 @@ from aai_stream.errors import (
     TimedOutError,
     TooFastError,
 )
-from aai_stream.feed import AFTERSOUND_MS, Feed
+from aai_stream.feed import Feed
 from aai_stream.messages import Event
 from aai_stream.options import Options
 from aai_stream.session import Session
@@ -100,7 +100,8 @@ class FakeConnector:
         self.admits.set()
         self.begin: dict[str, Any] = BEGIN
 
-    async def admit(self) -> None:
+    async def admit(self, urgency: Callable[[], float]) -> None:
+        self.urgency = urgency
         await self.admits.wait()
 
     async def open(
@@ -358,9 +359,9 @@ async def test_a_forced_end_bounds_its_own_final() -> None:
     fed.push(RATE)
     fed.feed.force_endpoint()
     wire.say(final("Hello world.", 490))  # up to 990 ms
-    assert fed.feed.final_samples == RATE
+    assert fed.feed.final_samples == 990 * RATE // 1000
     wire.say(final("So.", 1700, turn_order=1))  # up to 1950 ms
-    assert fed.feed.final_samples == 1990 * RATE // 1000
+    assert fed.feed.final_samples == 1950 * RATE // 1000
     await fed.feed.close()
 
 
@@ -369,7 +370,7 @@ async def test_the_next_session_begins_behind_what_a_final_covered() -> None:
     first = await fed.open()
     fed.push(RATE)
     first.say(final("Hello world.", 200))  # up to 700 ms
-    covered = (700 + AFTERSOUND_MS) * RATE // 1000
+    covered = 700 * RATE // 1000
     assert fed.feed.final_samples == covered
     first.say(turn("So", 800, turn_order=1))  # which is not final
     first.end(1006)
@@ -381,7 +382,7 @@ async def test_the_next_session_begins_behind_what_a_final_covered() -> None:
     assert RATE + 800 - covered - len(heard) < CHUNK
     second.say({"type": "SpeechStarted", "timestamp": 100})
     second.say(final("So.", 100), turn("What", 500, turn_order=1))
-    begins = 700 + AFTERSOUND_MS
+    begins = 700
     (started,) = fed.told(messages.SpeechStarted)
     assert started.timestamp == begins + 100
     hello, unfinished, so, what = fed.told(messages.Turn)

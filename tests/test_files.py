@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 from aiohttp import web
+from numpy.typing import NDArray
 
 import aai_stream
 from aai_stream.emulator.faults import fault
@@ -71,6 +72,72 @@ async def test_a_file_becomes_turns(
     turns = await aai_stream.transcribe(path, api_key="k", base_url=url, realtime=False)
     assert words(turns) == WORDS
     assert [turn.turn_order for turn in turns] == list(range(len(turns)))
+
+
+FORMATS: list[tuple[str, str, dict[str, Any]]] = [
+    ("WAV", "PCM_U8", {}),
+    ("WAV", "PCM_16", {}),
+    ("WAV", "PCM_24", {}),
+    ("WAV", "PCM_32", {}),
+    ("WAV", "FLOAT", {}),
+    ("WAV", "DOUBLE", {}),
+    ("WAV", "ULAW", {}),
+    ("WAV", "ALAW", {}),
+    ("WAV", "IMA_ADPCM", {}),
+    ("AIFF", "PCM_16", {}),
+    ("CAF", "ALAC_16", {}),
+    ("FLAC", "PCM_16", {}),
+    ("FLAC", "PCM_24", {}),
+    ("OGG", "VORBIS", {}),
+    ("OGG", "OPUS", {}),
+    # Of MP3, the first at 128 kbit/s and the second at 32.
+    (
+        "MP3",
+        "MPEG_LAYER_III",
+        {"compression_level": 0.2, "bitrate_mode": "CONSTANT"},
+    ),
+    (
+        "MP3",
+        "MPEG_LAYER_III",
+        {"compression_level": 0.85, "bitrate_mode": "CONSTANT"},
+    ),
+    ("MP3", "MPEG_LAYER_III", {"compression_level": 0.5, "bitrate_mode": "VARIABLE"}),
+]
+
+
+@pytest.mark.parametrize(("kind", "subtype", "options"), FORMATS)
+@pytest.mark.parametrize("channels", [1, 2])
+async def test_a_file_read_in_blocks_is_what_it_is_as_a_whole(
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    kind: str,
+    subtype: str,
+    options: dict[str, Any],
+    channels: int,
+) -> None:
+    """Also where it is louder than full scale, as lossy formats make of loud ones."""
+    path = tmp_path / "speech"
+    audio = loud_voice(16_000, channels)
+    soundfile.write(path, audio, 16_000, format=kind, subtype=subtype, **options)
+    whole, _ = soundfile.read(path, dtype="float32", always_2d=True)
+    expected = (whole * 32768).round().clip(-32768, 32767)
+    recording = open_recording(path)
+    blocks = [np.asarray(block) async for block in recording.blocks]
+    assert {len(block) for block in blocks[:-1]} == {800}
+    read = np.concatenate(blocks).reshape(-1, channels)
+    assert recording.seconds == len(whole) / 16_000
+    assert read.shape == expected.shape
+    assert np.abs(read - expected).max() <= (kind == "MP3")  # its floats' last bits
+    assert capfd.readouterr() == ("", "")
+
+
+def loud_voice(rate: int, channels: int) -> NDArray[np.float64]:
+    """Three seconds of tones that come and go, square at their loudest."""
+    seconds = np.arange(3 * rate) / rate
+    tones = sum(np.sin(2 * np.pi * hertz * seconds) for hertz in (220, 510, 1300))
+    swelling = tones * (1 + np.sin(2 * np.pi * 3 * seconds))
+    voice = swelling + np.random.default_rng(1).normal(0, 0.05, len(seconds))
+    return np.repeat(voice.clip(-0.999, 0.999)[:, None], channels, axis=1)
 
 
 @pytest.mark.parametrize("kind", [bytes, np.array, memoryview])

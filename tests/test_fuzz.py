@@ -309,6 +309,12 @@ begins = mutated([{**BEGIN, "configuration": {"model": "x", "sample_rate": 16_00
 @example(as_json({**BEGIN, "expires_at": -(2**53)}))
 @example(as_json({**BEGIN, "expires_at": 0.5}))
 @example(as_json({**BEGIN, "expires_at": 0}))
+@example(as_json({**BEGIN, "expires_at": "soon"}))
+@example(as_json({**BEGIN, "expires_at": 10**18}))
+@example(as_json({**BEGIN, "expires_at": 253_402_300_799}))
+@example(as_json({**BEGIN, "expires_at": True}))
+@example(as_json({**BEGIN, "expires_at": [7]}))
+@example(as_json({**BEGIN, "id": 7, "configuration": "x"}))
 @example(as_json({**BEGIN, "id": None, "configuration": {"sample_rate": [{}]}}))
 async def test_any_begin(begin: bytes) -> None:
     await tell([], begin)
@@ -317,9 +323,10 @@ async def test_any_begin(begin: bytes) -> None:
 @pytest.mark.parametrize("name", ["start", "end"])
 async def test_words_of_another_age(name: str) -> None:
     """Numbers of hundreds of digits can't be reckoned with."""
-    await tell_plugin([as_json({**TURN, "words": [{**WORD, name: 10**400}]})])
+    turn = as_json({**TURN, "words": [{**WORD, name: 10**400}]})
+    await tell_plugin([turn])
     with pytest.raises(MessageError):
-        messages.decode(as_json({**BEGIN, "expires_at": 10**400}))
+        messages.decode(turn)
 
 
 @given(mutated([TERMINATION]).map(as_json))

@@ -271,3 +271,97 @@ def test_nulls_and_fractions_lose_no_turn() -> None:
     )
     with pytest.raises(MessageError, match="words"):
         decode(b'{"type":"Turn","words":[null]}')
+
+
+TURN: dict[str, Any] = {"type": "Turn", "transcript": "hi", "words": [WORD]}
+
+
+@pytest.mark.parametrize(
+    "unusable",
+    ["soon", "1800000000", 10**18, 10**400, -1, -(10**18), 1e300, True, [], {}],
+)
+def test_a_begin_whose_end_is_unusable_is_a_begin(unusable: Any) -> None:
+    sent = {"type": "Begin", "id": "abc", "expires_at": unusable}
+    assert decode(json.dumps(sent)) == messages.Begin(id="abc", expires_at=None)
+
+
+def test_an_end_in_fractions_of_a_second() -> None:
+    sent = {"type": "Begin", "expires_at": 1_800_000_000.6}
+    assert decode(json.dumps(sent)) == messages.Begin(expires_at=1_800_000_001)
+
+
+@pytest.mark.parametrize(
+    ("message", "names"),
+    [
+        ({"type": "Begin"}, ["id", "expires_at", "configuration"]),
+        (
+            TURN,
+            [
+                "turn_is_formatted",
+                "end_of_turn_confidence",
+                "utterance",
+                "language_code",
+                "language_confidence",
+                "speaker_label",
+            ],
+        ),
+        ({"type": "SpeechStarted"}, ["timestamp", "confidence"]),
+        (
+            {"type": "Termination"},
+            ["audio_duration_seconds", "session_duration_seconds"],
+        ),
+        ({"type": "Error", "error": "no"}, ["error_code"]),
+        ({"type": "Warning", "warning": "hm"}, ["warning_code"]),
+    ],
+    ids=lambda x: x.get("type") if isinstance(x, dict) else "",
+)
+def test_a_side_remark_that_cannot_be_read_is_left_out(
+    message: dict[str, Any], names: list[str]
+) -> None:
+    whole = decode(json.dumps(message))
+    for name in names:
+        assert decode(json.dumps({**message, name: [["odd"]]})) == whole
+    odd = {name: [["odd"]] for name in names}
+    assert decode(json.dumps({**message, **odd})) == whole
+
+
+def test_side_remarks_on_words_are_left_out_too() -> None:
+    odd = {**WORD, "confidence": "high", "word_is_final": 1, "speaker": 2}
+    plain = {name: WORD[name] for name in ("text", "start", "end")}
+    for wrapped in (
+        lambda word: {**TURN, "words": [WORD, word]},
+        lambda word: {
+            "type": "SpeakerRevision",
+            "revisions": [{"turn_order": 1, "words": [word]}],
+        },
+    ):
+        assert decode(json.dumps(wrapped(odd))) == decode(json.dumps(wrapped(plain)))
+
+
+@pytest.mark.parametrize(
+    ("message", "where"),
+    [
+        ({**TURN, "turn_order": "1"}, "turn_order"),
+        ({**TURN, "transcript": 7}, "transcript"),
+        ({**TURN, "end_of_turn": "yes"}, "end_of_turn"),
+        ({**TURN, "words": "hi"}, "words"),
+        ({**TURN, "words": [{**WORD, "text": 7}]}, r"words\[0\].text"),
+        ({**TURN, "words": [{**WORD, "start": "120"}]}, r"words\[0\].start"),
+        ({**TURN, "words": [WORD, {**WORD, "end": True}]}, r"words\[1\].end"),
+        ({"type": "Error", "error": 7}, "error"),
+        ({"type": "Silence", "start_ms": "0", "end_ms": 1}, "start_ms"),
+    ],
+)
+def test_what_a_message_is_about_must_be_readable(
+    message: dict[str, Any], where: str
+) -> None:
+    """Whatever else is wrong, the error names that."""
+    with pytest.raises(MessageError, match=where):
+        decode(json.dumps({**message, "language_confidence": "high"}))
+
+
+def test_what_the_server_understood_is_told_as_it_came() -> None:
+    """Also when the rest of Begin needs tidying."""
+    configuration: Any = {"speaker_label": 1, "start": 0.5, "mode": None, "id": []}
+    sent = {"type": "Begin", "id": 7, "configuration": configuration}
+    assert decode(json.dumps(sent)) == messages.Begin(configuration=configuration)

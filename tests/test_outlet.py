@@ -11,6 +11,12 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from aai_stream.quiet import (
+    KEPT_SECONDS,
+    LEAD_SECONDS,
+    SETTLED_SECONDS,
+    QuietWatch,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,12 +27,6 @@ from aai_stream.losses import Losses
 from aai_stream.messages import SilenceSkipped
 from aai_stream.outlet import Outlet
 from aai_stream.pacing import Pacer
-from aai_stream.quiet import (
-    KEPT_SECONDS,
-    LEAD_SECONDS,
-    SETTLED_SECONDS,
-    QuietWatch,
-)
 from aai_stream.session import Session
 from tests.servers import until, within
 

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import event, example, given
-from hypothesis import strategies as st
-
-from aai_stream._core import AudioRing
 from aai_stream.quiet import (
     AFTERSOUND_SECONDS,
     AHEAD_SECONDS,
@@ -16,6 +12,10 @@ from aai_stream.quiet import (
     SETTLED_SECONDS,
     QuietWatch,
 )
+from hypothesis import event, example, given
+from hypothesis import strategies as st
+
+from aai_stream._core import AudioRing
 from tests.audio import next_chunk
 
 RATE = 16_000

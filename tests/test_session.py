@@ -24,6 +24,7 @@ from aai_stream.errors import (
     RejectedError,
     SessionError,
     TimedOutError,
+    TokenExpiredError,
     TooFastError,
     TransientError,
 )
@@ -55,7 +56,7 @@ class Caller:
         self.closed: asyncio.Future[SessionError | None] = asyncio.Future()
 
     async def open(
-        self, url: str, timeout: float = 5.0, *, listens: bool = True
+        self, url: str, begin_timeout: float = 5.0, *, listens: bool = True
     ) -> Session:
         session = await open_session(
             open_wire,
@@ -63,7 +64,8 @@ class Caller:
             Credentials(KEY),
             self.options,
             sample_rate=16000,
-            timeout=timeout,
+            timeout=5,
+            begin_timeout=begin_timeout,
         )
         if listens:
             self.listen(session)
@@ -296,7 +298,7 @@ async def test_no_begin_in_time() -> None:
     caller = Caller()
     async with websocket_server(handler) as url:
         with pytest.raises(TimedOutError, match=r"within 0\.05 s"):
-            await caller.open(url, timeout=0.05)
+            await caller.open(url, begin_timeout=0.05)
     assert seen == [{"type": "Terminate"}]
     assert not caller.closed.done()
     assert caller.events == []
@@ -373,6 +375,7 @@ async def test_what_the_server_did_not_take_is_warned_of(
         (1000, "", EndedError),
         (1006, "", DroppedError),
         (1008, "Invalid API key", RefusedError),
+        (1008, "Unauthorized Connection: Signature has expired", TokenExpiredError),
         (1008, "Too many concurrent sessions", BusyError),
         (1009, "", RejectedError),
         (1011, "", DroppedError),

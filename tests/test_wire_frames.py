@@ -120,7 +120,6 @@ MUST_NOT = [
     pytest.param(frame(0x01, b"a") + frame(0x81, b"b"), id="begin without an end"),
     pytest.param(frame(0x88, b"\x03"), id="half a close code"),
     pytest.param(frame(0x88, b"\x03\xec"), id="close code 1004"),
-    pytest.param(frame(0x88, b"\x03\xe8\xff"), id="close reason not UTF-8"),
     pytest.param(b"\x81\x7f" + (1 << 40).to_bytes(8, "big"), id="1 TB"),
     pytest.param(b"\x81\x7f" + b"\xff" * 8, id="negative length"),
     pytest.param(frame(0x01, LONG) + frame(0x80, LONG), id="too long in two"),
@@ -171,6 +170,60 @@ async def test_who_does_so_at_once_is_hardly_heard(way: Way, data: bytes) -> Non
         assert await within(5, heard.closed) == (1006, "")
         await within(5, wire.close())
     assert heard.texts in ([], [b"after"])
+
+
+CUT_REASON = "Schlüssel abgelehnt".encode()[:5]  # in the middle of a letter
+
+
+MESSAGE = frame(0x81, b'{"a":"\xc3\xa4"}')
+
+
+@pytest.mark.parametrize("code", [1008, 3008])
+@pytest.mark.parametrize(
+    ("before", "cut_at", "after"),
+    [
+        (b"", None, b""),
+        (b"", 1, b""),
+        (MESSAGE, None, MESSAGE),
+        (MESSAGE, len(MESSAGE) + 3, MESSAGE),
+    ],
+    ids=["alone", "in two", "among others", "among others, in two"],
+)
+async def test_a_reason_that_is_not_utf8_leaves_the_code(
+    way: Way, code: int, before: bytes, cut_at: int | None, after: bytes
+) -> None:
+    close = frame(0x88, code.to_bytes(2, "big") + CUT_REASON)
+    opened = asyncio.Event()
+
+    async def handler(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await accept_raw(reader, writer)
+        await opened.wait()
+        data = before + close + after
+        writer.write(data[:cut_at])
+        if cut_at is not None:
+            await writer.drain()
+            await asyncio.sleep(0.001)
+            writer.write(data[cut_at:])
+        await reader.read()
+
+    heard = Heard()
+    async with way.raw(handler) as url:
+        wire = await heard.open(way, url)
+        opened.set()
+        assert await within(5, heard.closed) == (code, "Schl\N{REPLACEMENT CHARACTER}")
+        await within(5, wire.close())
+    assert heard.texts == [MESSAGE[2:]] * bool(before)
+
+
+async def test_a_reason_in_the_same_breath_as_the_handshake(way: Way) -> None:
+    """Too early to be overheard: then the code is lost, and nothing else."""
+    async with way.raw(saying(frame(0x88, b"\x03\xf0" + CUT_REASON))) as url:
+        heard = Heard()
+        wire = await heard.open(way, url)
+        assert await within(5, heard.closed) == (1006, "")
+        await within(5, wire.close())
 
 
 # ---- what the server gets ----

@@ -48,8 +48,8 @@ class Credentials:
     """An API key or a source of tokens.
 
     With neither, the key is taken from the environment variable ASSEMBLYAI_API_KEY.
-    A token is good for one connect, so a stream that is to outlive a session needs a
-    callable.
+    A token is good for a while, or for one connect, so a stream that is to outlive a
+    session needs a callable.
 
     Raises `OptionError` if both are given, or none is found.
     """
@@ -75,6 +75,11 @@ class Credentials:
         if self._key:
             return blake2b(self._key.encode(), key=_SALT, digest_size=16).hexdigest()
         return "token"
+
+    @property
+    def has_token_source(self) -> bool:
+        """Whether another token can be had."""
+        return callable(self._token)
 
     def __repr__(self) -> str:
         return f"<Credentials: {'API key' if self._key else 'token'}>"

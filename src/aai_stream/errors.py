@@ -36,7 +36,7 @@ class MessageError(AaiStreamError, ValueError):
 
 
 class StateError(AaiStreamError, RuntimeError):
-    """A call that comes too early, too late, or from another thread."""
+    """A call that comes too early, too late, from another thread, or from a fork."""
 
 
 class MissingExtraError(AaiStreamError, ImportError):
@@ -63,6 +63,11 @@ class SessionError(AaiStreamError):
 
 class RefusedError(SessionError):
     """The key, the token or the account was refused."""
+
+
+class TokenExpiredError(RefusedError):
+    """The token is too old to open a session. With a source of tokens, the one that
+    was asked for instead is too."""
 
 
 class UntrustedError(SessionError):
@@ -99,6 +104,10 @@ class UnreachableError(TransientError):
 
 class TimedOutError(TransientError):
     """No answer within the time allowed."""
+
+
+class UnfinishedError(TimedOutError):
+    """A session that was asked to end said nothing more, and did not end."""
 
 
 class DroppedError(TransientError):

@@ -20,6 +20,7 @@ from .errors import (
     RejectedError,
     SessionError,
     TimedOutError,
+    TokenExpiredError,
     TooFastError,
     UnreachableError,
     UntrustedError,
@@ -47,8 +48,8 @@ _BY_CODE: dict[int, type[SessionError]] = {
 def closed_error(code: int, text: str) -> SessionError:
     """The error for a websocket that was closed with `code`.
 
-    1008 is told for a bad key and for too many sessions, 3006 for bad input and for
-    inactivity: there the text decides.
+    1008 is told for a bad key, for a token that is too old and for too many sessions,
+    3006 for bad input and for inactivity: there the text decides.
     """
     kind = _BY_CODE.get(code)
     if kind is None:
@@ -56,6 +57,8 @@ def closed_error(code: int, text: str) -> SessionError:
     words = text.lower()
     if code == 1008 and ("too many" in words or "concurrent" in words):
         kind = BusyError
+    elif code == 1008 and "signature has expired" in words:
+        kind = TokenExpiredError
     elif code == 3006 and "inactiv" in words:
         kind = EndedError
     said = f": {text}" if text else ""

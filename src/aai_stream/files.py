@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import logging
 import math
 import os
 import stat
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ._core import as_bytes
-from .client import connect
+from .client import ConnectOptions, connect
 from .errors import AudioError, InputError, LostAudioError, MissingExtraError
-from .messages import AudioLost, Event, Turn
+from .messages import AudioLost, Event, SilenceSkipped, Turn
+from .options import refuse_unknown
+from .signatures import spelled_out
 from .stream import Stream
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from typing_extensions import Unpack
 
     from .typing import Audio
+
+logger = logging.getLogger("aai_stream")
 
 BLOCK_MS = 50
 """How much is read and pushed at a time."""
@@ -62,14 +69,16 @@ def open_recording(path: str | os.PathLike[str]) -> Recording:
         file = soundfile.SoundFile(path)
     except soundfile.LibsndfileError as exc:
         raise AudioError(f"{Path(path).name}: {exc.error_string}") from None
+    # Or else soundfile seeks after each read, which makes an MP3's decoder forget what
+    # it needs for the next.
+    file.seekable = lambda: False
 
     async def blocks() -> AsyncIterator[Audio]:
         with file:
             size = file.samplerate * BLOCK_MS // 1000
-            # Floats are from -1 to 1, and soundfile wouldn't scale them to int16.
-            floats = file.subtype in ("FLOAT", "DOUBLE")
-            while len(block := file.read(size, "float32" if floats else "int16")):
-                yield _from_floats(block) if floats else block
+            # As int16, what a lossy format made louder than full scale would wrap.
+            while len(block := file.read(size, "float32")):
+                yield _from_floats(block)
 
     return Recording(
         blocks(), file.samplerate, file.channels, file.frames / file.samplerate
@@ -113,7 +122,7 @@ def memory_recording(data: Audio, sample_rate: int, num_channels: int) -> Record
 
 
 def _from_floats(block: NDArray[np.float32]) -> NDArray[np.int16]:
-    return (block.clip(-1, 1) * 32767).round().astype(np.int16)
+    return (block * 32768).round().clip(-32768, 32767).astype(np.int16)
 
 
 async def _read(fd: int, size: int) -> bytes:
@@ -174,13 +183,14 @@ async def _feed(recording: Recording, stream: Stream, realtime: bool) -> None:
         await asyncio.sleep(max(0.0, ahead))
 
 
+@spelled_out(connect)
 async def transcribe(
     audio: str | os.PathLike[str] | Audio,
     *,
     sample_rate: int | None = None,
     num_channels: int = 1,
     realtime: bool = True,
-    **connect_options: Any,
+    **connect_options: Unpack[ConnectOptions],
 ) -> list[Turn]:
     """The turns of a whole recording, in order, with words and times.
 
@@ -194,6 +204,7 @@ async def transcribe(
         realtime: push at the audio's own speed, which AssemblyAI asks for; False is
             for the embedded server.
         **connect_options: as for `aai_stream.connect`, but for its `sample_rate`.
+            `skip_silence` is off: of a recording all is sent.
 
     Raises:
         OSError: there is no such file.
@@ -201,6 +212,7 @@ async def transcribe(
         LostAudioError: parts of it were not transcribed; it has the turns of the rest.
         SessionError: what became of the connection, by type.
     """
+    refuse_unknown(connect_options, inspect.signature(transcribe).parameters)
     if isinstance(audio, (str, os.PathLike)):
         recording = open_recording(audio)
     elif sample_rate is None:
@@ -209,6 +221,7 @@ async def transcribe(
         recording = memory_recording(audio, sample_rate, num_channels)
     if not realtime:
         connect_options.setdefault("catch_up_rate", math.inf)
+    connect_options.setdefault("skip_silence", False)
     async with connect(**connect_options) as stream:
         return await heard_turns(recording, stream, realtime=realtime)
 
@@ -225,6 +238,12 @@ async def heard_turns(
     async for event in play(recording, stream, realtime=realtime):
         if isinstance(event, AudioLost):
             lost.append(event)
+        elif isinstance(event, SilenceSkipped):
+            logger.warning(
+                "not sent, for silence: %.2f to %.2f s",
+                event.start_ms / 1000,
+                event.end_ms / 1000,
+            )
         elif isinstance(event, Turn) and event.is_final:
             turns[event.turn_order] = event
     in_order = [turns[order] for order in sorted(turns)]

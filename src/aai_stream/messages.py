@@ -20,16 +20,20 @@ from .errors import MessageError
 Whole = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
 """A number that any clock can do with."""
 
+UnixSeconds = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799)]
+"""A moment before the year 10000, the last one that Python's calendar has."""
+
 
 class Message(msgspec.Struct, tag_field="type", kw_only=True, gc=False):
     """A message from the server; the subclass is its `type`."""
 
 
 class Begin(Message, tag="Begin"):
-    """The session is open. `expires_at` is in unix seconds."""
+    """The session is open. `expires_at` is in unix seconds, None also where the server
+    told something else."""
 
     id: str = ""
-    expires_at: Whole | None = None
+    expires_at: UnixSeconds | None = None
     configuration: dict[str, Any] | None = None
     """What the server understood: model, mode, api_version and the like."""
 
@@ -186,29 +190,48 @@ Event = _Known | Unknown | AudioLost | SilenceSkipped
 
 _decoder: msgspec.json.Decoder[_Known] = msgspec.json.Decoder(_Known)
 _KNOWN_TYPES = {struct.__struct_config__.tag for struct in get_args(_Known)}
-_WHOLE = {
-    field.name
+_FIELDS = [
+    field
     for struct in (*get_args(_Known), Word, Revision)
     for field in msgspec.structs.fields(struct)
-    if field.type in (Whole, Whole | None, int | None)
+]
+_WHOLE = {
+    field.name
+    for field in _FIELDS
+    if field.type in (Whole, Whole | None, UnixSeconds | None, int | None)
+}
+_NESTED = {"words", "revisions"}
+_ESSENTIAL = _NESTED | {
+    "turn_order",
+    "end_of_turn",
+    "transcript",
+    "text",
+    "start",
+    "end",
+}
+_SIDE_REMARKS = {
+    field.name: field.type
+    for field in _FIELDS
+    if not field.required and field.name not in _ESSENTIAL
 }
 
 
 def decode(text: bytes | str) -> Event:
     """Read one text message of the server.
 
-    Raises `MessageError` if it isn't JSON, isn't an object, has no type, or has
+    A side remark of the wrong type, such as a confidence, is left out. Raises
+    `MessageError` if the text isn't JSON, isn't an object, has no type, or has other
     fields of the wrong type. The error says where, never what: it quotes no content.
     """
     try:
         return _decoder.decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as exc:
-        return _decode_unusual(text, exc)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return _decode_unusual(text)
 
 
-def _decode_unusual(text: bytes | str, why: Exception) -> Event:
-    """Read what the typed decoder would not: unknown types, the untagged error, nulls
-    and fractions."""
+def _decode_unusual(text: bytes | str) -> Event:
+    """Read what the typed decoder would not: unknown types, the untagged error, nulls,
+    fractions, and side remarks of the wrong type."""
     try:
         raw = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
@@ -225,25 +248,33 @@ def _decode_unusual(text: bytes | str, why: Exception) -> Event:
         return Unknown(type=kind, raw=raw)
     try:
         event: Event = msgspec.convert(_tidied(raw), _Known)
-    except (msgspec.ValidationError, RecursionError):
-        raise MessageError(f"{kind}: {why}") from None
+    except (msgspec.ValidationError, RecursionError) as exc:
+        raise MessageError(f"{kind}: {exc}") from None
     return event
 
 
-def _tidied(value: Any) -> Any:
-    """`value` without nulls, whose defaults then apply, and with whole times: it would
-    be a pity to lose a turn for them."""
-    if isinstance(value, list):
-        return [_tidied(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    return {
-        name: round(item)
-        if name in _WHOLE and isinstance(item, float) and math.isfinite(item)
-        else _tidied(item)
-        for name, item in value.items()
-        if item is not None
-    }
+def _tidied(message: Any) -> Any:
+    """`message` with whole times, and without nulls and side remarks that can't be
+    read, whose defaults then apply: it would be a pity to lose a turn for them."""
+    if not isinstance(message, dict):
+        return message
+    tidied = {}
+    for name, value in message.items():
+        if name in _NESTED and isinstance(value, list):
+            value = [_tidied(item) for item in value]
+        elif name in _WHOLE and isinstance(value, float) and math.isfinite(value):
+            value = round(value)
+        if value is not None and _is_readable(name, value):
+            tidied[name] = value
+    return tidied
+
+
+def _is_readable(name: str, value: Any) -> bool:
+    try:
+        msgspec.convert(value, _SIDE_REMARKS.get(name, Any))
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def retime(event: Event, to_stream_ms: Callable[[int], int]) -> None:

@@ -96,7 +96,10 @@ def test_the_text_of_a_fault_makes_it_again(kind: str) -> None:
     ("text", "named", "allowed"),
     [
         ("", "''", "reset"),
-        ("rest", "'rest'", "reset"),
+        ("rest", "'rest'", "(did you mean 'reset'?)"),
+        ("mute,cutt=3", "'cutt'", "(did you mean 'cut'?)"),
+        ("status,after=1", "'after'", "(did you mean 'retry-after'?)"),
+        ("reset,at=begn", "'begn'", "(did you mean 'begin'?)"),
         ("reset,at=later", "'later'", "2000ms"),
         ("reset,at=0ms", "0", "from 1 on"),
         ("reset,at=turn:0", "0", "turn:3"),

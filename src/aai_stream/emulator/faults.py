@@ -15,7 +15,8 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from ..errors import OptionError
-from ..parameters import Parameter
+from ..rules import Parameter
+from ..suggestions import did_you_mean
 from .moments import BEGIN, CONNECT, EVERY, OPEN, At, On
 
 
@@ -234,7 +235,10 @@ def fault(text: str) -> Fault:
 
 def _kind(name: str) -> Kind:
     if name not in KINDS:
-        raise OptionError(f"there is no fault {name!r}; choose of {', '.join(KINDS)}")
+        hint = did_you_mean(name, KINDS)
+        raise OptionError(
+            f"there is no fault {name!r}{hint}; choose of {', '.join(KINDS)}"
+        )
     return KINDS[name]
 
 
@@ -244,4 +248,5 @@ def _field(option: str) -> str:
 
 def _no_option(kind: str, name: str) -> OptionError:
     takes = [*_COMMON, *(option.check.name for option in KINDS[kind].options)]
-    return OptionError(f"{kind} takes no {name!r}; it takes {', '.join(takes)}")
+    hint = did_you_mean(name, takes)
+    return OptionError(f"{kind} takes no {name!r}{hint}; it takes {', '.join(takes)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,6 +17,8 @@ from ..failures import connect_failure, http_failure
 from ..timeouts import timeout
 from ..watchdog import Watchdog
 from . import ABNORMAL, hand_over
+from .closing import LastBytes, OverheardParser
+from .inherited import keep_from_forks
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -84,6 +87,8 @@ class AiohttpWire:
         # stalled peer must be seen before its transport swallows audio.
         self._write = ws._writer._write_websocket_frame
         self._transport: asyncio.WriteTransport = ws._writer.transport
+        self._received = LastBytes()
+        _overhear(ws, self._received)
         self._reader = asyncio.ensure_future(self._read())
         self._watchdog: Watchdog | None = None
         if dead_after is not None:
@@ -92,6 +97,8 @@ class AiohttpWire:
                 self._transport.abort,
                 ask=lambda: self._send(b"", WSMsgType.PING),
             )
+        self._is_inherited = False  # by a fork, which this is
+        keep_from_forks(self)
 
     @property
     def writable(self) -> bool:
@@ -115,11 +122,12 @@ class AiohttpWire:
 
     async def close(self) -> None:
         try:
-            # aiohttp's own bound begins anew with every message that still arrives.
-            with contextlib.suppress(asyncio.TimeoutError):
-                async with timeout(wire.CLOSE_SECONDS):
-                    await self._ws.close()
-            await self._reader
+            if not self._is_inherited:
+                # aiohttp's own bound begins anew with every message that still arrives.
+                with contextlib.suppress(asyncio.TimeoutError):
+                    async with timeout(wire.CLOSE_SECONDS):
+                        await self._ws.close()
+                await self._reader
         finally:
             self._reader.cancel()
             # A peer that reads no more would keep the socket open for ever.
@@ -142,12 +150,47 @@ class AiohttpWire:
                     # `ws.close_code` is wrong for codes that aiohttp doesn't know.
                     code, reason = message.data or ABNORMAL, message.extra or ""
                     break
+                elif _is_not_text(message):
+                    code, reason = self._received.unreadable_close()
+                    break
                 elif message.type not in (WSMsgType.BINARY, WSMsgType.PONG):
                     break
         finally:
             if self._watchdog is not None:
                 self._watchdog.stop()
-            self._on_closed(code, reason)
+            if not self._is_inherited:
+                self._on_closed(code, reason)
+
+    # ---- see `Inheritable` ----
+
+    def fileno(self) -> int:
+        if self._transport.is_closing():
+            return -1
+        sock: socket.socket = self._transport.get_extra_info("socket")
+        return sock.fileno()
+
+    def disown(self) -> None:
+        self._is_inherited = True
+        if self._watchdog is not None:
+            self._watchdog.stop()
+
+
+def _is_not_text(message: aiohttp.WSMessage) -> bool:
+    """Whether it says that a text is not UTF-8. aiohttp decodes those of close frames
+    only, as it was told."""
+    exc = message.data
+    return (
+        isinstance(exc, aiohttp.WebSocketError)
+        and exc.code == aiohttp.WSCloseCode.INVALID_TEXT
+    )
+
+
+def _overhear(ws: aiohttp.ClientWebSocketResponse[Any], received: LastBytes) -> None:
+    # Private names again: neither `ws` nor its errors keep what they could not read.
+    connection = ws._conn
+    protocol = None if connection is None else connection.protocol
+    if protocol is not None and protocol._payload_parser is not None:
+        protocol._payload_parser = OverheardParser(protocol._payload_parser, received)
 
 
 def describe_failure(exc: Exception) -> SessionError:

@@ -14,7 +14,7 @@ import re
 import socket
 import ssl
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 import aiohappyeyeballs
@@ -27,6 +27,8 @@ from ..failures import connect_failure, http_failure
 from ..timeouts import timeout
 from ..watchdog import Watchdog
 from . import ABNORMAL, hand_over
+from .closing import LastBytes, OverheardProtocol
+from .inherited import keep_from_forks
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -63,7 +65,7 @@ async def open_wire(
     host, port = parts.hostname or "", parts.port or (443 if is_tls else 80)
     opened = PicowsWire(on_text, on_closed, dead_after)
     try:
-        sock = await _connect(host, port)
+        sock = opened.socket = await _connect(host, port)
         context = tls_context() if is_tls else None
         await _shake_hands(url, headers, sock, context, opened)
         return opened
@@ -143,6 +145,7 @@ class PicowsWire(picows.WSListener):
     ) -> None:
         self.is_open = False
         """Whether the connection stands and takes what is sent."""
+        self.socket: socket.socket | None = None  # once it is connected
         self._on_text = on_text
         self._on_closed = on_closed
         self._dead_after = dead_after
@@ -150,9 +153,12 @@ class PicowsWire(picows.WSListener):
         self._frame = ClientFrames().frame
         self._unfinished: int | None = None  # the opcode of a fragmented message
         self._fragments = bytearray()  # what there is of it
+        self._received = LastBytes()
         self._is_told = False  # that it is closed
         self._connection: picows.WSTransport  # once open
         self._transport: asyncio.Transport  # likewise, what lies below it
+        self._is_inherited = False  # by a fork, which this is
+        keep_from_forks(self)
 
     @property
     def writable(self) -> bool:
@@ -176,9 +182,10 @@ class PicowsWire(picows.WSListener):
         self._say_goodbye(1000)
         try:
             # Why it broke, if it did, was told by `on_closed`.
-            with contextlib.suppress(Exception):
-                async with timeout(wire.CLOSE_SECONDS):
-                    await self._connection.wait_disconnected()
+            if not self._is_inherited:
+                with contextlib.suppress(Exception):
+                    async with timeout(wire.CLOSE_SECONDS):
+                        await self._connection.wait_disconnected()
         finally:
             # A peer that reads no more would keep the socket open for ever.
             self._transport.abort()
@@ -198,13 +205,35 @@ class PicowsWire(picows.WSListener):
 
     def _give_up(self) -> None:
         self._transport.abort()
-        self._tell(ABNORMAL, "")
+        self._tell_broken()
+
+    def _tell_broken(self) -> None:
+        handshake = self._connection.close_handshake
+        answer = handshake.sent.code if handshake and handshake.sent else None
+        if answer == picows.WSCloseCode.INVALID_TEXT:
+            # It checks the text of close frames only.
+            self._tell(*self._received.unreadable_close())
+        else:
+            self._tell(ABNORMAL, "")
+
+    # ---- see `Inheritable` ----
+
+    def fileno(self) -> int:
+        return -1 if self.socket is None else self.socket.fileno()
+
+    def disown(self) -> None:
+        self._is_inherited = self._is_told = True
+        self.is_open = False
+        if self._watchdog is not None:
+            self._watchdog.stop()
 
     # ---- picows calls these ----
 
     def on_ws_connected(self, transport: picows.WSTransport) -> None:
         self._connection = transport
         self._transport = transport.underlying_transport
+        protocol = cast(asyncio.BufferedProtocol, self._transport.get_protocol())
+        self._transport.set_protocol(OverheardProtocol(protocol, self._received))
         self.is_open = True
         if self._dead_after is not None:
             self._watchdog = Watchdog(
@@ -212,7 +241,7 @@ class PicowsWire(picows.WSListener):
             )
 
     def on_ws_disconnected(self, transport: picows.WSTransport) -> None:
-        self._tell(ABNORMAL, "")
+        self._tell_broken()
 
     def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
         if self._is_told:

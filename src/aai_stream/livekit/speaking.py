@@ -1,0 +1,95 @@
+"""Sees to it that LiveKit hears of an end of speech for every start."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from livekit.agents.stt import SpeechEvent, SpeechEventType
+
+if TYPE_CHECKING:
+    from ..feed import Feed
+
+LOOK_SECONDS = 1.0
+"""How often it is asked whether the turn is still to come, while somebody speaks."""
+
+STALLED_SECONDS = 5.0
+"""A turn in which no audio comes for so long is ended by force: the server waits for
+more."""
+
+GIVEN_UP_SECONDS = 30.0
+"""And if that doesn't end it either, nobody speaks any more."""
+
+_SPEECH = (SpeechEventType.START_OF_SPEECH, SpeechEventType.INTERIM_TRANSCRIPT)
+
+
+class Owner(Protocol):
+    """Whoever has a feed, once there is one."""
+
+    @property
+    def feed(self) -> Feed | None: ...
+
+
+class Speaking:
+    """Whether somebody speaks, as far as LiveKit was told.
+
+    While that is so, the feed of `owner`, which is held weakly, is asked once in a
+    while whether the turn is still to come; otherwise the end of speech goes to `tell`.
+    """
+
+    def __init__(self, owner: Owner, tell: Callable[[SpeechEvent], None]) -> None:
+        self._owner = weakref.ref(owner)
+        self._tell = tell
+        self._is_speaking = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._written = -1
+        self._stalled_seconds = 0.0
+
+    def is_news(self, event: SpeechEvent) -> bool:
+        """Take note of `event`, which is about to be told; False if it is a start of
+        speech that LiveKit knows of."""
+        if event.type in _SPEECH:
+            is_start = event.type is SpeechEventType.START_OF_SPEECH
+            if self._is_speaking and is_start:
+                return False
+            self._is_speaking = True
+            if self._timer is None:
+                self._look_later()
+        elif event.type is SpeechEventType.END_OF_SPEECH:
+            self._is_speaking = False
+        return True
+
+    def end(self) -> None:
+        """Nobody speaks any more: tell it, if that is news."""
+        if self._is_speaking:
+            self._tell(SpeechEvent(type=SpeechEventType.END_OF_SPEECH))
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(LOOK_SECONDS, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        owner = self._owner()
+        if not self._is_speaking or owner is None or owner.feed is None:
+            return
+        if owner.feed.awaits_turn and not self._has_stalled(owner.feed):
+            self._look_later()
+        else:
+            self.end()
+
+    def _has_stalled(self, feed: Feed) -> bool:
+        """Whether no audio has come for so long that none will."""
+        if feed.written_samples != self._written or not feed.is_open:
+            self._written = feed.written_samples
+            self._stalled_seconds = 0.0
+            return False
+        self._stalled_seconds += LOOK_SECONDS
+        if self._stalled_seconds == STALLED_SECONDS:
+            feed.force_endpoint(flush=True)
+        return self._stalled_seconds >= GIVEN_UP_SECONDS
