@@ -10,7 +10,7 @@ import pytest
 import uvloop
 from hypothesis import settings
 
-from aai_stream import retries
+from aai_stream import coverage, hearing, retries, watchdog
 from tests.wires import Way, trusting_http_session, trusting_machine
 
 # The same examples every time, and no deadline: the machine may be busy.
@@ -59,3 +59,13 @@ def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retries, "LONGEST_SECONDS", 0.05)
     monkeypatch.setattr(retries, "FIRST_BUSY_SECONDS", 0.02)
     monkeypatch.setattr(retries, "LONGEST_BUSY_SECONDS", 0.2)
+
+
+@pytest.fixture
+def short_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Soon a server has had time to say what it hears, and a turn should have ended."""
+    monkeypatch.setattr(watchdog, "ASK_SECONDS", 0.3)
+    monkeypatch.setattr(watchdog, "TICK_SECONDS", 0.1)
+    monkeypatch.setattr(hearing, "SETTLED_SECONDS", 0.2)
+    monkeypatch.setattr(hearing, "KEPT_SECONDS", 0.2)
+    monkeypatch.setattr(coverage, "OVERDUE_SECONDS", 0.5)

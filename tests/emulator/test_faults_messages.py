@@ -132,6 +132,7 @@ def tell_four(puppet: Puppet) -> None:
         (["no-final,at=final:2"], "a b c D.", []),
         (["no-final", "no-final"], "a b c", ["no-final"]),
         (["no-turns"], "", ["no-turns"]),
+        (["no-partials"], "D.", ["no-partials"]),
         (["no-turns,at=turn:2"], "a", ["no-turns"]),
     ],
 )

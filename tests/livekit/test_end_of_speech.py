@@ -9,15 +9,14 @@ import math
 import aiohttp
 import pytest
 
-from aai_stream import coverage, hearing
 from aai_stream.emulator.faults import fault
 from aai_stream.emulator.marked import MarkedLayout
 from aai_stream.emulator.server import Emulator
-from aai_stream.livekit import STT, ServerMessage, speaking
+from aai_stream.livekit import STT, ServerMessage
 from tests.outages import RETRY, Outcome, Speech, pusher, speak
 from tests.servers import within
 
-pytestmark = pytest.mark.usefixtures("impatience")
+pytestmark = pytest.mark.usefixtures("impatience", "short_bounds")
 
 TURN = MarkedLayout(words_per_turn=6, turn_gap_ms=50)
 RATE = 16_000
@@ -40,15 +39,6 @@ ROWS: dict[str, tuple[Speech, list[str]]] = {
         ["reset,at=turn:2,on=1"],
     ),
 }
-
-
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bounds are short."""
-    monkeypatch.setattr(hearing, "SETTLED_SECONDS", 0.2)
-    monkeypatch.setattr(hearing, "KEPT_SECONDS", 0.2)
-    monkeypatch.setattr(coverage, "OVERDUE_SECONDS", 0.5)
-    monkeypatch.setattr(speaking, "LOOK_SECONDS", 0.1)
 
 
 async def call(

@@ -132,6 +132,7 @@ _KINDS: dict[str, Kind] = {
         shapes=True,
     ),
     "no-turns": Kind("swallows every SpeechStarted and Turn", (_CUT,), shapes=True),
+    "no-partials": Kind("swallows Turns without end_of_turn", shapes=True),
     "no-final": Kind("swallows Turns with end_of_turn", (_CUT,), shapes=True),
     "no-termination": Kind(
         "swallows Termination, and leaves the connection open", (_CUT,), shapes=True

@@ -64,6 +64,8 @@ class Shaping:
                 message = {**message, "words": []}
             if self.bites("early-end"):
                 message = _shortened(message, self._faults["early-end"].ms or 0)
+        elif self.bites("no-partials"):
+            return []
         told = [message]
         if "reorder" in self._faults:
             if not self._held:
