@@ -307,21 +307,14 @@ async def test_of_speech_that_waited_only_long_silence_is_left_out(
         call.live(seconds, peak)
     call.connect()
     call.live(13)  # it takes a while
-    skipped = [(1050, 3500), (10_500, 15_000), (18_500, 24_400)]
-    assert call.skipped == [
-        (pytest.approx(start, abs=60), pytest.approx(end, abs=60))
-        for start, end in skipped
-    ]
+    expected = [(1050, 3500), (10_500, 15_000), (18_500, 24_400)]
+    for found, span in zip(call.skipped, expected, strict=True):
+        assert found == pytest.approx(span, abs=60)
     said = [(4000, 5000), (5000, 7500), (7500, 8500), (15_500, 16_500)]
     heard = [(start // 16, (start + n) // 16) for start, n, _ in call.session.got]
     for start, end in said:
         inside = [part for part in heard if start <= part[1] and part[0] <= end]
         assert sum(b - a for a, b in inside) >= end - start
-    # Another session that hears it again: told again.
-    call.reconnect()
-    call.live(5)
-    assert call.session.got[0][0] == 0
-    assert len(call.skipped) == 4
 
 
 async def test_all_is_sent_where_that_is_wanted(

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from livekit.agents.stt import SpeechEvent, SpeechEventType
 
+from ..watchdog import Loop
+
 if TYPE_CHECKING:
     from ..feed import Feed
 
@@ -16,7 +18,7 @@ LOOK_SECONDS = 1.0
 """How often the feed is looked at while somebody speaks."""
 
 QUIET_SECONDS = 10.0
-"""Who has said nothing for so long doesn't speak, though a turn may still be to come."""
+"""Who says nothing for so long has stopped, though a turn may still be to come."""
 
 STALLED_SECONDS = 5.0
 """A turn in which no audio comes for so long is ended by force: the server waits for
@@ -40,9 +42,12 @@ class Speaking:
     of speech goes to `tell`.
     """
 
-    def __init__(self, owner: Owner, tell: Callable[[SpeechEvent], None]) -> None:
+    def __init__(
+        self, owner: Owner, tell: Callable[[SpeechEvent], None], loop: Loop
+    ) -> None:
         self._owner = weakref.ref(owner)
         self._tell = tell
+        self._loop = loop
         self._is_speaking = False
         self._timer: asyncio.TimerHandle | None = None
         self._written = -1
@@ -71,8 +76,7 @@ class Speaking:
             self._timer = None
 
     def _look_later(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(LOOK_SECONDS, self._look)
+        self._timer = self._loop.call_later(LOOK_SECONDS, self._look)
 
     def _look(self) -> None:
         self._timer = None
