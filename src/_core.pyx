@@ -19,18 +19,19 @@ from cpython.bytes cimport (
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.number cimport PyNumber_Index
 from cpython.pythread cimport PyThread_get_thread_ident
-from cpython.ref cimport Py_DECREF
+from cpython.ref cimport Py_DECREF, PyObject
 from libc.stdint cimport int16_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset, strcmp
 
 from _kernels cimport (
-    encode_mulaw, filter_pcm, mask, mix_to_float, mix_to_pcm, peak_mulaw, peak_pcm,
-    round_to_int16,
+    add_moments, decode_mulaw, encode_mulaw, filter_pcm, mask, mix_to_float,
+    mix_to_pcm, round_to_int16,
 )
 
 import math
 import os
 import sys
+from os import urandom
 
 import numpy
 
@@ -62,13 +63,16 @@ cdef class AudioRing
 
 include "_arguments.pxi"
 include "_memory.pxi"
+include "_budget.pxi"
 include "_resampler.pxi"
 include "_soxr.pxi"
 include "_fir.pxi"
 include "_frames.pxi"
+include "_steady.pxi"
 
 
 @cython.final
+@cython.no_gc_clear  # no cycle leads through a ring, and others look at its block
 cdef class AudioRing:
     """The audio of one stream, from its oldest unanswered sample to its newest.
 
@@ -79,6 +83,9 @@ cdef class AudioRing:
     Memory starts small and grows up to `replay_seconds` of audio that isn't acked,
     then the oldest is let go: audio that was sent counts as forgotten, audio that
     never was as dropped. It shrinks again once acked, and an empty ring owns none.
+    All rings of the process share one bound (`limit_memory`). What a ring has to let
+    go of because another one needs memory counts from the next `write` or `flush` on,
+    or from `settle`.
 
     A ring belongs to the thread that first writes to it or reads from it, in that
     process. A call from another thread raises `StateError`, because the cursors are not
@@ -120,9 +127,13 @@ cdef class AudioRing:
     cdef double chunk_length_ms
     cdef unsigned long thread  # 0 until the first call
     cdef uint64_t process  # its `forks`, once there is a thread
+    cdef int64_t kept_from  # no sample before this is in memory, whatever `acked` says
+    cdef int64_t content_until  # with less written, it asks for no more memory
+    cdef PyObject* preceding  # ring of the process
+    cdef PyObject* following
 
     def __cinit__(self, sample_rate=16000, *, encoding="pcm_s16le", chunk_ms=50,
-                  replay_seconds=30, resampler="auto"):
+                  replay_seconds=120, resampler="auto"):
         if encoding not in ("pcm_s16le", "pcm_mulaw"):
             raise AudioError(f"encoding must be pcm_s16le or pcm_mulaw, "
                              f"not {encoding!r}")
@@ -140,6 +151,11 @@ cdef class AudioRing:
         self.limit = math.ceil(replay_seconds * self.sample_rate)
         self.kind = str(resampler)
         self.earlier_input = {}
+        link(self)
+
+    def __dealloc__(self):
+        self.own(None)
+        unlink(self)
 
     # -- in --
 
@@ -269,10 +285,13 @@ cdef class AudioRing:
         another chunk, if that makes no more than 1000 ms: from there on a push that
         ends where a chunk does isn't kept waiting. `next_samples` tells.
 
+        None, too, after others took memory from what comes next, until `settle`.
+
         Raises `StateError` when called from another thread than the first call.
         """
         self.check_thread()
-        if self.written - self.sent < self.next_samples:
+        if (self.written - self.sent < self.next_samples
+                or self.sent < self.kept_from):
             return None
         return self.export(self.next_samples)
 
@@ -289,8 +308,9 @@ cdef class AudioRing:
         """
         cdef int64_t shortest = ms_to_samples(min_ms, "min_ms", self.sample_rate, 0)
         cdef int64_t rest
-        self.drain()
         chunks = []
+        self.drain()
+        self.settle()
         while self.written - self.sent >= self.next_samples:
             chunks.append(self.export(self.next_samples))
         rest = self.written - self.sent
@@ -329,6 +349,7 @@ cdef class AudioRing:
         self.check_thread()
         if position > self.acked:
             self.acked = position
+            self.content_until = 0
             self.shrink()
 
     def rewind(self, sample):
@@ -342,6 +363,50 @@ cdef class AudioRing:
         self.sent = position
         self.adrift = isinstance(self.resampler, Fir)
 
+    # -- what is in it --
+
+    def moments(self, start, stop, window):
+        """How loud the audio is: for each `window` samples from `start` on, up to
+        `stop`, the sum of the samples and the sum of their squares.
+
+        A list of pairs of integers, without a last window that isn't whole. It may be
+        asked of audio that is kept: from `acked` to `written`.
+
+        Raises `AudioError` for audio that isn't, or a `window` that is not 1 to
+        `sample_rate`; `StateError` when called from another thread than the first.
+        """
+        cdef int64_t first = whole(start, "start", self.acked, self.written)
+        cdef int64_t last = whole(stop, "stop", first, self.written)
+        cdef int64_t size = whole(window, "window", 1, self.sample_rate)
+        cdef int64_t total, squares
+        self.check_thread()
+        found = []
+        if first < self.kept_from:  # other rings have just needed its memory
+            return found
+        while last - first >= size:
+            total = squares = 0
+            self.measure(first, size, &total, &squares)
+            found.append((total, squares))
+            first += size
+        return found
+
+    cdef void measure(
+        self, int64_t sample, int64_t count, int64_t* total, int64_t* squares
+    ) noexcept:
+        cdef int16_t scratch[SCRATCH]
+        cdef int64_t part
+        while count > 0:
+            part = min(min(count, SCRATCH),
+                       self.block.capacity - sample % self.block.capacity)
+            if self.item == 2:
+                add_moments(<const int16_t*>self.at(sample), <Py_ssize_t>part,
+                            total, squares)
+            else:
+                decode_mulaw(self.at(sample), scratch, <Py_ssize_t>part)
+                add_moments(scratch, <Py_ssize_t>part, total, squares)
+            sample += part
+            count -= part
+
     # -- memory --
 
     cdef inline uint8_t* at(self, int64_t sample) noexcept:
@@ -351,18 +416,64 @@ cdef class AudioRing:
         """The smallest capacity that a block gets."""
         return max(self.sample_rate * FIRST_MS // 1000, 2 * self.chunk_samples)
 
+    cdef inline int64_t granted(self) noexcept:
+        """The capacity that a ring may have however much the others hold."""
+        return max(self.sample_rate, 2 * self.chunk_samples)
+
+    cdef inline int64_t kept(self) noexcept:
+        """How many samples are in memory."""
+        return self.written - max(self.acked, self.kept_from)
+
+    cdef int64_t owned(self) noexcept:
+        return 0 if self.block is None else self.block.size
+
+    cdef int64_t spare(self) noexcept:
+        """How many bytes it can do without for now, losing nothing."""
+        cdef int64_t kept = self.kept()
+        if self.block is None:
+            return 0
+        kept = max(kept + kept // PART, self.granted())
+        return (self.block.capacity - kept) * self.item
+
+    cdef int64_t excess(self, int64_t size) noexcept:
+        """How many bytes it can give to a ring that has `size`, and still have no less
+        than that one then."""
+        if self.block is None:
+            return 0
+        return min((self.block.size - size) // 2,
+                   (self.block.capacity - self.granted()) * self.item)
+
+    cdef int give_up(self, int64_t size) except -1:
+        """Let go of `size` bytes, and of the oldest audio that was there."""
+        cdef int64_t capacity = self.block.capacity
+        capacity -= (size + self.item - 1) // self.item
+        self.kept_from = max(self.kept_from, self.written - capacity)
+        self.move_to(capacity, self.next_samples)
+        return 0
+
+    cpdef settle(self):
+        """Count as forgotten or dropped what this ring let go of for others.
+
+        Raises `StateError` when called from another thread than the first call, if
+        there is something.
+        """
+        if self.acked < self.kept_from:
+            self.check_thread()
+            self.let_go(self.kept_from - self.acked)
+
     cdef int reserve(self, int64_t count) except -1:
         """See that `append` can place `count` samples: the only step that may fail."""
-        cdef int64_t kept = self.written - self.acked
-        cdef int64_t need = min(kept + count, self.limit)
-        cdef int64_t capacity
+        cdef int64_t need, most, capacity
+        self.settle()
+        need = min(self.written - self.acked + count, self.limit)
+        most = max(self.limit, 2 * self.chunk_samples)
         if self.block is None:
             capacity = self.least()
         else:
             capacity = self.block.capacity
-        while capacity < need:
-            capacity += capacity // 2
-        capacity = min(capacity, max(self.limit, 2 * self.chunk_samples))
+        if capacity < need and self.written >= self.content_until:
+            capacity = self.grown(capacity, need, most)
+        capacity = min(capacity, most)
         if (self.block is None
                 or self.block.capacity != capacity
                 or (self.block.pins > 0
@@ -370,9 +481,20 @@ cdef class AudioRing:
             self.move_to(capacity, self.next_samples)
         return 0
 
+    cdef int64_t grown(self, int64_t capacity, int64_t need, int64_t most) except -1:
+        """A capacity of `need` or, where that can't be had, for as much as may be."""
+        cdef int64_t wanted = capacity
+        while wanted < need:
+            wanted += wanted // 2
+        capacity = room_for(self, capacity, min(wanted, most))
+        if capacity < need:  # not to ask with every write: all rings are looked at
+            self.content_until = self.written + self.sample_rate
+        return capacity
+
     cdef void append(self, const int16_t* source, int64_t count) noexcept:
         """Place `count` samples (≤ SCRATCH) behind the last; `reserve` made room."""
-        cdef int64_t excess = self.written + count - self.acked - self.limit
+        cdef int64_t room = min(self.limit, self.block.capacity)
+        cdef int64_t excess = self.written + count - self.acked - room
         cdef int64_t position, part
         if excess > 0:
             self.let_go(excess)
@@ -409,9 +531,9 @@ cdef class AudioRing:
 
     cdef int shrink(self) except -1:
         """Give memory back once three quarters of it are empty."""
-        cdef int64_t kept = self.written - self.acked
+        cdef int64_t kept = self.kept()
         if kept == 0:
-            self.block = None
+            self.own(None)
         elif self.block.capacity > self.least() and kept <= self.block.capacity // 4:
             self.move_to(max(self.least(), 2 * kept), self.next_samples)
         return 0
@@ -427,9 +549,9 @@ cdef class AudioRing:
         """Go on in a new block; chunks that are alive keep the old one."""
         cdef Block old = self.block
         cdef Block new = Block.__new__(Block, capacity, guard, self.item)
-        cdef int64_t sample = self.acked
+        cdef int64_t sample = self.written - self.kept()
         cdef int64_t source, target, part
-        self.block = new
+        self.own(new)
         while sample < self.written:
             source = sample % old.capacity
             target = sample % capacity
@@ -448,6 +570,11 @@ cdef class AudioRing:
         """
         if self.thread != 0:
             self.check_thread()
+    cdef void own(self, Block block) noexcept:
+        global held_bytes
+        held_bytes -= self.owned()
+        self.block = block
+        held_bytes += self.owned()
 
     cdef int check_thread(self) except -1:
         cdef unsigned long here = <unsigned long>PyThread_get_thread_ident()
@@ -504,6 +631,4 @@ cdef class AudioRing:
     @property
     def memory_bytes(self):
         """Bytes of audio memory that the ring owns now."""
-        if self.block is None:
-            return 0
-        return (self.block.capacity + self.block.guard) * self.item
+        return self.owned()

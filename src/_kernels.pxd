@@ -2,7 +2,7 @@
 """The loops over samples and bytes: no Python in them, and written so that a compiler
 can turn them into SIMD."""
 
-from libc.stdint cimport int16_t, int32_t, uint8_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 
 
@@ -146,28 +146,29 @@ cdef inline void encode_mulaw(
         target[i] = <uint8_t>(~(sign | ((magnitude.bits >> 19) - ((127 + 7) << 4))))
 
 
-cdef inline int32_t peak_pcm(const int16_t* source, Py_ssize_t count) noexcept nogil:
-    """The largest magnitude, 0 to 32768."""
+cdef inline void add_moments(
+    const int16_t* source, Py_ssize_t count, int64_t* total, int64_t* squares
+) noexcept nogil:
+    """Add the samples to `total`, and their squares to `squares`."""
     cdef Py_ssize_t i
-    cdef int32_t value, peak = 0
+    cdef int64_t sum = 0, sum_of_squares = 0
     for i in range(count):
-        value = source[i]
-        if value < 0:
-            value = -value
-        if value > peak:
-            peak = value
-    return peak
+        sum += source[i]
+        sum_of_squares += <int32_t>source[i] * <int32_t>source[i]
+    total[0] += sum
+    squares[0] += sum_of_squares
 
 
-cdef inline int32_t peak_mulaw(const uint8_t* source, Py_ssize_t count) noexcept nogil:
-    """The same of G.711 µ-law: the middle of the loudest code's interval."""
+cdef inline void decode_mulaw(
+    const uint8_t* source, int16_t* target, Py_ssize_t count
+) noexcept nogil:
+    """G.711 µ-law: the middle of each code's interval."""
     cdef Py_ssize_t i
-    cdef uint8_t code, loudest = 0
+    cdef int32_t code, value
     for i in range(count):
-        code = ~source[i] & 0x7F
-        if code > loudest:
-            loudest = code
-    return ((((<int32_t>loudest & 15) << 3) + 132) << (loudest >> 4)) - 132
+        code = ~source[i]
+        value = ((((code & 15) << 3) + 132) << ((code >> 4) & 7)) - 132
+        target[i] = <int16_t>(-value if code & 0x80 else value)
 
 
 cdef inline void mask(

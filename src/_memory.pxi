@@ -8,13 +8,15 @@ cdef class Block:
     """The memory of a ring, and which of it is held by chunks that are still alive."""
 
     cdef uint8_t* memory
+    cdef int64_t size  # bytes
     cdef int64_t capacity  # samples
     cdef int64_t guard  # samples behind `capacity` that mirror the first ones
     cdef int64_t pins  # chunks alive
     cdef int64_t pinned_from  # no living chunk begins before this sample
 
     def __cinit__(self, int64_t capacity, int64_t guard, int64_t item):
-        self.memory = <uint8_t*>PyMem_Malloc(<size_t>((capacity + guard) * item))
+        self.size = (capacity + guard) * item
+        self.memory = <uint8_t*>PyMem_Malloc(<size_t>self.size)
         if self.memory is NULL:
             raise MemoryError
         self.capacity = capacity
@@ -48,14 +50,6 @@ cdef class Chunk:
 
     def __len__(self):
         return self.size
-
-    @property
-    def peak(self):
-        """The largest magnitude of its samples, 0 to 32768."""
-        cdef int64_t count = self.samples + self.padding
-        if self.size == count:
-            return peak_mulaw(self.memory, self.size)
-        return peak_pcm(<const int16_t*>self.memory, count)
 
     def __getbuffer__(self, Py_buffer* view, int flags):
         PyBuffer_FillInfo(view, self, self.memory, self.size, 1, flags)

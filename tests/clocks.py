@@ -30,7 +30,12 @@ class Clock:
     def call_later(
         self, delay: float, callback: Callable[..., object], /, *args: object
     ) -> Any:
-        self.timers.append(Timer(self.now + delay, partial(callback, *args)))
+        return self.call_at(self.now + delay, callback, *args)
+
+    def call_at(
+        self, at: float, callback: Callable[..., object], /, *args: object
+    ) -> Any:
+        self.timers.append(Timer(at, partial(callback, *args)))
         return self.timers[-1]
 
     @property
@@ -39,7 +44,10 @@ class Clock:
 
     def run(self, seconds: float) -> None:
         """Let time pass, and call what comes due."""
-        end = self.now + seconds
+        self.run_to(self.now + seconds)
+
+    def run_to(self, end: float) -> None:
+        """The same, until the clock says `end`."""
         while due := [timer for timer in self.waiting if timer.at <= end]:
             timer = min(due, key=lambda timer: timer.at)
             self.timers.remove(timer)

@@ -183,8 +183,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> Waits:
     made = Waits()
 
     class Impatient(Retries):
-        def delay(self, failure: SessionError) -> float:
-            made.seconds.append(super().delay(failure))
+        def delay(self, failure: SessionError, now: float) -> float:
+            made.seconds.append(super().delay(failure, now))
             made.then()
             return made.really
 

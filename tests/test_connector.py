@@ -84,7 +84,7 @@ async def waits(*connectors: Connector) -> list[bool]:
     """Whether each has to wait when they ask one after the other."""
     waited = []
     for one in connectors:
-        asking = asyncio.ensure_future(one.admit())
+        asking = asyncio.ensure_future(one.admit(lambda: 0.0))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         waited.append(not asking.done())
@@ -167,8 +167,9 @@ async def test_how_opening_fails() -> None:
     async with http_server(refuse) as url, websocket_server(say_nothing) as mute:
         with pytest.raises(RefusedError):
             await connector(url).open(Options({}), sample_rate=16_000, timeout=5)
+        made = connector(mute, begin_timeout=0.05)
         with pytest.raises(TimedOutError, match=r"within 0\.05 s"):
-            await connector(mute).open(Options({}), sample_rate=16_000, timeout=0.05)
+            await made.open(Options({}), sample_rate=16_000, timeout=5)
     assert asyncio.all_tasks() == tasks
 
 

@@ -13,7 +13,6 @@ from aai_stream.errors import (
     RejectedError,
     SessionError,
 )
-from aai_stream.feed import AFTERSOUND_MS
 from aai_stream.pacing import Pacer
 from tests.servers import until, within
 from tests.talks import (
@@ -115,10 +114,7 @@ async def test_a_full_ring_is_no_progress() -> None:
 
 
 async def test_a_final_restores_the_budget() -> None:
-    got_on = [
-        lost_after(200 * (5 - k), final(0, ("a", 0, 200 - AFTERSOUND_MS)))
-        for k in range(5)
-    ]
+    got_on = [lost_after(200 * (5 - k), final(0, ("a", 0, 200))) for k in range(5)]
     server = Server(*got_on, lost_after(0))
     async with server.serve() as url, connect(base_url=url, max_retries=1) as stream:
         stream.push(SECOND)

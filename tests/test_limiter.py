@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 import itertools
 import math
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import Iterator
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,92 +18,17 @@ from hypothesis import strategies as st
 import aai_stream
 from aai_stream import connector, limiter
 from aai_stream.errors import OptionError
-from aai_stream.limiter import SESSIONS_PER_MINUTE, ConnectLimiter, shared_limiter
+from aai_stream.limiter import (
+    SESSIONS_PER_MINUTE,
+    ConnectLimiter,
+    Line,
+    Urgency,
+    Waiting,
+    shared_limiter,
+)
 from aai_stream.retries import Retries
+from tests.queues import Queue, settle
 from tests.servers import begin_then, read_to_end, until, websocket_server, within
-
-
-class Timeline:
-    """A clock that stands still until `go_to`, and a `sleep` that goes by it."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self._numbers = itertools.count()
-        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
-
-    def clock(self) -> float:
-        return self.now
-
-    async def sleep(self, seconds: float) -> None:
-        woken = asyncio.get_running_loop().create_future()
-        moment = self.now + seconds
-        heapq.heappush(self._sleepers, (moment, next(self._numbers), woken))
-        await woken
-
-    @property
-    def next_moment(self) -> float:
-        """When the next sleeper wakes."""
-        while self._sleepers and self._sleepers[0][2].done():  # cancelled
-            heapq.heappop(self._sleepers)
-        return self._sleepers[0][0] if self._sleepers else math.inf
-
-    async def go_to(self, moment: float) -> None:
-        """Let time pass, waking each sleeper at its moment."""
-        while self.next_moment <= moment:
-            self.now, _, woken = heapq.heappop(self._sleepers)
-            woken.set_result(None)
-            await settle()
-        self.now = max(self.now, moment)
-
-    async def finish(self) -> None:
-        """Let time pass until nobody sleeps."""
-        while self.next_moment < math.inf:
-            await self.go_to(self.next_moment)
-
-
-async def settle() -> None:
-    for _ in range(4):
-        await asyncio.sleep(0)
-
-
-class Line:
-    """Those who ask a limiter, and when each was admitted."""
-
-    def __init__(self, per_minute: float, jitter: Callable[[], float]) -> None:
-        self.time = Timeline()
-        self.admitted: list[tuple[int, float]] = []
-        self.limiter = ConnectLimiter(per_minute, clock=self.time.clock, jitter=jitter)
-        self._count = 0
-
-    async def ask(self) -> asyncio.Task[None]:
-        task = asyncio.ensure_future(self._ask(self._count))
-        self._count += 1
-        await settle()
-        return task
-
-    async def _ask(self, name: int) -> None:
-        await self.limiter.admit()
-        self.admitted.append((name, self.time.now))
-
-    @property
-    def names(self) -> list[int]:
-        return [name for name, _ in self.admitted]
-
-    @property
-    def moments(self) -> list[float]:
-        """From the line's beginning on."""
-        return [moment - 1000 for _, moment in self.admitted]
-
-
-@asynccontextmanager
-async def line(
-    per_minute: float, jitter: Callable[[], float] = lambda: 0.0
-) -> AsyncIterator[Line]:
-    made = Line(per_minute, jitter)
-    with pytest.MonkeyPatch.context() as patch:
-        names = {**vars(asyncio), "sleep": made.time.sleep}
-        patch.setattr(limiter, "asyncio", SimpleNamespace(**names))
-        yield made
 
 
 @pytest.fixture(autouse=True)
@@ -121,96 +44,272 @@ def most_in_a_minute(moments: list[float]) -> int:
     )
 
 
-# ---- one limiter ----
+# ---- who goes, and when ----
+
+
+def admitted(per_minute: float, *steps: tuple[Any, ...]) -> list[tuple[str, float]]:
+    """Who is admitted at which second.
+
+    Steps are `("join", name, urgency)`, with a number or a function of the second,
+    `("leave", name)` and `("at", second)`.
+    """
+    now = 0.0
+    line = Line(per_minute, lambda: 0.0)
+    names: dict[Waiting, str] = {}
+    seen: list[tuple[str, float]] = []
+
+    def look() -> None:
+        while (one := line.admit(now)) is not None:
+            seen.append((names[one], now))
+
+    def join(name: str, urgency: Any) -> None:
+        asked = urgency if callable(urgency) else lambda _: urgency
+        one = Waiting(lambda: asked(now), None)  # type: ignore[arg-type]
+        names[one] = name
+        line.join(one)
+
+    for step, *what in steps:
+        if step == "join":
+            join(*what)
+        elif step == "leave":
+            line.leave(next(one for one, name in names.items() if [name] == what))
+        else:
+            while line.waiting and now + line.wait(now) <= what[0]:
+                now += line.wait(now)
+                look()
+            now = what[0]
+        look()
+    return seen
+
+
+FULL = [("join", f"first {number}", 0) for number in range(30)]
+"""Takes what 60 a minute let in at once; then there is one place every two seconds."""
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        pytest.param(
+            [("join", "a", 1), ("join", "b", 3), ("join", "c", 2), ("at", 9)],
+            [("b", 2), ("c", 4), ("a", 6)],
+            id="most at stake first",
+        ),
+        pytest.param(
+            [("join", name, 5) for name in "abc"] + [("at", 9)],
+            [("a", 2), ("b", 4), ("c", 6)],
+            id="equals in the order in which they came",
+        ),
+        pytest.param(
+            [("join", "a", 0), ("at", 1), ("join", "b", 9), ("at", 9)],
+            [("b", 2), ("a", 4)],
+            id="a late one with more",
+        ),
+        pytest.param(
+            [
+                ("join", "steady", 3),
+                ("join", "growing", lambda second: second),
+                ("join", "other", 3),
+                ("at", 9),
+            ],
+            [("steady", 2), ("growing", 4), ("other", 6)],
+            id="what counts is the moment at which the place is free",
+        ),
+        pytest.param(
+            [
+                ("join", "a", 5),
+                ("at", 1),
+                ("join", "b", 5),
+                ("at", 3),
+                ("join", "c", 5),
+                ("at", 9),
+            ],
+            [("a", 2), ("b", 4), ("c", 6)],
+            id="equals who keep coming don't overtake",
+        ),
+        pytest.param(
+            [("join", "a", 1), ("join", "b", 9), ("leave", "b"), ("at", 3)],
+            [("a", 2)],
+            id="who leaves takes no place",
+        ),
+        pytest.param(
+            [("join", "a", 0), ("leave", "first 7"), ("at", 3)],
+            [("a", 0)],
+            id="who leaves gives the place back",
+        ),
+        pytest.param(
+            [("at", 100), ("join", "a", 0), ("join", "b", 1)],
+            [("a", 100), ("b", 100)],
+            id="nobody waits where places are free",
+        ),
+    ],
+)
+def test_who_goes_when(
+    steps: list[tuple[Any, ...]], expected: list[tuple[str, float]]
+) -> None:
+    assert admitted(60, *FULL, *steps)[30:] == expected
 
 
 @given(
     st.integers(2, 60),
     st.lists(st.tuples(st.floats(0, 90), st.integers(1, 40)), min_size=1, max_size=6),
     st.lists(st.floats(0, 0.999), min_size=1, max_size=9),
+    st.lists(st.integers(0, 5), min_size=1, max_size=9),
 )
-async def test_no_minute_sees_too_many_and_all_go_in_their_order(
-    per_minute: int, arrivals: list[tuple[float, int]], jitters: list[float]
+async def test_no_minute_sees_too_many_and_equals_go_in_their_order(
+    per_minute: int,
+    arrivals: list[tuple[float, int]],
+    jitters: list[float],
+    urgencies: list[int],
 ) -> None:
     draws: Iterator[float] = itertools.cycle(jitters)
-    async with line(per_minute, lambda: next(draws)) as waiting:
-        for seconds, count in arrivals:
-            await waiting.time.go_to(waiting.time.now + seconds)
-            for _ in range(count):
-                await waiting.ask()
-        await waiting.time.finish()
-    assert waiting.names == list(range(sum(count for _, count in arrivals)))
-    assert most_in_a_minute(waiting.moments) <= per_minute
+    queue = Queue(per_minute, lambda: next(draws))
+    stakes = itertools.cycle(urgencies)
+    urgency: dict[int, int] = {}
+    for seconds, count in arrivals:
+        await queue.go_to(queue.time.now + seconds)
+        for _ in range(count):
+            urgency[len(urgency)] = at_stake = next(stakes)
+            await queue.ask(lambda at_stake=at_stake: at_stake)  # type: ignore[misc]
+    await queue.finish()
+    assert sorted(queue.names) == list(urgency)
+    assert most_in_a_minute(queue.moments) <= per_minute
+    for at_stake in set(urgencies):
+        equals = [name for name in queue.names if urgency[name] == at_stake]
+        assert equals == sorted(equals)
 
 
 @pytest.mark.parametrize("per_minute", [1, 2.5])
 async def test_no_minute_sees_too_many_of_few(per_minute: float) -> None:
     draws = itertools.cycle([0.9, 0.0, 0.0])
-    async with line(per_minute, lambda: next(draws)) as waiting:
-        for _ in range(8):
-            await waiting.ask()
-        await waiting.time.finish()
-    assert most_in_a_minute(waiting.moments) <= per_minute
+    queue = Queue(per_minute, lambda: next(draws))
+    for _ in range(8):
+        await queue.ask()
+    await queue.finish()
+    assert most_in_a_minute(queue.moments) <= per_minute
 
 
 async def test_half_a_minute_s_sessions_go_at_once_then_four_a_second_go() -> None:
-    async with line(480) as waiting:
-        for _ in range(250):
-            await waiting.ask()
-        assert len(waiting.admitted) == 240
-        await waiting.time.finish()
+    queue = Queue(480)
+    for _ in range(250):
+        await queue.ask()
+    assert len(queue.admitted) == 240
+    await queue.finish()
     late = [0.25 * place for place in range(1, 11)]
-    assert waiting.moments == [0.0] * 240 + late
+    assert queue.moments == [0.0] * 240 + late
 
 
 async def test_it_is_full_again_after_a_minute() -> None:
-    async with line(60) as waiting:
-        for round_start in (0, 60, 120):
-            await waiting.time.go_to(1000 + round_start)
-            for _ in range(30):
-                await waiting.ask()
-        assert waiting.moments == [0.0] * 30 + [60.0] * 30 + [120.0] * 30
+    queue = Queue(60)
+    for round_start in (0, 60, 120):
+        await queue.go_to(queue.begin + round_start)
+        for _ in range(30):
+            await queue.ask()
+    assert queue.moments == [0.0] * 30 + [60.0] * 30 + [120.0] * 30
 
 
 @pytest.mark.parametrize("jitter", [0.0, 0.25, 0.999])
 async def test_jitter_delays_by_less_than_one_place(jitter: float) -> None:
-    async with line(60, lambda: jitter) as waiting:
-        for _ in range(33):
-            await waiting.ask()
-        await waiting.time.finish()
+    queue = Queue(60, lambda: jitter)
+    for _ in range(33):
+        await queue.ask()
+    await queue.finish()
     late = [2 * (place + jitter) for place in (1, 2, 3)]
-    assert waiting.moments == pytest.approx([0.0] * 30 + late)
+    assert queue.moments == pytest.approx([0.0] * 30 + late)
 
 
 async def test_one_a_minute_is_one_in_two_minutes() -> None:
-    async with line(1) as waiting:
-        for _ in range(3):
-            await waiting.ask()
-        await waiting.time.finish()
-    assert waiting.moments == [0.0, 120.0, 240.0]
+    queue = Queue(1)
+    for _ in range(3):
+        await queue.ask()
+    await queue.finish()
+    assert queue.moments == [0.0, 120.0, 240.0]
 
 
-async def test_who_gives_up_waiting_gives_the_place_back() -> None:
-    async with line(60) as waiting:
-        tasks = [await waiting.ask() for _ in range(80)]
-        for task in tasks[30:]:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        assert all(task.cancelled() for task in tasks[30:])
-        await waiting.ask()
-        await waiting.time.finish()
-    assert waiting.admitted[30:] == [(80, 1002.0)]
+# ---- waiting ----
+
+
+async def test_who_gives_up_waiting_takes_no_place() -> None:
+    queue = Queue(60)
+    tasks = [await queue.ask() for _ in range(80)]
+    for task in tasks[30:]:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(task.cancelled() for task in tasks[30:])
+    assert queue.next_moment == math.inf
+    await queue.ask()
+    await queue.finish()
+    assert queue.admitted[30:] == [(80, queue.begin + 2)]
+
+
+async def test_who_is_cancelled_when_admitted_gives_the_place_to_the_next() -> None:
+    queue = Queue(60)
+    tasks = [await queue.ask() for _ in range(32)]
+    queue.time.run(2)  # the first of two is admitted, but hasn't gone on yet
+    tasks[30].cancel()
+    await settle()
+    assert tasks[30].cancelled()
+    assert queue.admitted[30:] == [(31, queue.begin + 2)]
 
 
 async def test_nobody_overtakes_when_another_gives_up() -> None:
-    async with line(60) as waiting:
-        tasks = [await waiting.ask() for _ in range(33)]
-        for task in tasks[30:32]:
-            task.cancel()
-        await asyncio.gather(*tasks[30:32], return_exceptions=True)
-        await waiting.ask()
-        await waiting.time.finish()
-    assert waiting.names[30:] == [32, 33]
+    queue = Queue(60)
+    tasks = [await queue.ask() for _ in range(33)]
+    for task in tasks[30:32]:
+        task.cancel()
+    await asyncio.gather(*tasks[30:32], return_exceptions=True)
+    await queue.ask()
+    await queue.finish()
+    assert queue.names[30:] == [32, 33]
+
+
+class Elsewhere:
+    """An event loop in another thread."""
+
+    def __enter__(self) -> asyncio.AbstractEventLoop:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever)
+        self._thread.start()
+        return self.loop
+
+    def __exit__(self, *_: object) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+
+
+async def test_the_most_urgent_goes_first_in_whichever_thread_it_waits() -> None:
+    queue = Queue(60)
+    for _ in range(30):
+        await queue.ask()
+    await queue.ask(lambda: 1.0)
+    with Elsewhere() as loop:
+        urgent = asyncio.run_coroutine_threadsafe(
+            queue.limiter.admit(lambda: 2.0), loop
+        )
+        await until(lambda: len(queue.limiter._line.waiting) == 2)
+        # Of the two loops' timers, this one's is the first to look.
+        timers = iter(queue.time.waiting)
+        queue.time.now = queue.begin + 2
+        next(timers).callback()
+        await within(5, asyncio.wrap_future(urgent))
+        assert len(queue.admitted) == 30
+        await queue.go_to(queue.begin + 4)
+    assert queue.admitted[30:] == [(30, queue.begin + 4)]
+
+
+async def test_a_loop_that_is_gone_holds_nobody_up() -> None:
+    queue = Queue(60)
+    for _ in range(30):
+        await queue.ask()
+    with Elsewhere() as loop:
+        forgotten = asyncio.run_coroutine_threadsafe(
+            queue.limiter.admit(lambda: 9.0), loop
+        )
+        await until(lambda: len(queue.limiter._line.waiting) == 1)
+    await queue.ask()
+    await queue.go_to(queue.begin + 4)
+    assert queue.names[30:] == [30]
+    assert not forgotten.done()
 
 
 @pytest.mark.parametrize(
@@ -307,47 +406,47 @@ async def test_a_hundred_streams_that_lose_their_server_come_back_in_order(
             super().__init__(*args, **kwargs)
             self._name = str(next(numbers))
 
-        async def admit(self) -> None:
+        async def admit(self, urgency: Urgency) -> None:
             asked.append(self._name)
-            await super().admit()
+            await super().admit(urgency)
 
     monkeypatch.setattr("aai_stream.client.Connector", Watched)
     monkeypatch.setattr(
         "aai_stream.stream.Retries", partial(Retries, draw=lambda low, high: low)
     )
-    async with line(120) as waiting:
-        monkeypatch.setattr(connector, "shared_limiter", lambda *_: waiting.limiter)
+    queue = Queue(120)
+    monkeypatch.setattr(connector, "shared_limiter", lambda *_: queue.limiter)
 
-        async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
-            requests.append(request)
-            opened.append(request.query["name"])
-            opened_at.append(waiting.time.now)
-            await hold(socket, request)
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        requests.append(request)
+        opened.append(request.query["name"])
+        opened_at.append(queue.time.now)
+        await hold(socket, request)
 
-        async def pass_on(count: int) -> None:
-            """Let time pass until `count` were opened, each before the next may."""
-            while (number := len(opened)) < count:
-                await waiting.time.go_to(waiting.time.next_moment)
-                await until(lambda: len(opened) > number)
+    async def pass_on(count: int) -> None:
+        """Let time pass until `count` were opened, each before the next may."""
+        while (number := len(opened)) < count:
+            await queue.go_to(queue.next_moment)
+            await until(lambda: len(opened) > number)
 
-        async with websocket_server(handler) as url:
-            streams = [
-                aai_stream.connect(
-                    api_key="k", base_url=url, extra_params={"name": str(number)}
-                )
-                for number in range(100)
-            ]
-            opening = [asyncio.ensure_future(s.__aenter__()) for s in streams]
-            await until(lambda: len(opened) == 60)
-            await pass_on(100)
-            await within(5, asyncio.gather(*opening))
-            await waiting.time.go_to(waiting.time.now + 60)
-            for request in list(requests):
-                assert request.transport is not None
-                request.transport.abort()
-            await until(lambda: len(asked) == 200 and len(opened) == 160)
-            await pass_on(200)
-            await asyncio.gather(*(stream.aclose() for stream in streams))
+    async with websocket_server(handler) as url:
+        streams = [
+            aai_stream.connect(
+                api_key="k", base_url=url, extra_params={"name": str(number)}
+            )
+            for number in range(100)
+        ]
+        opening = [asyncio.ensure_future(s.__aenter__()) for s in streams]
+        await until(lambda: len(opened) == 60)
+        await pass_on(100)
+        await within(5, asyncio.gather(*opening))
+        await queue.go_to(queue.time.now + 60)
+        for request in list(requests):
+            assert request.transport is not None
+            request.transport.abort()
+        await until(lambda: len(asked) == 200 and len(opened) == 160)
+        await pass_on(200)
+        await asyncio.gather(*(stream.aclose() for stream in streams))
     for first in (0, 100):  # of those sixty that went at once the network has the say
         assert set(opened[first : first + 60]) == set(asked[first : first + 60])
         assert opened[first + 60 : first + 100] == asked[first + 60 : first + 100]

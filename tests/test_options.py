@@ -104,11 +104,12 @@ def test_extra_params_go_through_unchecked_and_win() -> None:
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({"speach_model": "x"}, "speach_model"),
+        ({"speach_model": "x"}, "'speach_model' .did you mean 'speech_model'"),
         ({"sample_rate": 7999}, "from 8000 to 96000, not 7999"),
         ({"sample_rate": 16000.0}, "a whole number, not 16000.0"),
         ({"sample_rate": True}, "a whole number, not True"),
         ({"encoding": "mp3"}, "pcm_s16le"),
+        ({"encoding": "pcm_ulaw"}, "not 'pcm_ulaw' .did you mean 'pcm_mulaw'"),
         ({"vad_threshold": 1.01}, "from 0 to 1, not 1.01"),
         ({"vad_threshold": float("nan")}, "from 0 to 1, not nan"),
         ({"vad_threshold": "0.5"}, "a number, not '0.5'"),
@@ -211,6 +212,7 @@ def test_a_live_change_makes_its_message_and_new_options() -> None:
         ({"format_turns": True}, "does not work with"),
         ({"prompt": "x", "vad_threshold": 2}, "vad_threshold"),
         ({"nonsense": 1}, "nonsense"),
+        ({"promt": "x"}, "did you mean 'prompt'"),
     ],
 )
 def test_a_bad_live_change_changes_nothing(live: dict[str, Any], says: str) -> None:

@@ -323,7 +323,7 @@ async def over(request: pytest.FixtureRequest) -> AsyncIterator[dict[str, Any]]:
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     retries = partial(Retries, draw=lambda low, high: 0.0)
     monkeypatch.setattr("aai_stream.stream.Retries", retries)
-    monkeypatch.setattr("aai_stream.retries.BUSY_SECONDS", 0.0)
+    monkeypatch.setattr("aai_stream.retries.FIRST_BUSY_SECONDS", 0.0)
     monkeypatch.setattr("aai_stream.wire.CLOSE_SECONDS", 0.05)
 
 

@@ -56,7 +56,7 @@ class Caller:
         self.closed: asyncio.Future[SessionError | None] = asyncio.Future()
 
     async def open(
-        self, url: str, timeout: float = 5.0, *, listens: bool = True
+        self, url: str, begin_timeout: float = 5.0, *, listens: bool = True
     ) -> Session:
         session = await open_session(
             open_wire,
@@ -64,7 +64,8 @@ class Caller:
             Credentials(KEY),
             self.options,
             sample_rate=16000,
-            timeout=timeout,
+            timeout=5,
+            begin_timeout=begin_timeout,
         )
         if listens:
             self.listen(session)
@@ -297,7 +298,7 @@ async def test_no_begin_in_time() -> None:
     caller = Caller()
     async with websocket_server(handler) as url:
         with pytest.raises(TimedOutError, match=r"within 0\.05 s"):
-            await caller.open(url, timeout=0.05)
+            await caller.open(url, begin_timeout=0.05)
     assert seen == [{"type": "Terminate"}]
     assert not caller.closed.done()
     assert caller.events == []

@@ -29,7 +29,6 @@ from aai_stream.errors import (
     StateError,
     TimedOutError,
 )
-from aai_stream.feed import AFTERSOUND_MS
 from aai_stream.outlet import RETRY_SECONDS
 from tests.servers import (
     begin_then,
@@ -174,7 +173,9 @@ async def test_live_changes_and_endpoints_reach_the_server() -> None:
         with pytest.raises(OptionError, match="vad_threshold"):
             stream.update(prompt="another", vad_threshold=5)
         with pytest.raises(OptionError, match="can't be changed"):
-            stream.update(mode="balanced")
+            stream.update(mode="balanced")  # type: ignore[call-arg]
+        with pytest.raises(OptionError, match="did you mean 'prompt'"):
+            stream.update(promt="")  # type: ignore[call-arg]
         stream.force_endpoint()
         stream.keep_alive()
         await stream.end()
@@ -196,7 +197,7 @@ async def test_final_turns_let_go_of_their_audio() -> None:
         seen: list[messages.Turn] = []
         while len(seen) < 2:
             seen += finals([await anext(stream)])
-        end_ms = seen[1].words[-1].end + AFTERSOUND_MS
+        end_ms = seen[1].words[-1].end
         assert stream.stats.acked_samples == end_ms * 16
 
 
@@ -554,6 +555,10 @@ async def test_nothing_is_left_behind() -> None:
         {"replay_seconds": 0},
         {"replay_seconds": 601},
         {"replay_seconds": 1, "chunk_ms": 501},
+        {"replay_memory_mb": 0.5},
+        {"replay_memory_mb": math.nan},
+        {"replay_memory_mb": "512"},
+        {"replay_memory_mb": True},
         {"base_url": "nonsense"},
         {"no_such_parameter": 1},
     ],

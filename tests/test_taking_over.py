@@ -14,7 +14,6 @@ from aai_stream import mint_token
 from aai_stream.emulator.clock import LoopClock, Timer
 from aai_stream.emulator.marked import MarkedEngine, check_marked, marked_audio
 from aai_stream.emulator.server import Emulator
-from aai_stream.feed import AFTERSOUND_MS
 from aai_stream.messages import AudioLost, Begin, Event, Heartbeat
 from tests.servers import until, within
 from tests.talks import (
@@ -37,6 +36,7 @@ from tests.talks import (
 
 @pytest.fixture(autouse=True)
 def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
+    monkeypatch.setattr("aai_stream.rollover.SHORTEST_SECONDS", 0)
     return impatient(monkeypatch)
 
 
@@ -117,9 +117,9 @@ async def test_in_a_noise_it_takes_over_when_the_old_one_has_expired(
     end: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What that had time to speak about, and did not, is not heard again."""
-    monkeypatch.setattr("aai_stream.quiet.SETTLED_SECONDS", 0)
-    monkeypatch.setattr("aai_stream.quiet.KEPT_SECONDS", 0)
-    monkeypatch.setattr("aai_stream.quiet.AHEAD_SECONDS", 10)  # as if pushed live
+    monkeypatch.setattr("aai_stream.hearing.SETTLED_SECONDS", 0)
+    monkeypatch.setattr("aai_stream.hearing.KEPT_SECONDS", 0)
+    monkeypatch.setattr("aai_stream.hearing.AHEAD_SECONDS", 10)  # as if pushed live
 
     async def first(talk: Talk) -> None:
         await talk.begin(expires_at=soon())
@@ -181,7 +181,7 @@ async def test_of_the_old_session_nothing_more_is_told(then: str) -> None:
     async def second(talk: Talk) -> None:
         await talk.begin()
         await talk.hear(600)
-        await talk.say(final(0, ("b", 400 - 300 - AFTERSOUND_MS, 160)))
+        await talk.say(final(0, ("b", 400 - 300, 160)))
         await talk.finish()
 
     server = Server(first, second, well)
@@ -214,7 +214,7 @@ async def test_the_successor_hears_what_was_not_covered() -> None:
         await within(5, stream.end())
         assert sum(isinstance(e, Begin) for e in await collect(stream)) == 2
     assert server.talks[0].commands[-1] == {"type": "Terminate"}
-    assert_heard(server.talks[1], SECOND[(300 + AFTERSOUND_MS) * PER_MS :])
+    assert_heard(server.talks[1], SECOND[300 * PER_MS :])
     assert server.talks[1].request.query["prompt"] == "a clinic"
     assert server.talks[1].commands == [
         {"type": "UpdateConfiguration", "prompt": "a shop"},

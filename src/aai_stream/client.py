@@ -2,22 +2,56 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ._core import AudioRing
+from ._core import AudioRing, limit_memory
 from .addresses import DEFAULT_URL
-from .connector import DEAD_AFTER_SECONDS, Connector
+from .connector import BEGIN_SECONDS, DEAD_AFTER_SECONDS, Connector, check_seconds
 from .credentials import Credentials, TokenSource
 from .errors import AudioError, OptionError
-from .options import Options
+from .options import Options, refuse_unknown
 from .pacing import CATCH_UP_RATE
-from .stream import Stream
+from .parameters import Parameters
+from .signatures import spelled_out
+from .stream import CLOSE_SECONDS, Stream
 
 if TYPE_CHECKING:
     import aiohttp
+    from typing_extensions import Unpack
+
+REPLAY_SECONDS = 120.0
+"""Long enough for a turn of a minute, the time until a dead peer is noticed, and an
+outage."""
 
 
+class ConnectOptions(Parameters, total=False):
+    """The keywords of `connect`, for a function that takes them by `**` and hands them
+    on. `sample_rate` is left to that function: it may mean another one by it."""
+
+    api_key: str | None
+    token: TokenSource | None
+    base_url: str
+    encoding: str
+    chunk_ms: float
+    resampler: str
+    replay_seconds: float
+    replay_memory_mb: float | None
+    catch_up_rate: float
+    http_session: aiohttp.ClientSession | None
+    connect_timeout: float
+    begin_timeout: float
+    close_timeout: float
+    dead_after: float
+    max_retries: int
+    skip_silence: bool
+    sessions_per_minute: float | None
+    allow_unencrypted: bool
+    extra_params: Mapping[str, Any] | None
+
+
+@spelled_out(Parameters)
 def connect(
     *,
     api_key: str | None = None,
@@ -27,17 +61,20 @@ def connect(
     encoding: str = "pcm_s16le",
     chunk_ms: float = 50,
     resampler: str = "auto",
-    replay_seconds: float = 30,
+    replay_seconds: float = REPLAY_SECONDS,
+    replay_memory_mb: float | None = None,
     catch_up_rate: float = CATCH_UP_RATE,
     http_session: aiohttp.ClientSession | None = None,
     connect_timeout: float = 10.0,
-    close_timeout: float = 10.0,
+    begin_timeout: float = BEGIN_SECONDS,
+    close_timeout: float = CLOSE_SECONDS,
     dead_after: float = DEAD_AFTER_SECONDS,
     max_retries: int = 10,
+    skip_silence: bool = True,
     sessions_per_minute: float | None = None,
     allow_unencrypted: bool = False,
     extra_params: Mapping[str, Any] | None = None,
-    **parameters: Any,
+    **parameters: Unpack[Parameters],
 ) -> Stream:
     """A stream to AssemblyAI; use it as `async with connect(…) as stream`.
 
@@ -53,16 +90,24 @@ def connect(
             small ratios, such as 8, 24, 32 or 48 to 16 kHz, and lets `push` refuse
             others; `soxr`, which takes any; `auto` chooses. See `AudioRing`.
         replay_seconds: how much audio is kept until a final turn covers it, 1 to 600.
+        replay_memory_mb: the most memory that this audio may take in this process, in
+            MB (10^6 bytes), for all its streams together: the number given last
+            counts, 512 until one is. Where they need more, those that hold most let go
+            of their oldest audio. `math.inf` is no bound.
         catch_up_rate: at how many times real time audio follows that had to wait;
             `math.inf` for a server that doesn't mind, such as the embedded one.
         http_session: an aiohttp session to connect with, for example through a proxy;
             it stays the caller's. Without one, picows connects straight to the server.
-        connect_timeout: seconds until Begin.
+        connect_timeout: seconds that TCP, TLS and the upgrade may take.
+        begin_timeout: seconds from there to Begin.
         close_timeout: seconds that `Stream.end` waits for a sign of the server.
         dead_after: seconds without a sign of the server after which a connection
             counts as lost.
         max_retries: how often in a row, without progress, a lost session is replaced
-            before the stream fails; 0 for never.
+            before the stream fails; 0 for never. Too many sessions are not counted,
+            but waited out for `replay_seconds`.
+        skip_silence: leave out long silence of audio that had to wait, so that what is
+            said now is heard the sooner.
         sessions_per_minute: that all streams of this process open for this account, so
             that they don't exceed its limit when they lose their server at once. If
             None, 100, the least of a paid account; none on loopback.
@@ -76,24 +121,32 @@ def connect(
         SessionError: on entering the context, by type: `RefusedError`,
             `UnreachableError`, `TimedOutError`, ….
     """
-    parameters |= {"sample_rate": sample_rate, "encoding": encoding}
-    options = Options(parameters, extra_params)
+    refuse_unknown(parameters, inspect.signature(connect).parameters)
+    audio = {"sample_rate": sample_rate, "encoding": encoding}
+    options = Options({**parameters, **audio}, extra_params)
+    check_seconds("connect_timeout", connect_timeout)
+    check_seconds("close_timeout", close_timeout)
     connector = Connector(
         Credentials(api_key, token),
         base_url,
         http_session=http_session,
+        begin_timeout=begin_timeout,
         dead_after=dead_after,
         sessions_per_minute=sessions_per_minute,
         allow_unencrypted=allow_unencrypted,
     )
+    ring = make_ring(sample_rate, encoding, chunk_ms, replay_seconds, resampler)
+    bound_replay_memory(replay_memory_mb)
     return Stream(
         connector,
         options,
-        make_ring(sample_rate, encoding, chunk_ms, replay_seconds, resampler),
+        ring,
         catch_up_rate=catch_up_rate,
         connect_timeout=connect_timeout,
         close_timeout=close_timeout,
+        replay_seconds=replay_seconds,
         max_retries=max_retries,
+        skip_silence=skip_silence,
     )
 
 
@@ -126,3 +179,19 @@ def make_ring(
             f"replay_seconds must be at least two chunks, not {replay_seconds!r}"
         )
     return ring
+
+
+def bound_replay_memory(megabytes: float | None) -> None:
+    """Bound the memory of all rings of this process; None leaves the bound as it is.
+
+    Raises `OptionError` unless it is a number of 1 or more.
+    """
+    if megabytes is None:
+        return
+    if (
+        isinstance(megabytes, bool)
+        or not isinstance(megabytes, (int, float))
+        or not megabytes >= 1
+    ):
+        raise OptionError(f"replay_memory_mb must be at least 1, not {megabytes!r}")
+    limit_memory(round(min(megabytes, 1e12) * 1e6))

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 import socket
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -28,6 +29,9 @@ logger = logging.getLogger("aai_stream")
 HEARTBEAT_SECONDS = 5.0
 """How often a server says Heartbeat when asked to."""
 
+BEGIN_SECONDS = 20.0
+"""How long an open connection may take to its Begin; 11 s have been seen."""
+
 DEAD_AFTER_SECONDS = 10.0
 """A connection is lost when its peer has been silent for this long, asked or not."""
 
@@ -37,7 +41,8 @@ class Connector:
 
     Sessions go over picows, or over aiohttp on the caller's `http_session`, which is
     the way through a proxy: neither takes one from the environment on its own.
-    `dead_after` is in seconds, `math.inf` to believe in every connection.
+    `dead_after` is in seconds, `math.inf` to believe in every connection;
+    `begin_timeout` is how many an open connection may take to its Begin.
     `sessions_per_minute` is for all streams of the process with this account and
     server; see `limiter`.
 
@@ -50,13 +55,15 @@ class Connector:
         base_url: str,
         *,
         http_session: ClientSession | None = None,
+        begin_timeout: float = BEGIN_SECONDS,
         dead_after: float = DEAD_AFTER_SECONDS,
         sessions_per_minute: float | None = None,
         allow_unencrypted: bool = False,
     ) -> None:
-        if not isinstance(dead_after, (int, float)) or not dead_after > 0:
-            raise OptionError(f"dead_after must be above 0 s, not {dead_after!r}")
+        check_seconds("dead_after", dead_after)
+        check_seconds("begin_timeout", begin_timeout)
         self._dead_after = dead_after
+        self._begin_timeout = begin_timeout
         self.http_session = http_session
         self._credentials = credentials
         self._url = endpoint(base_url, "/v3/ws", allow_unencrypted=allow_unencrypted)
@@ -75,15 +82,16 @@ class Connector:
             picows.tls_context()
         socket.getaddrinfo(self.host, None)
 
-    async def admit(self) -> None:
-        """Wait for a place among the new sessions of this minute."""
+    async def admit(self, urgency: Callable[[], float]) -> None:
+        """Wait for a place among the new sessions of this minute; see
+        `ConnectLimiter.admit`."""
         if self._limiter is not None:
-            await self._limiter.admit()
+            await self._limiter.admit(urgency)
 
     async def open(
         self, options: Options, *, sample_rate: int, timeout: float
     ) -> Session:
-        """A session that has begun, within `timeout` seconds; see `open_session`.
+        """A session that has begun; see `open_session`.
 
         If a source of tokens gives one that is too old, it is asked for another, once,
         which has its own `timeout`.
@@ -106,6 +114,7 @@ class Connector:
             options,
             sample_rate=sample_rate,
             timeout=timeout,
+            begin_timeout=self._begin_timeout,
             dead_after=self._dead_after,
         )
 
@@ -121,6 +130,12 @@ class Connector:
         return partial(picows.open_wire, dead_after=limit)
 
 
+def check_seconds(name: str, value: object) -> None:
+    """Raise `OptionError` unless `value`, of the option `name`, is above 0."""
+    if not isinstance(value, (int, float)) or not value > 0:
+        raise OptionError(f"{name} must be above 0 s, not {value!r}")
+
+
 async def open_session(
     open_wire: OpenWire,
     url: str,
@@ -129,9 +144,11 @@ async def open_session(
     *,
     sample_rate: int,
     timeout: float,
+    begin_timeout: float = BEGIN_SECONDS,
     dead_after: float = math.inf,
 ) -> Session:
-    """Connect to `url` and wait for Begin, `timeout` seconds in all.
+    """Connect to `url` within `timeout` seconds, token, TCP, TLS and upgrade included,
+    and wait for Begin for no more than `begin_timeout`.
 
     If `options` ask for Heartbeats, a server that says nothing for `dead_after`
     seconds, or that has left out two, is lost.
@@ -141,13 +158,17 @@ async def open_session(
     session = Session(credentials, options, sample_rate)
     failure: SessionError
     try:
+        missing = f"no connection was made within {timeout:g} s"
         async with timeouts.timeout(timeout):
-            await session.begin(open_wire, url)
+            await session.connect(open_wire, url)
+        missing = f"the session did not begin within {begin_timeout:g} s"
+        async with timeouts.timeout(begin_timeout):
+            await session.begin()
         if options.heartbeat and dead_after != math.inf:
             session.watch(max(dead_after, 2 * HEARTBEAT_SECONDS))
         return session
     except asyncio.TimeoutError:
-        failure = TimedOutError(f"the session did not begin within {timeout:g} s")
+        failure = TimedOutError(missing)
     except SessionError as exc:
         failure = exc
     except BaseException:

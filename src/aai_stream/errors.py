@@ -106,6 +106,10 @@ class TimedOutError(TransientError):
     """No answer within the time allowed."""
 
 
+class UnfinishedError(TimedOutError):
+    """A session that was asked to end said nothing more, and did not end."""
+
+
 class DroppedError(TransientError):
     """The connection broke, or the server failed while it was open."""
 

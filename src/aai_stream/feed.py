@@ -7,13 +7,22 @@ lost session means and hand on what is said.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from . import timeouts
+from ._core import held_memory
+from .coverage import Coverage
 from .errors import StateError, TimedOutError, TooFastError
-from .losses import Losses
-from .messages import Event, Silence, Termination, Turn, renumber
+from .messages import (
+    AudioLost,
+    Event,
+    Silence,
+    SpeechStarted,
+    Termination,
+    Turn,
+    renumber,
+)
 from .outlet import Outlet
 from .sessions import Sessions
 from .stats import StreamStats
@@ -25,10 +34,6 @@ if TYPE_CHECKING:
     from .options import Options
     from .session import Session
     from .typing import Audio
-
-AFTERSOUND_MS = 40
-"""A word's sound goes on this long behind its end, so that a new session shall not hear
-it. No turn ends in less than 50 ms of silence, so no word begins there."""
 
 SILENCE_OVERLAP_MS = 500
 """A Silence may reach this far into what follows."""
@@ -44,7 +49,8 @@ class Feed:
     `on_event` gets every message, its times moved to stream time (ms since the first
     sample pushed). `on_closed` is called when an open session ends: with None when
     that was asked for, otherwise with what happened. `keep_alive_seconds` is how long
-    a session may go without audio before a KeepAlive is sent. With `insist` a session
+    a session may go without audio before a KeepAlive is sent. `skip_silence`: of audio
+    that had to wait, long silence is left out. With `insist` a session
     that leaves a turn without its end is lost, once: so long as nothing is gained by
     it, the next one that does so has lost the turn.
     """
@@ -60,6 +66,7 @@ class Feed:
         on_event: Callable[[Event], None],
         on_closed: Callable[[SessionError | None], None],
         keep_alive_seconds: float | None = None,
+        skip_silence: bool = True,
         insist: bool = True,
     ) -> None:
         self._ring = ring
@@ -69,19 +76,24 @@ class Feed:
         self._keep_alive_seconds = keep_alive_seconds
         self._insist = insist
         self._keep_alive: asyncio.TimerHandle | None = None
-        self._losses = Losses(ring, on_event)
-        self._outlet = Outlet(ring, catch_up_rate, self._losses)
+        self._coverage = Coverage(ring, on_event)
+        self._losses = self._coverage.losses
+        self._outlet = Outlet(
+            ring, catch_up_rate, self._coverage, skip_silence=skip_silence
+        )
         self._sessions = Sessions(
             connector,
             options,
             ring.sample_rate,
             on_begin=self._begin,
-            is_calm=lambda: self._outlet.is_calm,
+            is_calm=self._coverage.is_calm,
+            at_stake=lambda: self._unheard_seconds,
         )
         self._before: Session | None = None  # the session before the latest
         self._first_turn = 0  # of the latest session
         self._last_turn = -1  # that is final
-        self._words_end = -1, 0  # of the latest words: their turn, and ms
+        # Of the latest words: their turn, and from where to where in ms.
+        self._words: tuple[int, int, int] = -1, 0, 0
         self._turns = 0
         self._final_samples = 0
 
@@ -103,10 +115,22 @@ class Feed:
         return self._sessions.closed
 
     @property
+    def is_open(self) -> bool:
+        """Whether there is a session."""
+        return self._session is not None
+
+    @property
     def _session(self) -> Session | None:
         """The present session, while it is open."""
         latest = self._sessions.latest
         return None if latest is None or latest.is_over else latest
+
+    @property
+    def _unheard_seconds(self) -> float:
+        """How much audio waits for a session; none while one hears it."""
+        if self._session is not None:
+            return 0.0
+        return (self._ring.written - self._ring.acked) / self._ring.sample_rate
 
     def _begin(self, session: Session) -> None:
         """Let `session` hear the stream from the first sample not covered on."""
@@ -117,7 +141,7 @@ class Feed:
             self._take_leave(before)
         unfinished = before is not None and before.finals.was_unfinished
         session.finals.insists = self._insist and not unfinished
-        self._ring.rewind(self._ring.acked)
+        self._ring.rewind(self._coverage.resume())
         self._first_turn = self._last_turn + 1
         session.listen(self._receive, self._session_closed)
         if self._session is session:  # and not lost already, or replaced by a callback
@@ -127,8 +151,7 @@ class Feed:
     def _take_leave(self, session: Session) -> None:
         """Tell what `session` can't be asked about any more, nor its successor."""
         if session.has_expired and session.finals.is_idle:
-            # It would have said if somebody had spoken, however loud it is here.
-            self._losses.cover(self._outlet.heard_by(session))
+            self._coverage.expire(self._outlet.heard_by(session))
         self._losses.forgotten()
 
     async def end(self) -> Termination | None:
@@ -140,7 +163,7 @@ class Feed:
         """
         if self._session is None:
             raise StateError("no session is open")
-        self._outlet.finish_input()
+        self.finish_input()
         self._outlet.pump()
         while self._session is not None and self._outlet.has_backlog:
             await self._drain_some(self._session)
@@ -161,6 +184,35 @@ class Feed:
                 session.lose(
                     TimedOutError(f"the server took no audio for {seconds:g} s")
                 )
+
+    def finish_input(self) -> None:
+        """No more audio will come: let out what the resampler holds."""
+        self._outlet.finish_input()
+        self._coverage.input_ended = True
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether finals cover all speech there was, and no session has more to tell.
+
+        It is known once the input has ended.
+        """
+        latest = self._sessions.latest
+        if latest is None or not self._coverage.input_ended:
+            return False
+        return latest.finals.is_idle and self._coverage.is_complete()
+
+    @property
+    def awaits_turn(self) -> bool:
+        """Whether a turn that was begun is still to be told to its end, by the present
+        session or another."""
+        if self._coverage.has_unfinished:
+            return True
+        return self._session is not None and not self._is_idle
+
+    @property
+    def silent_seconds(self) -> float:
+        """How much silence there is at the end of the audio."""
+        return self._coverage.silent_seconds
 
     def give_up(self) -> None:
         """No session will be opened any more: tell what none has covered."""
@@ -221,7 +273,7 @@ class Feed:
     def options(self, options: Options) -> None:
         self._sessions.options = options
 
-    def update(self, live: dict[str, Any]) -> None:
+    def update(self, live: Mapping[str, Any]) -> None:
         """Change live parameters; see `Sessions.update`."""
         self._ring.check_owner()
         self._sessions.update(live)
@@ -248,12 +300,17 @@ class Feed:
 
     def _receive(self, event: Event) -> None:
         renumber(event, self._first_turn)
+        if isinstance(event, (SpeechStarted, Turn)):
+            self._outlet.turn_told()
         if isinstance(event, Turn):
             if event.words:
-                self._words_end = event.turn_order, event.words[-1].end
+                words = event.words
+                self._words = event.turn_order, words[0].start, words[-1].end
             if event.is_final:
                 self._receive_final(event)
                 return
+        elif isinstance(event, AudioLost):
+            self._coverage.take_lost(event.end_sample)
         elif isinstance(event, Silence) and self._is_idle:
             self._losses.cover(self._sample(event.end_ms - SILENCE_OVERLAP_MS))
         self._on_event(event)
@@ -262,8 +319,11 @@ class Feed:
         if turn.turn_order > self._last_turn:
             self._turns += 1
             self._last_turn = turn.turn_order
-        if self._words_end[0] == turn.turn_order:
-            self._cover(self._words_end[1])
+        order, start_ms, end_ms = self._words
+        if order == turn.turn_order:
+            self._cover(start_ms, end_ms)
+        elif turn.transcript:
+            self._coverage.take_final_without_words()
         self._on_event(turn)
         self._sessions.move_on()
 
@@ -276,22 +336,31 @@ class Feed:
         sample = stream_ms * self._ring.sample_rate // 1000
         return max(0, min(sample, self._ring.sent))
 
-    def _cover(self, stream_ms: int) -> None:
-        """A final turn covers what lies before `stream_ms`, and what sounds after."""
-        forced = self._outlet.endpoints.forced_behind(self._sample(stream_ms))
-        end = self._sample(stream_ms + AFTERSOUND_MS)
-        if forced is not None:
-            end = min(end, forced)  # without a silence to end it
-        self._losses.cover(end)
+    def _cover(self, start_ms: int, end_ms: int) -> None:
+        """A final turn has words from here to there."""
+        end = self._sample(end_ms)
+        forced = self._outlet.endpoints.forced_behind(end)
+        self._coverage.take_final(self._sample(start_ms), end, forced)
         self._final_samples = max(self._final_samples, end)
 
     def _session_closed(self, failure: SessionError | None) -> None:
+        self._leave_unfinished()
         if isinstance(failure, TooFastError):
             self._outlet.pacer.slow_down()
         self._stop_sending()
         if failure is None or not self._sessions.move_on():
             self._sessions.stay()
             self._on_closed(failure)
+
+    def _leave_unfinished(self) -> None:
+        """The latest session is over; another has to hear the turn that was open."""
+        latest = self._sessions.latest
+        if latest is None or latest.finals.is_idle:
+            return
+        words = latest.finals.unfinished
+        if words is not None:
+            words = self._sample(words[0]), self._sample(words[1])
+        self._coverage.leave_unfinished(words)
 
     def _stop_sending(self) -> None:
         self._outlet.disconnect()
@@ -333,6 +402,11 @@ class Feed:
         return self._final_samples
 
     @property
+    def written_samples(self) -> int:
+        """How much audio was pushed, after resampling."""
+        return self._ring.written
+
+    @property
     def heard_samples(self) -> int:
         """Samples that servers were sent, padding and repetitions included."""
         return self._sessions.heard_samples
@@ -350,6 +424,7 @@ class Feed:
             dropped_samples=ring.dropped_samples,
             pending_ms=ring.pending_ms,
             memory_bytes=ring.memory_bytes,
+            process_memory_bytes=held_memory(),
             heard_seconds=sessions.heard_samples / ring.sample_rate,
             turns=self._turns,
             sessions=sessions.count,

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import logging
 import math
 import os
 import stat
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ._core import as_bytes
-from .client import connect
+from .client import ConnectOptions, connect
 from .errors import AudioError, InputError, LostAudioError, MissingExtraError
-from .messages import AudioLost, Event, Turn
+from .messages import AudioLost, Event, SilenceSkipped, Turn
+from .options import refuse_unknown
+from .signatures import spelled_out
 from .stream import Stream
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from typing_extensions import Unpack
 
     from .typing import Audio
+
+logger = logging.getLogger("aai_stream")
 
 BLOCK_MS = 50
 """How much is read and pushed at a time."""
@@ -176,13 +183,14 @@ async def _feed(recording: Recording, stream: Stream, realtime: bool) -> None:
         await asyncio.sleep(max(0.0, ahead))
 
 
+@spelled_out(connect)
 async def transcribe(
     audio: str | os.PathLike[str] | Audio,
     *,
     sample_rate: int | None = None,
     num_channels: int = 1,
     realtime: bool = True,
-    **connect_options: Any,
+    **connect_options: Unpack[ConnectOptions],
 ) -> list[Turn]:
     """The turns of a whole recording, in order, with words and times.
 
@@ -196,6 +204,7 @@ async def transcribe(
         realtime: push at the audio's own speed, which AssemblyAI asks for; False is
             for the embedded server.
         **connect_options: as for `aai_stream.connect`, but for its `sample_rate`.
+            `skip_silence` is off: of a recording all is sent.
 
     Raises:
         OSError: there is no such file.
@@ -203,6 +212,7 @@ async def transcribe(
         LostAudioError: parts of it were not transcribed; it has the turns of the rest.
         SessionError: what became of the connection, by type.
     """
+    refuse_unknown(connect_options, inspect.signature(transcribe).parameters)
     if isinstance(audio, (str, os.PathLike)):
         recording = open_recording(audio)
     elif sample_rate is None:
@@ -211,6 +221,7 @@ async def transcribe(
         recording = memory_recording(audio, sample_rate, num_channels)
     if not realtime:
         connect_options.setdefault("catch_up_rate", math.inf)
+    connect_options.setdefault("skip_silence", False)
     async with connect(**connect_options) as stream:
         return await heard_turns(recording, stream, realtime=realtime)
 
@@ -227,6 +238,12 @@ async def heard_turns(
     async for event in play(recording, stream, realtime=realtime):
         if isinstance(event, AudioLost):
             lost.append(event)
+        elif isinstance(event, SilenceSkipped):
+            logger.warning(
+                "not sent, for silence: %.2f to %.2f s",
+                event.start_ms / 1000,
+                event.end_ms / 1000,
+            )
         elif isinstance(event, Turn) and event.is_final:
             turns[event.turn_order] = event
     in_order = [turns[order] for order in sorted(turns)]

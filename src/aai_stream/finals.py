@@ -41,16 +41,36 @@ class Finals:
         self._tell = tell
         self._lose = lose
         self._turns = TurnOrder(formats=formats)
+        self._speech_started = False  # of which no turn has been told
         self._missing: asyncio.TimerHandle | None = None
         self._unformatted: dict[int, asyncio.TimerHandle] = {}  # by turn
 
     @property
     def is_idle(self) -> bool:
-        """Whether no turn has more to be told."""
-        return self._turns.is_idle
+        """Whether no turn has more to be told, and no speech was said to have
+        started."""
+        return self._turns.is_idle and not self._speech_started
+
+    @property
+    def unfinished(self) -> tuple[int, int] | None:
+        """See `TurnOrder`."""
+        return self._turns.unfinished
+
+    def speech_started(self) -> None:
+        """The server said that a turn begins."""
+        self._speech_started = True
+
+    def overdue(self) -> None:
+        """What was begun has not ended in a long time: wait for it no longer."""
+        self._speech_started = False
+        for turn in self._turns.settle():
+            self._tell(turn)
+        if self._turns.has_open:
+            self._miss(everything=True)
 
     def take(self, turn: Turn) -> None:
         """A turn came: tell what may be told now."""
+        self._speech_started = False
         ready = self._turns.take(turn)
         if turn.end_of_turn:
             self._await_formatted(turn.turn_order)

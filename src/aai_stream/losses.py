@@ -40,24 +40,27 @@ class Losses:
         self._logged_at: int | None = None
 
     def look(self) -> None:
-        """Call after each write."""
+        """Call after each write, and before the ring's cursors are relied on: other
+        streams of the process may have needed its memory meanwhile."""
         ring = self._ring
+        ring.settle()
         count = ring.dropped_samples - self._seen
         if not count:
             if self._stretch is not None and ring.sent > self._stretch[1]:
-                self.over()
+                self._end_stretch()
             return
         self._seen += count
         start = ring.sent - count
         if self._stretch is not None and self._stretch[1] == start:
             start = self._stretch[0]
         else:
-            self.over()
+            self._end_stretch()
         self._stretch = start, ring.sent
         self._log()
 
     def cover(self, sample: int) -> None:
-        """Let go of what lies before `sample`: nothing is lost with it."""
+        """Let go of what lies before `sample`, which was sent: nothing is lost with
+        it."""
         self._ring.ack(sample)
         self.covered = max(self.covered, sample)
         while self._told and self._told[0][1] <= self.covered:
@@ -80,6 +83,10 @@ class Losses:
 
     def over(self) -> None:
         """Tell what was lost so far."""
+        self.look()
+        self._end_stretch()
+
+    def _end_stretch(self) -> None:
         if self._stretch is not None:
             stretch, self._stretch = self._stretch, None
             self._told.append(stretch)

@@ -5,13 +5,15 @@ UpdateConfiguration of every live change.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from .errors import OptionError
-from .parameters import DEFAULT_MODEL, PARAMETERS, RENAMED
+from .models import DEFAULT_MODEL
+from .parameters import PARAMETERS, RENAMED
+from .suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from .messages import Turn
@@ -107,19 +109,24 @@ class Options:
 
     def _checked(self, values: Mapping[str, Any], model: str | None) -> dict[str, Any]:
         checked: dict[str, Any] = {}
-        for name, value in _renamed(values).items():
-            if value is None:
-                continue
-            parameter = PARAMETERS.get(name)
-            if parameter is None:
-                raise OptionError(
-                    f"there is no parameter {name!r}; "
-                    "extra_params sends what we don't know"
-                )
-            checked[name] = parameter.check(value)
+        given = {k: v for k, v in _renamed(values).items() if v is not None}
+        refuse_unknown(given, PARAMETERS)
+        for name, value in given.items():
+            checked[name] = PARAMETERS[name].check(value)
             if self._match_model:
-                parameter.check_model(model or DEFAULT_MODEL)
+                PARAMETERS[name].check_model(model or DEFAULT_MODEL)
         return checked
+
+
+def refuse_unknown(names: Iterable[str], taken: Collection[str]) -> None:
+    """Raise `OptionError` if any of `names` is none of those that are `taken`."""
+    for name in names:
+        if name not in taken:
+            hint = did_you_mean(name, (n for n in taken if n not in RENAMED))
+            raise OptionError(
+                f"there is no parameter {name!r}{hint}; "
+                "extra_params sends what we don't know"
+            )
 
 
 def _renamed(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,12 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from .endpoints import Endpoints
+from .hearing import Hearing
 from .pacing import Pacer
-from .quiet import QuietWatch
 
 if TYPE_CHECKING:
     from ._core import AudioRing
-    from .losses import Losses
+    from .coverage import Coverage
     from .session import Session
 
 RETRY_SECONDS = 0.02
@@ -21,15 +21,26 @@ RETRY_SECONDS = 0.02
 class Outlet:
     """Sends what is in the ring to the session that it is connected to, if any.
 
-    `losses` is told how far nobody speaks, and which silence was left out where audio
-    had to wait. Raises `OptionError` for a `catch_up_rate` that could not keep up.
+    `coverage` is told how far a session has heard, and decides what that means. With
+    `skip_silence` long silence is left out where audio had to wait. Raises
+    `OptionError` for a `catch_up_rate` that could not keep up.
     """
 
-    def __init__(self, ring: AudioRing, catch_up_rate: float, losses: Losses) -> None:
+    def __init__(
+        self,
+        ring: AudioRing,
+        catch_up_rate: float,
+        coverage: Coverage,
+        *,
+        skip_silence: bool = True,
+    ) -> None:
         self.pacer = Pacer(catch_up_rate, ring.sample_rate)
-        self._quiet = QuietWatch(ring.sample_rate)
+        self._hearing = Hearing(ring.sample_rate)
         self._ring = ring
-        self._losses = losses
+        self._coverage = coverage
+        self._skip_silence = skip_silence
+        self._session_start = 0  # of the present session, in samples of the stream
+        self._news = 0  # how far it had been sent when it told of a turn last
         self._session: Session | None = None
         self._latest: Session | None = None  # also when it is disconnected
         self._timer: asyncio.TimerHandle | None = None
@@ -41,22 +52,22 @@ class Outlet:
         """Whether a full chunk waits."""
         return self._ring.written - self._ring.sent >= self._ring.chunk_samples
 
-    @property
-    def is_calm(self) -> bool:
-        """Whether no sound was sent that isn't covered."""
-        return self._quiet.is_silent_since(self._losses.covered)
-
     def heard_by(self, session: Session) -> int:
         """How far `session` has surely heard the audio and had time to say what; 0 if
         it isn't the last one connected."""
         if session is not self._latest:
             return 0
-        return self._quiet.heard_until(session.silent_seconds)
+        return self._hearing.heard_until(session.silent_seconds)
+
+    def turn_told(self) -> None:
+        """The present session has just told of a turn."""
+        self._news = self._ring.sent
 
     def connect(self, session: Session) -> None:
         """Send to `session` from now on, beginning with what waits."""
         self._session = self._latest = session
-        self._quiet.restart()
+        self._hearing.restart()
+        self._session_start = self._news = self._ring.sent
         self.endpoints.restart(self._ring.acked)
         self.pump()
 
@@ -78,7 +89,7 @@ class Outlet:
     def finish_input(self) -> None:
         """Let out what the resampler holds; in a full ring that drives out older."""
         self._ring.drain()
-        self._losses.look()
+        self._coverage.losses.look()
 
     def flush(self) -> None:
         """Send what is no full chunk yet, padded to 50 ms with silence.
@@ -123,11 +134,14 @@ class Outlet:
             if wait:
                 self._pump_later(wait)
                 return
-            chunk = ring.next_chunk()
-            assert chunk is not None
+            if (chunk := ring.next_chunk()) is None:
+                self._pump_later(RETRY_SECONDS)  # other streams needed its memory
+                return
             session.send_audio(chunk)
-            if self._quiet.sent(chunk):
-                self._let_go_of_silence(session)
+            if self._hearing.sent(chunk.start, ring.sent):
+                self._look_around(session)
+                if self._session is not session:
+                    return
             if endpoints:
                 self._end_turns(session)
         if endpoints:
@@ -137,23 +151,23 @@ class Outlet:
                 self._end_turns(session)
         self._room.set()
 
-    def _let_go_of_silence(self, session: Session) -> None:
-        heard = self._quiet.heard_until(session.silent_seconds)
-        if session.finals.is_idle and self.is_calm:
-            self._losses.cover(heard)
+    def _look_around(self, session: Session) -> None:
+        heard = self._hearing.heard_until(session.silent_seconds)
+        if session.finals.is_idle:
+            self._coverage.settle(heard)
+        elif self._coverage.is_overdue(heard, self._news):
+            session.finals.overdue()
 
     def _pass_over_silence(self, session: Session) -> bool:
         """Leave silence out that would only make the session late."""
-        start = self._ring.sent
-        if session.finals.is_idle:
-            self._quiet.pass_over_silence(self._ring)
-            self._losses.skipped(start, self._ring.sent)
-        return self._ring.sent > start
+        if not self._skip_silence or not session.finals.is_idle:
+            return False
+        return self._coverage.pass_over_silence(self._session_start)
 
     def _send_tail(self, session: Session) -> None:
         for chunk in self._ring.flush():
             session.send_audio(chunk)
-            self._quiet.sent(chunk)
+            self._hearing.sent(chunk.start, chunk.start + chunk.samples)
 
     def _end_turns(self, session: Session) -> None:
         while self.endpoints.force(self._ring.sent, self._ring.acked):
@@ -166,4 +180,5 @@ class Outlet:
 
     def _pump_again(self) -> None:
         self._timer = None
+        self._coverage.losses.look()
         self.pump()

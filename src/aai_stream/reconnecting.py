@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .errors import AaiStreamError, SessionError, TimedOutError, TransientError
+from .errors import AaiStreamError, SessionError, TransientError
 from .retries import PROGRESS_SECONDS
 
 if TYPE_CHECKING:
@@ -40,17 +40,20 @@ class Reconnector:
         self._lost_at_once: SessionError | None = None  # as soon as it was opened
         self._opened_at = 0.0  # the latest session, by the loop's clock
         self._covered = 0  # the feed's progress when it was
+        self._ending = False
 
     async def connect(self, failure: SessionError | None = None) -> None:
         """Open a session, after `failure` if there was one; raise what is final."""
         while True:
             if failure is not None:
-                delay = self._retries.delay(failure)
+                now = asyncio.get_running_loop().time()
+                delay = self._retries.delay(failure, now)
                 logger.warning("%s; trying again in %.1f s", failure, delay)
                 await asyncio.sleep(delay)
             self._opening, self._lost_at_once = True, None
             try:
                 await self._feed.open(self._connect_timeout)
+                self._retries.opened()
                 self._opened_at = asyncio.get_running_loop().time()
                 self._covered = self._feed.final_samples
                 failure = self._lost_at_once
@@ -70,7 +73,8 @@ class Reconnector:
             self._on_over(failure)
             return
         lived = asyncio.get_running_loop().time() - self._opened_at
-        if lived > PROGRESS_SECONDS or self._feed.final_samples > self._covered:
+        lasted = lived > PROGRESS_SECONDS and not self._ending
+        if lasted or self._feed.final_samples > self._covered:
             self._retries.progress()
         self._task = asyncio.ensure_future(self._reconnect(failure))
 
@@ -83,16 +87,16 @@ class Reconnector:
             if self._task is asyncio.current_task():
                 self._task = None
 
-    async def done(self, longest: float | None = None) -> None:
-        """Wait while there is no session, until there is one or never will be. It is
-        over if that takes `longest` seconds."""
+    def end(self, most: int) -> None:
+        """No more audio comes: from here on no more than `most` failures are tried
+        again, and a session that only lasts gets nowhere."""
+        self._ending = True
+        self._retries.limit(most)
+
+    async def done(self) -> None:
+        """Wait while there is no session, until there is one or never will be."""
         while (task := self._task) is not None:
-            finished, _ = await asyncio.wait([task], timeout=longest)
-            if not finished:
-                self._on_over(
-                    TimedOutError(f"no session could be had in {longest:g} s")
-                )
-                await self.stop()
+            await asyncio.wait([task])
 
     async def stop(self) -> None:
         """Open no more sessions."""

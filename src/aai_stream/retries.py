@@ -5,15 +5,22 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from .errors import BusyError, ExpiredError, SessionError, TransientError
+from .errors import (
+    AaiStreamError,
+    BusyError,
+    ExpiredError,
+    SessionError,
+    TransientError,
+)
 
 FIRST_SECONDS = 0.5
 LONGEST_SECONDS = 10.0
 """Bounds of the backoff: waits are drawn evenly from 0 to a limit, which doubles from
 the one to the other ("full jitter")."""
 
-BUSY_SECONDS = 10.0
-"""The least wait when the account has too many sessions, unless the server says."""
+FIRST_BUSY_SECONDS = 2.0
+LONGEST_BUSY_SECONDS = 30.0
+"""The same while the account has too many sessions, on top of what the server asks."""
 
 LONGEST_RETRY_AFTER = 60.0
 """A server that asks for more is asked again after this."""
@@ -24,15 +31,67 @@ PROGRESS_SECONDS = 10.0
 ABNORMAL = 1006
 
 
-class Retries:
-    """Counts failures without progress: at most `most` of them are tried again."""
+class BusyWaits:
+    """Waits while the account has too many sessions, for `patience` seconds in all.
+
+    That is no failure to be counted: other sessions end, and then there is a place.
+    """
 
     def __init__(
-        self, most: int, *, draw: Callable[[float, float], float] = random.uniform
+        self, patience: float, *, draw: Callable[[float, float], float] = random.uniform
+    ) -> None:
+        self._patience = patience
+        self._draw = draw
+        self._since: float | None = None
+        self._waits = 0
+
+    def over(self) -> None:
+        """There was a place; the next time begins anew."""
+        self._since = None
+        self._waits = 0
+
+    def delay(self, failure: AaiStreamError, now: float) -> float | None:
+        """Seconds to wait before the next attempt; None if `failure` is another, or has
+        lasted too long. `now` is in seconds, by any clock that goes steadily."""
+        if not isinstance(failure, BusyError):
+            return None
+        if self._since is None:
+            self._since = now
+        if now - self._since >= self._patience:
+            return None
+        limit = min(LONGEST_BUSY_SECONDS, FIRST_BUSY_SECONDS * 2**self._waits)
+        self._waits += 1
+        return asked_for(failure) + self._draw(0, limit)
+
+
+def asked_for(failure: AaiStreamError) -> float:
+    """How many seconds the server asked us to wait, within reason."""
+    if isinstance(failure, TransientError) and failure.retry_after is not None:
+        return min(failure.retry_after, LONGEST_RETRY_AFTER)
+    return 0.0
+
+
+class Retries:
+    """Counts failures without progress: at most `most` of them are tried again.
+
+    Too many sessions are none, for `patience` seconds; see `BusyWaits`.
+    """
+
+    def __init__(
+        self,
+        most: int,
+        *,
+        patience: float = 0.0,
+        draw: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._most = most
         self._draw = draw
+        self._busy = BusyWaits(patience, draw=draw)
         self._failures = 0
+
+    def opened(self) -> None:
+        """There is a session."""
+        self._busy.over()
 
     def progress(self) -> None:
         """A session got on with its work: failures begin to count anew."""
@@ -42,14 +101,16 @@ class Retries:
         """From here on no more than `most` failures are tried again."""
         self._most = min(self._most, self._failures + most)
 
-    def delay(self, failure: SessionError) -> float:
-        """Seconds to wait before the next attempt.
+    def delay(self, failure: SessionError, now: float) -> float:
+        """Seconds to wait before the next attempt; `now` is as for `BusyWaits`.
 
         Raises `failure` if it may not be tried again, and an error of its type that
         says so if too many were.
         """
         if not isinstance(failure, TransientError):
             raise failure
+        if self._most and (wait := self._busy.delay(failure, now)) is not None:
+            return wait
         if self._failures >= self._most:
             if self._failures == 0:
                 raise failure
@@ -60,9 +121,4 @@ class Retries:
         if attempt == 0 and at_once:
             return self._draw(0, 0.1)
         limit = min(LONGEST_SECONDS, FIRST_SECONDS * 2**attempt)
-        if failure.retry_after is not None:
-            wait = min(failure.retry_after, LONGEST_RETRY_AFTER)
-            return wait + self._draw(0, limit)
-        if isinstance(failure, BusyError):
-            return BUSY_SECONDS + self._draw(0, 2 * BUSY_SECONDS)
-        return self._draw(0, limit)
+        return asked_for(failure) + self._draw(0, limit)

@@ -19,6 +19,10 @@ LEAD_SECONDS = 60.0
 """How long before its end a session's successor is opened; of short sessions, the last
 fifth."""
 
+SHORTEST_SECONDS = 45.0
+"""No session is replaced before, though the clock may say so: none is made for less
+than a minute."""
+
 FURTHEST_SECONDS = 86_400.0
 """No session lasts longer; one that says so has no end that could be planned for."""
 
@@ -57,7 +61,9 @@ class Rollover:
         if 0 < left <= FURTHEST_SECONDS:
             lead = min(LEAD_SECONDS, left / 5)
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(left - lead, self._begin)
+            self._timer = loop.call_later(
+                max(left - lead, SHORTEST_SECONDS), self._begin
+            )
 
     def take(self) -> Session | None:
         """The session to move to, if there is one; it is the caller's then."""

@@ -22,7 +22,7 @@ from .errors import (
     ExpiredError,
     MessageError,
     SessionError,
-    TimedOutError,
+    UnfinishedError,
 )
 from .failures import closed_error
 from .finals import Finals
@@ -97,8 +97,8 @@ class Session:
         self._last_error: messages.Error | None = None
         self._termination: Termination | None = None
 
-    async def begin(self, open_wire: OpenWire, url: str) -> None:
-        """Connect to `url` and wait for Begin.
+    async def connect(self, open_wire: OpenWire, url: str) -> None:
+        """Connect to `url`.
 
         Raises `SessionError` by type; what there is must be closed then.
         """
@@ -111,6 +111,10 @@ class Session:
             on_closed=self._wire_closed,
         )
         self._is_connected = True
+
+    async def begin(self) -> None:
+        """Wait for Begin; otherwise as `connect`."""
+        options = self.options
         await self._begin
         logger.debug("session %s is open", self.id)
         if ignored := options.not_understood(self.configuration):
@@ -184,7 +188,7 @@ class Session:
 
         A server that has audio to work through may take its time, as long as its
         turns get on: after `timeout` seconds without that the session is lost
-        (`TimedOutError`). Returns None if it was.
+        (`UnfinishedError`). Returns None if it was.
         """
         self._terminating = True
         self._wire.send_text(TERMINATE)
@@ -193,7 +197,9 @@ class Session:
             before = self._covered_ms
             await asyncio.wait([self._over], timeout=timeout)
         self.lose(
-            TimedOutError(f"the server did not finish: nothing came for {timeout:g} s")
+            UnfinishedError(
+                f"the server did not finish: nothing came for {timeout:g} s"
+            )
         )
         await self.close()
         return self._termination
@@ -242,6 +248,8 @@ class Session:
             if not self.finals.finish():
                 return
             self._termination = event
+        elif isinstance(event, messages.SpeechStarted):
+            self.finals.speech_started()
         messages.retime(event, self.clock.to_stream_ms)
         self._tell(event)
         if self._termination is None or self._over.done():
@@ -342,6 +350,8 @@ class Session:
     def _why_closed(self, code: int, reason: str) -> SessionError:
         if self._termination is not None:
             return EndedError("the server ended the session", code=code)
+        if self._terminating and code == 1000:
+            return DroppedError("the session ended without a Termination", code=code)
         text = reason
         if self._last_error is not None:
             text = self._last_error.error

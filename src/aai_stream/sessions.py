@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .errors import StateError
@@ -23,7 +23,8 @@ class Sessions:
     """Opens sessions, has the next one ready before one expires, closes what is old.
 
     `on_begin` is called with each session that the stream is to move to. `is_calm` says
-    whether that would hear little again of what the present one has heard.
+    whether that would hear little again of what the present one has heard. `at_stake`
+    says how many seconds of audio wait for a session; it may be called in any thread.
 
     Attributes:
         latest: the session that the stream moved to last, open or not.
@@ -39,6 +40,7 @@ class Sessions:
         *,
         on_begin: Callable[[Session], None],
         is_calm: Callable[[], bool],
+        at_stake: Callable[[], float],
     ) -> None:
         self.options = options
         self.latest: Session | None = None
@@ -48,6 +50,7 @@ class Sessions:
         self._sample_rate = sample_rate
         self._on_begin = on_begin
         self._is_calm = is_calm
+        self._at_stake = at_stake
         self._timeout = 0.0
         self._opening: list[list[dict[str, Any]]] = []  # updates since, by session
         self._rollover = Rollover(self._open, self._successor_ready)
@@ -103,7 +106,7 @@ class Sessions:
         if self._retired:
             await asyncio.wait(self._retired)
 
-    def update(self, live: dict[str, Any]) -> None:
+    def update(self, live: Mapping[str, Any]) -> None:
         """Change live parameters, of the session there is and of those to come.
 
         Raises `OptionError` if any can't be changed live or is bad; then none is.
@@ -138,7 +141,7 @@ class Sessions:
     async def _wait_in_line(self) -> None:
         self._waiting_since = time.monotonic()
         try:
-            await self._connector.admit()
+            await self._connector.admit(self._at_stake)
         finally:
             self._waited_seconds = self.waited_seconds
             self._waiting_since = None

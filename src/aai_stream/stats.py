@@ -25,6 +25,8 @@ class StreamStats:
     """Audio held back by the resampler."""
     memory_bytes: int
     """The ring's memory."""
+    process_memory_bytes: int
+    """The memory of all streams' rings, in this process; see `replay_memory_mb`."""
     heard_seconds: float
     """Audio that the server was sent, padding included; what Termination counts."""
     turns: int

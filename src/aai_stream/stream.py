@@ -12,18 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 from ._core import AudioRing, as_bytes
 from .connector import Connector
-from .errors import AaiStreamError, SessionError, StateError
+from .errors import AaiStreamError, SessionError, StateError, UnfinishedError
 from .feed import Feed
 from .inbox import Inbox
 from .lifetime import weakly, when_dropped
 from .messages import Event, Termination
 from .options import Options
+from .parameters import LiveParameters
 from .reconnecting import Reconnector
 from .retries import Retries
+from .signatures import spelled_out
 from .stats import StreamStats
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
     from .typing import Audio
 
@@ -32,6 +34,9 @@ logger = logging.getLogger("aai_stream")
 LONGEST_WRITE_SECONDS = 0.5
 """More than this goes into the ring in steps, with chunks sent between: the ring need
 not hold all of a long push at once."""
+
+CLOSE_SECONDS = 20.0
+"""How long the end may take without a sign of the server; 11 s have been seen."""
 
 END_RETRIES = 10
 """How often a session is replaced, without progress, when no more audio will come."""
@@ -61,7 +66,9 @@ class Stream:
         catch_up_rate: float,
         connect_timeout: float,
         close_timeout: float,
+        replay_seconds: float,
         max_retries: int,
+        skip_silence: bool,
     ) -> None:
         # Weakly, so that the socket keeps no stream alive that nobody uses.
         finish = weakly(Stream._finish, self)
@@ -74,14 +81,16 @@ class Stream:
             close_timeout=close_timeout,
             on_event=self._inbox.put,
             on_closed=weakly(Stream._session_closed, self),
+            skip_silence=skip_silence,
             insist=max_retries > 0,
         )
         self._sample_rate = ring.sample_rate
-        self._retries = Retries(max_retries)
         self._reconnector = Reconnector(
-            self._feed, self._retries, connect_timeout, finish
+            self._feed,
+            Retries(max_retries, patience=replay_seconds),
+            connect_timeout,
+            finish,
         )
-        self._longest_gap = connect_timeout + close_timeout
         self._failed: asyncio.Future[None] | None = None  # letting go of what is left
         self._finalizer: weakref.finalize[Any, Any] | None = None  # once entered
         self._failure: AaiStreamError | None = None
@@ -89,6 +98,8 @@ class Stream:
         self._is_open = False
         self._ended = False  # takes no more audio
         self._is_over = False
+        self._is_unfinished = False  # a session did not end when it was asked to
+        self._is_complete = False  # over, without Termination
 
     # ---- life ----
 
@@ -115,27 +126,38 @@ class Stream:
     ) -> None:
         await self.aclose()
 
-    async def end(self) -> Termination:
+    async def end(self) -> Termination | None:
         """No more audio: send what is left, wait for the last turn and Termination.
 
         Iterate on to read them; the iteration then ends. A session that is lost
-        meanwhile is replaced, as often as `END_RETRIES`.
+        meanwhile is replaced, as often as `END_RETRIES`, if words are missing. Returns
+        None, and logs it, if none are and only Termination never came.
 
         Raises `TimedOutError` if the server took no audio, or told neither a turn nor
-        Termination, for `close_timeout` seconds: then words may be missing. Raises
-        what ended the stream, if it failed.
+        Termination, for `close_timeout` seconds, and another session didn't either:
+        then words may be missing. Raises what ended the stream, if it failed.
         """
         self._check_open()
         self._ended = True
-        self._retries.limit(END_RETRIES)
-        while True:
-            await self._reconnector.done(self._longest_gap)
+        self._reconnector.end(END_RETRIES)
+        self._feed.finish_input()
+        if not self._feed.is_open and self._feed.is_complete:
+            await self._reconnector.stop()
+            self._complete("the connection was lost")
+        while not self._is_complete:
+            await self._reconnector.done()
             if self._failure is not None:
                 raise self._failure
-            if self._is_over:
+            if self._is_over and not self._is_complete:
                 raise StateError("the stream was closed before it came to its end")
-            if (termination := await self._feed.end()) is not None:
+            if not self._is_over and (termination := await self._feed.end()):
                 return termination
+        return None
+
+    def _complete(self, why: object) -> None:
+        logger.warning("%s, but every word was final", why)
+        self._is_complete = True
+        self._finish(None)
 
     async def aclose(self) -> None:
         """Close at once, without waiting for the last turn; harmless when closed.
@@ -147,7 +169,14 @@ class Stream:
         self._finish(None)
 
     def _session_closed(self, failure: SessionError | None) -> None:
-        if not self._is_over:
+        if self._is_over:
+            return
+        if failure is not None and self._feed.is_complete:
+            self._complete(failure)
+        elif isinstance(failure, UnfinishedError) and self._is_unfinished:
+            self._finish(failure)
+        else:
+            self._is_unfinished = isinstance(failure, UnfinishedError)
             self._reconnector.session_closed(failure)
 
     def _finish(self, failure: AaiStreamError | None) -> None:
@@ -218,7 +247,8 @@ class Stream:
 
     # ---- control ----
 
-    def update(self, **live: Any) -> None:
+    @spelled_out(LiveParameters)
+    def update(self, **live: Unpack[LiveParameters]) -> None:
         """Change live parameters, for example `keyterms_prompt` or `agent_context`.
 
         Raises `OptionError` if any can't be changed live or is bad; then none is.

@@ -50,6 +50,17 @@ class TurnOrder:
         return bool(self._open)
 
     @property
+    def unfinished(self) -> tuple[int, int] | None:
+        """From where to where, in ms, there are words of turns that have more to be
+        told; None if there are none."""
+        waiting = [*self._held.values(), *self._raw.values()]
+        spans = [*self._open.values(), *(_told(turn) for turn in waiting)]
+        spans = [told for told in spans if told.end]
+        if not spans:
+            return None
+        return min(told.start for told in spans), max(told.end for told in spans)
+
+    @property
     def is_stuck(self) -> bool:
         """Whether a final came, but an earlier turn's did not."""
         return bool(self._held)

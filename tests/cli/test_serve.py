@@ -27,7 +27,8 @@ def test_help_lists_every_fault_and_moment() -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("explode", "there is no fault 'explode'; choose of refuse, status"),
+        ("boom", "there is no fault 'boom'; choose of refuse, status"),
+        ("rest", "there is no fault 'rest' (did you mean 'reset'?); choose of refuse"),
         ("close,code=7", "code must be from 1000 to 4999, not 7"),
     ],
 )

@@ -118,6 +118,7 @@ def test_every_parameter_is_in_the_help_and_reaches_the_server(
         (["none.wav"], 66, "none.wav: No such file or directory"),
         (["{text}"], 65, "text.wav: "),
         (["{speech}", "-o", "nonsense=1"], 2, "--help lists, not 'nonsense'"),
+        (["{speech}", "-o", "promt=x"], 2, "not 'promt' (did you mean 'prompt'?)"),
         (["{speech}", "-o", "vad_threshold=2"], 2, "from 0 to 1, not 2"),
         (["{speech}", "-o", "max_speakers=x"], 2, "max_speakers must be a whole"),
         (["{speech}", "{speech}", "-f", "srt"], 2, "srt takes one file"),

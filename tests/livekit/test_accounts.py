@@ -14,7 +14,6 @@ from livekit.agents.metrics import STTMetrics
 from livekit.agents.stt import SpeechEvent, SpeechEventType
 
 from aai_stream import messages
-from aai_stream.feed import AFTERSOUND_MS
 from aai_stream.livekit import STT, ServerMessage, SpeechStream
 from tests.audio import count_up, to_samples
 from tests.livekit.scripts import ASIDES, final, started, turn, words
@@ -37,7 +36,7 @@ from tests.servers import BEGIN, until
 
 USAGE = SpeechEventType.RECOGNITION_USAGE
 STARTED = SpeechEventType.START_OF_SPEECH
-RESUMES = 0.7 + AFTERSOUND_MS / 1000
+RESUMES = 0.7
 """Where a session begins that follows a final whose last word ended at 0.7 s."""
 RETRY = APIConnectOptions(max_retry=3, retry_interval=0)
 

@@ -124,7 +124,7 @@ async def test_the_last_turn_is_told_after_terminate() -> None:
 async def test_a_server_that_does_not_finish_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("aai_stream.livekit.config.CLOSE_SECONDS", 0.05)
+    monkeypatch.setattr("aai_stream.livekit.stt.CLOSE_SECONDS", 0.05)
     async with (
         nothing_left(answers_terminate=False) as server,
         streaming(server.url) as stream,

@@ -511,6 +511,14 @@ async def test_difference_nulls() -> None:
     assert ours.events[-3]["alternatives"][0]["text"] == ""
 
 
+async def test_difference_side_remarks() -> None:
+    official, ours = await both(script(final("Hi", language_code=7)))
+    assert official.events == []
+    left_out = final("Hi")
+    left_out.pop("language_code", None)
+    assert ours.events == (await play(OFFICIAL, script(left_out))).events != []
+
+
 def without_nulls(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 

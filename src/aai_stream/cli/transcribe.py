@@ -27,6 +27,7 @@ from ..options import Options
 from ..pacing import CATCH_UP_RATE
 from ..parameters import PARAMETERS
 from ..stream import Stream
+from ..suggestions import did_you_mean
 from .printing import LinePrinter, Printer, SubtitlePrinter, TerminalPrinter
 from .running import Stop, complain, run
 
@@ -116,6 +117,7 @@ def transcribe(
                     api_key=api_key,
                     catch_up_rate=CATCH_UP_RATE if realtime else math.inf,
                     max_retries=MAX_RETRIES,
+                    skip_silence=False,
                     **parameters,
                 )
                 if await stop.or_done(stream.__aenter__()) is None:
@@ -140,7 +142,8 @@ def _parameters(pairs: list[str], model: str | None) -> dict[str, Any]:
         name, equals, text = pair.partition("=")
         if not equals or name not in _SETTABLE:
             raise OptionError(
-                f"-o takes NAME=VALUE with a name that --help lists, not {name!r}"
+                "-o takes NAME=VALUE with a name that --help lists, "
+                f"not {name!r}{did_you_mean(name, _SETTABLE)}"
             )
         parameters[name] = PARAMETERS[name].parse(text)
     Options(parameters)  # refuses what is bad before a server is started

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from ..errors import OptionError
+from ..suggestions import did_you_mean
 
 MOMENTS: Mapping[str, str] = MappingProxyType(
     {
@@ -102,12 +103,14 @@ class On:
 
 EVERY = On()
 CONNECT = At("connect")
+OPEN = At("open")
 BEGIN = At("begin")
 
 
 def _not_a_moment(text: str) -> OptionError:
     return OptionError(
-        f"{text!r} is no moment at which a fault can strike; "
+        f"{text!r} is no moment at which a fault can strike"
+        f"{did_you_mean(text, MOMENTS)}; "
         f"moments are {', '.join(MOMENTS)}, with any numbers from 1 on"
     )
 

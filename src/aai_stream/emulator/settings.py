@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..errors import OptionError
-from ..parameters import DEFAULT_MODEL, MULTILINGUAL, PARAMETERS, Parameter
+from ..models import DEFAULT_MODEL, MULTILINGUAL
+from ..parameters import PARAMETERS, RENAMED
+from ..rules import Parameter
 from .engine import TurnSettings
 from .turns import Style
 
@@ -22,7 +24,7 @@ UNUSED_PARAMETER = 2
 """`warning_code`: the model doesn't take this parameter, or not while it runs."""
 
 _BY_NAME: dict[str, Parameter] = dict(PARAMETERS) | {
-    p.old_name: p for p in PARAMETERS.values() if p.old_name is not None
+    old: PARAMETERS[name] for old, name in RENAMED.items()
 }
 _DECODABLE = ("pcm_s16le", "pcm_mulaw")
 _SECRET = ("webhook_auth_header_value",)

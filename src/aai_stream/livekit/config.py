@@ -13,21 +13,18 @@ from typing import Any, Literal
 
 from .._core import AudioRing
 from ..client import make_ring
-from ..connector import Connector
+from ..connector import Connector, check_seconds
 from ..errors import OptionError, SessionError
 from ..feed import Feed
 from ..messages import Event
+from ..models import MULTILINGUAL
 from ..options import Options
 from ..pacing import Pacer
-from ..parameters import MULTILINGUAL
 from ..stream import Stream
 from .options import is_universal_3
 
 SHORTEST_SILENCE_MS = 100
 """`min_turn_silence` unless given: LiveKit's turn detector decides, not silence."""
-
-CLOSE_SECONDS = 5.0
-"""How long the last turn may take without a sign of the server."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +39,8 @@ class Config:
     encoding: str
     buffer_size_seconds: float
     replay_seconds: float
+    close_timeout: float
+    skip_silence: bool
     resampler: str
     catch_up_rate: float
     manual_flush: bool
@@ -52,6 +51,7 @@ class Config:
         self.options(rate)
         self.ring(rate)
         Pacer(self.catch_up_rate, rate)
+        check_seconds("close_timeout", self.close_timeout)
 
     @property
     def model(self) -> str:
@@ -108,7 +108,8 @@ class Config:
             options,
             self.ring(sample_rate),
             catch_up_rate=self.catch_up_rate,
-            close_timeout=CLOSE_SECONDS,
+            close_timeout=self.close_timeout,
+            skip_silence=self.skip_silence,
             on_event=on_event,
             on_closed=on_closed,
             keep_alive_seconds=inactivity and inactivity / 2,
@@ -123,8 +124,10 @@ class Config:
             self.ring(sample_rate),
             catch_up_rate=self.catch_up_rate,
             connect_timeout=connect_timeout,
-            close_timeout=CLOSE_SECONDS,
+            close_timeout=self.close_timeout,
+            replay_seconds=self.replay_seconds,
             max_retries=0,  # LiveKit's `recognize` tries again
+            skip_silence=False,
         )
 
     def updated(self, changes: Mapping[str, Any]) -> Config:

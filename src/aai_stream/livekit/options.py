@@ -8,7 +8,9 @@ from typing import Any, TypedDict
 from livekit.agents import LanguageCode, NotGivenOr
 from livekit.agents.utils import is_given
 
-from ..parameters import PARAMETERS, UNIVERSAL_3, UNIVERSAL_STREAMING
+from ..models import UNIVERSAL_3, UNIVERSAL_STREAMING
+from ..parameters import PARAMETERS, RENAMED
+from ..suggestions import did_you_mean
 from .log import logger
 
 LONGEST_CONTEXT = int(PARAMETERS["agent_context"].high or 0)
@@ -42,8 +44,11 @@ def live_changes(options: Mapping[str, Any], model: str) -> dict[str, Any]:
     Raises `TypeError` for an option that can't be changed, `OptionError` for one that
     `model` doesn't take.
     """
-    if unknown := options.keys() - LiveOptions.__annotations__.keys():
-        raise TypeError(f"update_options() takes no {', '.join(sorted(unknown))}")
+    taken = LiveOptions.__annotations__
+    for name in options:
+        if name not in taken:
+            hint = did_you_mean(name, (n for n in taken if n not in RENAMED))
+            raise TypeError(f"update_options() takes no {name}{hint}")
     changes = given(options)
     renamed(changes)
     if "language_codes" in changes:

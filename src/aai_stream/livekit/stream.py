@@ -10,23 +10,25 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from livekit import rtc
-from livekit.agents import APIConnectOptions, stt
+from livekit.agents import NOT_GIVEN, APIConnectOptions, stt
 from livekit.agents.stt import SpeechEvent
 from livekit.agents.utils.aio import ChanClosed
 
-from ..errors import AaiStreamError, StateError, TransientError
+from ..errors import AaiStreamError, StateError, UnfinishedError
 from ..feed import Feed
 from ..inbox import MOST_PENDING
 from ..lifetime import weakly, when_dropped
 from ..messages import Begin, Event, SpeechStarted, Turn, Warning
 from ..parameters import PARAMETERS
-from ..retries import LONGEST_RETRY_AFTER, PROGRESS_SECONDS
+from ..retries import PROGRESS_SECONDS, BusyWaits, asked_for
+from ..signatures import spelled_out
 from .callbacks import first_of, guarded
 from .config import Config
 from .events import PASSING, TurnTranslator, speech_began, usage, usage_metrics
 from .failures import api_error
 from .log import logger
 from .options import LiveOptions, live_changes
+from .speaking import Speaking
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -69,9 +71,12 @@ class SpeechStream(stt.RecognizeStream):
         self._offset = 0.0
         self._closing: asyncio.Future[None] | None = None
         self._not_before = 0.0  # the server asked for no session earlier than this
+        self._busy = BusyWaits(config.replay_seconds)
+        self._is_unfinished = False  # a session did not end when it was asked to
         self._translator = TurnTranslator()
+        self._speaking = Speaking(self, weakly(SpeechStream._tell, self), loop)
         self._reported_samples = 0  # of usage
-        self._feed: Feed | None = None
+        self.feed: Feed | None = None
         if config.sample_rate != "native":
             self._make_feed(config.sample_rate)
         self._task.add_done_callback(weakly(SpeechStream._on_done, self))
@@ -81,7 +86,7 @@ class SpeechStream(stt.RecognizeStream):
 
     def _make_feed(self, sample_rate: int) -> Feed:
         # Weakly, so that the socket keeps no stream alive that nobody reads.
-        feed = self._feed = self._config.feed(
+        feed = self.feed = self._config.feed(
             sample_rate,
             weakly(SpeechStream._on_message, self),
             weakly(SpeechStream._on_closed, self),
@@ -98,7 +103,7 @@ class SpeechStream(stt.RecognizeStream):
         if self._input_ch.closed or self._event_ch.closed:
             self._check_input_not_ended()
             self._check_not_closed()
-        feed = self._feed or self._make_feed(frame.sample_rate)
+        feed = self.feed or self._make_feed(frame.sample_rate)
         if self._anchor is None:
             self._anchor = time.time() - frame.duration
         feed.push(frame.data, frame.sample_rate, frame.num_channels)
@@ -107,12 +112,12 @@ class SpeechStream(stt.RecognizeStream):
         """Send what is no full chunk yet; with `manual_flush`, end the turn here."""
         self._check_input_not_ended()
         self._check_not_closed()
-        if self._feed is None:
+        if self.feed is None:
             return
         if self._config.manual_flush:
-            self._feed.force_endpoint(flush=True)
+            self.feed.force_endpoint(flush=True)
         else:
-            self._feed.flush()
+            self.feed.flush()
 
     def end_input(self) -> None:
         """No more audio: the last turn is told, then the events end."""
@@ -124,11 +129,12 @@ class SpeechStream(stt.RecognizeStream):
     async def aclose(self) -> None:
         """Close at once; AssemblyAI is told to terminate."""
         await super().aclose()
-        if self._feed is not None:
-            await self._feed.close()
+        if self.feed is not None:
+            await self.feed.close()
 
     # ---- control ----
 
+    @spelled_out(LiveOptions, NOT_GIVEN)
     def update_options(self, **options: Unpack[LiveOptions]) -> None:
         """Change live options, see `LiveOptions`, without reconnecting.
 
@@ -139,7 +145,7 @@ class SpeechStream(stt.RecognizeStream):
     def _apply(self, changes: Mapping[str, Any]) -> None:
         """Make `changes`, as `live_changes` has them."""
         config = self._config = self._config.updated(changes)
-        feed = self._feed
+        feed = self.feed
         if feed is None:
             return
         if live := {k: v for k, v in changes.items() if k in PARAMETERS}:
@@ -150,24 +156,24 @@ class SpeechStream(stt.RecognizeStream):
 
     def force_endpoint(self) -> None:
         """End the current turn now, or once the audio before it has been sent."""
-        if self._feed is not None:
-            self._feed.force_endpoint()
+        if self.feed is not None:
+            self.feed.force_endpoint()
 
     @property
     def session_id(self) -> str | None:
         """AssemblyAI's name for the session, to quote to its support; None at first."""
-        return self._feed.session_id if self._feed is not None else None
+        return self.feed.session_id if self.feed is not None else None
 
     @property
     def expires_at(self) -> int | None:
         """When the session expires, unix seconds; None at first."""
-        return self._feed.expires_at if self._feed is not None else None
+        return self.feed.expires_at if self.feed is not None else None
 
     @property
     def stats(self) -> StreamStats | None:
         """What the stream did so far, waiting for its turn to connect included; None
         before the first frame if `sample_rate` is `"native"`."""
-        return self._feed.stats if self._feed is not None else None
+        return self.feed.stats if self.feed is not None else None
 
     # ---- time ----
 
@@ -197,39 +203,85 @@ class SpeechStream(stt.RecognizeStream):
 
     # ---- the session ----
 
+    async def _main_task(self) -> None:
+        try:
+            await super()._main_task()
+        finally:
+            self._speaking.end()
+
     async def _run(self) -> None:
-        """One session; LiveKit calls this again for the next."""
+        """Sessions until the input ends or one fails; LiveKit calls this again for the
+        next. Too many sessions are no failure, if any may be tried again."""
         await first_of(self._feed_made, self._input_ended)
-        feed = self._feed
+        feed = self.feed
         if feed is None:
             return  # the input ended before it began
         loop = asyncio.get_running_loop()
+        try:
+            await asyncio.sleep(max(0.0, self._not_before - loop.time()))
+            while (failure := await self._run_session(feed)) is not None:
+                wait = self._busy_wait(failure)
+                if wait is None:
+                    break
+                logger.warning("%s; trying again in %.1f s", failure, wait)
+                await asyncio.sleep(wait)
+        except asyncio.CancelledError:
+            await feed.close()
+            raise
+        if failure is None:
+            return
+        self._not_before = loop.time() + asked_for(failure)
+        raise api_error(failure, feed.session_id) from failure
+
+    def _busy_wait(self, failure: AaiStreamError) -> float | None:
+        if not self._conn_options.max_retry:
+            return None
+        return self._busy.delay(failure, asyncio.get_running_loop().time())
+
+    async def _run_session(self, feed: Feed) -> AaiStreamError | None:
+        """One session; what it failed with, or None when all is told."""
+        if self._has_all(feed):
+            return None
+        loop = asyncio.get_running_loop()
         self._session_over = loop.create_future()
-        await asyncio.sleep(max(0.0, self._not_before - loop.time()))
         began, opened = loop.time(), math.inf
         try:
             await feed.open(self._connect_timeout)
             opened = loop.time()
-            self._report_connection_acquired(loop.time() - began, False)
+            self._busy.over()
+            self._report_connection_acquired(opened - began, False)
             await first_of(self._session_over, self._input_ended)
             if not self._session_over.done():
                 await feed.end()
             failure = await self._session_over
         except AaiStreamError as exc:
             failure = exc
-        except asyncio.CancelledError:
-            await feed.close()
-            raise
         finally:
             self._report_usage()
-        if failure is None:
-            return
-        if loop.time() - opened > PROGRESS_SECONDS:
+        if failure is not None and self._has_all(feed):
+            logger.warning("%s, but every word was final", failure)
+            return None
+        if loop.time() - opened > PROGRESS_SECONDS and not self._input_ended.done():
             self._num_retries = 0
-        if isinstance(failure, TransientError) and failure.retry_after is not None:
-            wait = min(failure.retry_after, LONGEST_RETRY_AFTER)
-            self._not_before = loop.time() + wait
-        raise api_error(failure, feed.session_id) from failure
+        return self._or_for_good(failure)
+
+    def _has_all(self, feed: Feed) -> bool:
+        """Whether the input has ended and its words are all told."""
+        if not self._input_ended.done():
+            return False
+        feed.finish_input()
+        return feed.is_complete
+
+    def _or_for_good(self, failure: AaiStreamError | None) -> AaiStreamError | None:
+        """`failure`; or one that LiveKit doesn't try again, if it is the second session
+        that would not end."""
+        before, self._is_unfinished = (
+            self._is_unfinished,
+            isinstance(failure, UnfinishedError),
+        )
+        if before and self._is_unfinished:
+            return StateError(str(failure))
+        return failure
 
     def _on_closed(self, failure: AaiStreamError | None) -> None:
         if not self._session_over.done():
@@ -237,11 +289,11 @@ class SpeechStream(stt.RecognizeStream):
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
         """LiveKit has had enough of failures, or the stream is over."""
-        if self._feed is None:
+        if self.feed is None:
             return
         if not task.cancelled() and task.exception() is not None:
-            self._feed.give_up()
-        self._closing = asyncio.ensure_future(self._feed.close())
+            self.feed.give_up()
+        self._closing = asyncio.ensure_future(self.feed.close())
 
     def _on_message(self, message: Event) -> None:
         if isinstance(message, Turn):
@@ -280,7 +332,7 @@ class SpeechStream(stt.RecognizeStream):
 
     def _report_usage(self) -> None:
         """Tell how much audio was sent since the last time."""
-        feed = self._feed
+        feed = self.feed
         if feed is None or feed.heard_samples == self._reported_samples:
             return
         samples = feed.heard_samples - self._reported_samples
@@ -293,6 +345,8 @@ class SpeechStream(stt.RecognizeStream):
 
     def _tell(self, event: SpeechEvent) -> None:
         """Let it be read; too many that wait end the stream, as in `Stream`."""
+        if not self._speaking.is_news(event):
+            return
         waiting = self._event_ch.qsize()
         if waiting >= 2 * MOST_PENDING:
             self._on_closed(StateError(f"{waiting} events wait, and nobody reads them"))

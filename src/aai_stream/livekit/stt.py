@@ -20,12 +20,16 @@ from livekit.agents import (
 from livekit.agents.stt import STTCapabilities
 
 from ..addresses import DEFAULT_URL
-from ..connector import DEAD_AFTER_SECONDS, Connector
+from ..client import REPLAY_SECONDS, bound_replay_memory
+from ..connector import BEGIN_SECONDS, DEAD_AFTER_SECONDS, Connector
 from ..credentials import Credentials, TokenSource
 from ..errors import AaiStreamError, OptionError
 from ..files import heard_turns, memory_recording
+from ..models import DEFAULT_MODEL
 from ..pacing import CATCH_UP_RATE
-from ..parameters import DEFAULT_MODEL, PARAMETERS
+from ..parameters import PARAMETERS
+from ..signatures import spelled_out
+from ..stream import CLOSE_SECONDS
 from .config import Config
 from .events import whole_recording
 from .failures import api_error
@@ -73,6 +77,13 @@ class STT(stt.STT[Literal["server_message"]]):
         manual_flush: `flush()` ends the turn (ForceEndpoint), and LiveKit is told so.
         catch_up_rate: at how many times real time audio follows that had to wait.
         replay_seconds: how much audio is kept until a final transcript covers it.
+        begin_timeout: seconds that an open connection may take to its Begin; TCP, TLS
+            and the upgrade have those of `conn_options.timeout`.
+        close_timeout: seconds that the end may take without a sign of the server.
+        skip_silence: leave out long silence of audio that had to wait.
+        replay_memory_mb: the most memory that this audio may take in this process, in
+            MB (10^6 bytes), for all its streams together: the number given last
+            counts, 512 until one is.
         resampler: what makes `sample_rate` of other rates: `fir` for small ratios,
             such as 24 or 48 to 16 kHz, `soxr` for any, `auto` to choose.
         dead_after: seconds without a sign of the server after which a connection
@@ -129,7 +140,11 @@ class STT(stt.STT[Literal["server_message"]]):
         base_url: str = DEFAULT_URL,
         manual_flush: bool = False,
         catch_up_rate: float = CATCH_UP_RATE,
-        replay_seconds: float = 30,
+        begin_timeout: float = BEGIN_SECONDS,
+        close_timeout: float = CLOSE_SECONDS,
+        skip_silence: bool = True,
+        replay_seconds: float = REPLAY_SECONDS,
+        replay_memory_mb: float | None = None,
         resampler: Literal["auto", "soxr", "fir"] = "auto",
         dead_after: float = DEAD_AFTER_SECONDS,
         sessions_per_minute: float | None = None,
@@ -154,6 +169,7 @@ class STT(stt.STT[Literal["server_message"]]):
                 Credentials(options.get("api_key"), token),
                 base_url,
                 http_session=http_session,
+                begin_timeout=begin_timeout,
                 dead_after=dead_after,
                 sessions_per_minute=sessions_per_minute,
                 allow_unencrypted=allow_unencrypted,
@@ -164,11 +180,14 @@ class STT(stt.STT[Literal["server_message"]]):
             encoding=encoding,
             buffer_size_seconds=buffer_size_seconds,
             replay_seconds=replay_seconds,
+            close_timeout=close_timeout,
+            skip_silence=skip_silence,
             resampler=resampler,
             catch_up_rate=catch_up_rate,
             manual_flush=manual_flush,
         )
         self._config.check()
+        bound_replay_memory(replay_memory_mb)
         super().__init__(
             capabilities=STTCapabilities(
                 streaming=True,
@@ -249,6 +268,7 @@ class STT(stt.STT[Literal["server_message"]]):
         spoken = language if utils.is_given(language) else None
         return whole_recording(turns, spoken, stream.session_id)
 
+    @spelled_out(LiveOptions, NOT_GIVEN)
     def update_options(self, **options: Unpack[LiveOptions]) -> None:
         """Change live options, see `LiveOptions`, of this and of all its streams.
 

@@ -1,0 +1,199 @@
+"""Which audio is needed no more, and where the next session begins.
+
+Audio is covered by a final turn up to the end of its last word, by silence that a
+session has heard and had nothing to say of, and where it is told as lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .losses import Losses
+from .messages import Event
+from .silence import Silence, end_of_sound, first_pause
+
+if TYPE_CHECKING:
+    from ._core import AudioRing
+
+KEPT_SECONDS = 2.0
+"""This much silence is sent behind a sound in any case, since it ends turns."""
+
+LEAD_SECONDS = 0.5
+"""This much silence is kept, or sent, before a sound: words begin softly."""
+
+LONGEST_SURE_TURN_MS = 9000
+"""A longer turn may have been cut in the middle of speech: what sounds right behind its
+last word may be the next one."""
+
+OVERDUE_SECONDS = 10.0
+"""In such a silence a turn ends."""
+
+MOST_SECONDS = 75.0
+"""And after so long in any case: turns of 60 s have been seen."""
+
+SLACK_MS = 250
+"""Another session may end the same words so much earlier."""
+
+
+class Coverage:
+    """Decides what of a ring's audio has been dealt with; `tell` gets what is lost."""
+
+    def __init__(self, ring: AudioRing, tell: Callable[[Event], None]) -> None:
+        self.losses = Losses(ring, tell)
+        self.silence = Silence(ring)
+        self.input_ended = False
+        self._ring = ring
+        self._slack = ring.sample_rate * SLACK_MS // 1000
+        self._lead = round(LEAD_SECONDS * ring.sample_rate)
+        self._tail_limit: int | None = None  # of the last final's last word, if it is
+        # not known yet how far that sounds
+        self._unfinished_until = 0  # what a lost session had a turn open over
+        self._words: tuple[int, int] | None = None  # and the words that it told of it
+
+    # ---- finals ----
+
+    def take_final(self, start: int, end: int, forced: int | None) -> None:
+        """A final turn has words from `start` to `end`, in samples.
+
+        `forced`: where the server was asked to end this turn, which then needs no
+        pause.
+        """
+        if end <= self.losses.covered:
+            return
+        self._let_go(end)
+        longest = LONGEST_SURE_TURN_MS * self._ring.sample_rate // 1000
+        limit = end if end - start > longest else self._ring.written
+        self._tail_limit = limit if forced is None else max(end, forced)
+
+    def take_final_without_words(self) -> None:
+        """A final turn has text, but doesn't say where: it ended at the first pause, or
+        at a later one."""
+        ring = self._ring
+        self.losses.look()
+        pause = first_pause(ring, ring.acked, ring.sent)
+        if pause is not None:
+            self._let_go(pause)
+
+    def take_lost(self, end: int) -> None:
+        """It was told that words up to `end` are lost: nobody waits for them."""
+        if self._words is not None and end >= self._words[1] - self._slack:
+            self._forget_unfinished()
+
+    def expire(self, heard: int) -> None:
+        """A session that had no turn open has reached its longest duration. Had there
+        been speech up to `heard`, it would have said so, however loud it is here."""
+        if heard > self._ring.acked:
+            self._let_go(heard)
+
+    def resume(self) -> int:
+        """The sample at which the next session begins."""
+        self.losses.look()
+        if (limit := self._tail_limit) is not None:
+            ring = self._ring
+            end = end_of_sound(ring, ring.acked, is_last=self.input_ended)
+            if end > ring.acked:
+                self._tail_limit = None
+                self.losses.cover(min(end, limit, ring.sent))
+        return self._ring.acked
+
+    def _let_go(self, sample: int) -> None:
+        self.losses.cover(sample)
+        self._tail_limit = None
+        if self._unfinished_until:
+            words_end = 0 if self._words is None else self._words[1]
+            if self.losses.covered >= words_end - self._slack:
+                self._forget_unfinished()
+
+    # ---- silence ----
+
+    def settle(self, heard: int) -> None:
+        """A session has heard the audio up to `heard`, had time to speak about it, and
+        has no turn open: let go of what is silence."""
+        if self._unfinished_until:
+            if heard < self._unfinished_until:
+                return
+            self._give_up_unfinished()
+        self._look()
+        end = self.silence.around(self.resume())[1]
+        if (end := min(heard, end - self._lead)) > self._ring.acked:
+            self._let_go(end)
+
+    def _look(self) -> None:
+        self.losses.look()
+        self.silence.look()
+
+    def is_overdue(self, heard: int, news: int) -> bool:
+        """Whether a turn that is open should long have ended. Its session has surely
+        heard the audio up to `heard`, but told nothing of the turn since `news`."""
+        self._look()
+        start, end = self.silence.around(heard)
+        silent = heard - max(news, start) if end > heard else 0
+        rate = self._ring.sample_rate
+        return silent > OVERDUE_SECONDS * rate or heard - news > MOST_SECONDS * rate
+
+    def pass_over_silence(self, session_start: int) -> bool:
+        """Move the ring's cursor over silence that would only make the present session
+        late, which began at `session_start`. Returns whether there was any."""
+        ring = self._ring
+        position = ring.sent
+        self._look()
+        start, end = self.silence.around(position)
+        begins_in_it = session_start >= start
+        if not begins_in_it and position - start < KEPT_SECONDS * ring.sample_rate:
+            return False
+        if end - position <= 2 * self._lead:
+            return False
+        while ring.sent < end and ring.next_chunk() is not None:
+            pass
+        ring.rewind(max(position, min(ring.sent, end) - self._lead))
+        self.losses.skipped(position, ring.sent)
+        return ring.sent > position
+
+    @property
+    def silent_seconds(self) -> float:
+        """How much silence there is at the end of the audio."""
+        self._look()
+        seen = self.silence.seen
+        start, end = self.silence.around(max(0, seen - 1))
+        return (seen - start) / self._ring.sample_rate if end > start else 0.0
+
+    def is_calm(self) -> bool:
+        """Whether there is no sound in what was sent that isn't covered."""
+        self._look()
+        return self.silence.is_calm(self.resume(), self._ring.sent)
+
+    def is_complete(self) -> bool:
+        """Whether there is no sound in all of the audio that isn't covered."""
+        self._look()
+        return not self._unfinished_until and self.silence.is_calm(
+            self.resume(), self._ring.written
+        )
+
+    # ---- lost sessions ----
+
+    def leave_unfinished(self, words: tuple[int, int] | None) -> None:
+        """A session was lost with a turn open, of which it told `words` from one sample
+        to another, if any: what it was sent is no silence."""
+        self._unfinished_until = self._ring.sent
+        self._words = words or self._words
+        self.silence.spoken_until(self._ring.sent)
+
+    @property
+    def has_unfinished(self) -> bool:
+        """Whether a turn of a lost session is still to be heard by another."""
+        return self._unfinished_until > 0
+
+    def _give_up_unfinished(self) -> None:
+        """Another session has heard it all again, and found no words."""
+        words = self._words
+        if words is not None and words[1] > self.losses.covered:
+            start = max(words[0], self.losses.covered)
+            self.losses.report(start, words[1], "its turn was begun, but never ended")
+            self._let_go(min(words[1], self._ring.sent))
+        self._forget_unfinished()
+
+    def _forget_unfinished(self) -> None:
+        self._unfinished_until = 0
+        self._words = None
+        self.silence.spoken_until(0)

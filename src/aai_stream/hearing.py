@@ -1,0 +1,63 @@
+"""How far a session has surely heard what it was sent, and had time to say what."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+SETTLED_SECONDS = 5.0
+"""The server, since heard from, has had this long to say that somebody speaks."""
+
+KEPT_SECONDS = 2.0
+"""This much before what has settled is kept in any case."""
+
+AHEAD_SECONDS = 1.0
+"""What is sent is no further ahead of real time than this, to be heard by then: audio
+that had to wait is worked through no faster than it was spoken, for all we know."""
+
+
+class Hearing:
+    """Remembers when the present session was sent what, by the second of audio."""
+
+    def __init__(
+        self, sample_rate: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._rate = sample_rate
+        self._clock = clock
+        # When, and how far sent; the ring keeps no more than ten minutes.
+        self._marks: deque[tuple[float, int]] = deque(maxlen=600)
+        self._settled = 0
+        self._begun: tuple[float, int] | None = None  # when, and with which sample
+
+    def restart(self) -> None:
+        """Another session begins: nothing has settled."""
+        self._marks.clear()
+        self._settled = 0
+        self._begun = None
+
+    def sent(self, start: int, end: int) -> bool:
+        """Audio from `start` to `end` was sent; returns whether it is time to ask."""
+        marks = self._marks
+        if self._begun is None:
+            self._begun = self._clock(), start
+        if marks and end - marks[-1][1] < self._rate:
+            return False
+        marks.append((self._clock(), end))
+        return True
+
+    def heard_until(self, silent_seconds: float) -> int:
+        """How far the server has surely heard, and had time to say what.
+
+        It was last heard from `silent_seconds` ago; a dead one says nothing of what it
+        was sent since.
+        """
+        before = self._clock() - silent_seconds - SETTLED_SECONDS
+        while self._marks and self._marks[0][0] <= before:
+            settled = self._marks.popleft()[1] - int(KEPT_SECONDS * self._rate)
+            self._settled = max(self._settled, settled)
+        if self._begun is None:
+            return 0
+        begun_at, start = self._begun
+        live = before - begun_at + AHEAD_SECONDS - KEPT_SECONDS
+        return max(0, min(self._settled, start + int(live * self._rate)))

@@ -1,0 +1,99 @@
+"""Sees to it that LiveKit hears of an end of speech for every start."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from livekit.agents.stt import SpeechEvent, SpeechEventType
+
+from ..watchdog import Loop
+
+if TYPE_CHECKING:
+    from ..feed import Feed
+
+LOOK_SECONDS = 1.0
+"""How often the feed is looked at while somebody speaks."""
+
+QUIET_SECONDS = 10.0
+"""Who says nothing for so long has stopped, though a turn may still be to come."""
+
+STALLED_SECONDS = 5.0
+"""A turn in which no audio comes for so long is ended by force: the server waits for
+more."""
+
+_SPEECH = (SpeechEventType.START_OF_SPEECH, SpeechEventType.INTERIM_TRANSCRIPT)
+
+
+class Owner(Protocol):
+    """Whoever has a feed, once there is one."""
+
+    @property
+    def feed(self) -> Feed | None: ...
+
+
+class Speaking:
+    """Whether somebody speaks, as far as LiveKit was told.
+
+    While that is so, the feed of `owner`, which is held weakly, is looked at once in a
+    while. When no turn is still to come, or nothing has been said for a while, the end
+    of speech goes to `tell`.
+    """
+
+    def __init__(
+        self, owner: Owner, tell: Callable[[SpeechEvent], None], loop: Loop
+    ) -> None:
+        self._owner = weakref.ref(owner)
+        self._tell = tell
+        self._loop = loop
+        self._is_speaking = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._written = -1
+        self._stalled_seconds = 0.0
+
+    def is_news(self, event: SpeechEvent) -> bool:
+        """Take note of `event`, which is about to be told; False if it is a start of
+        speech that LiveKit knows of."""
+        if event.type in _SPEECH:
+            is_start = event.type is SpeechEventType.START_OF_SPEECH
+            if self._is_speaking and is_start:
+                return False
+            self._is_speaking = True
+            if self._timer is None:
+                self._look_later()
+        elif event.type is SpeechEventType.END_OF_SPEECH:
+            self._is_speaking = False
+        return True
+
+    def end(self) -> None:
+        """Nobody speaks any more: tell it, if that is news."""
+        if self._is_speaking:
+            self._tell(SpeechEvent(type=SpeechEventType.END_OF_SPEECH))
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look_later(self) -> None:
+        self._timer = self._loop.call_later(LOOK_SECONDS, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        owner = self._owner()
+        if not self._is_speaking or owner is None or owner.feed is None:
+            return
+        if owner.feed.awaits_turn and not self._is_quiet(owner.feed):
+            self._look_later()
+        else:
+            self.end()
+
+    def _is_quiet(self, feed: Feed) -> bool:
+        if feed.written_samples != self._written:
+            self._written = feed.written_samples
+            self._stalled_seconds = 0.0
+        else:
+            self._stalled_seconds += LOOK_SECONDS
+            if self._stalled_seconds == STALLED_SECONDS:
+                feed.force_endpoint(flush=True)
+        return feed.silent_seconds + self._stalled_seconds >= QUIET_SECONDS
