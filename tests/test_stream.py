@@ -30,6 +30,7 @@ from aai_stream.errors import (
     TimedOutError,
 )
 from aai_stream.outlet import RETRY_SECONDS
+from tests.audio import speech
 from tests.servers import (
     begin_then,
     read_to_end,
@@ -380,9 +381,9 @@ async def test_ending_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) ->
                 await within(5, stream.end())
         stream = connect(api_key="k", base_url=url, close_timeout=0.02, max_retries=0)
         async with stream:
-            stream.push(bytes(RATE))  # nobody spoke
+            stream.push(bytes(16_000))  # nobody spoke
             assert await within(5, stream.end()) is None
-            assert [type(event) async for event in stream] == [Begin]
+            assert [type(event) async for event in stream] == [messages.Begin]
     async with stalled_stream(
         asyncio.Event(), [], close_timeout=0.05, max_retries=0
     ) as stream:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-import weakref
 from collections.abc import AsyncIterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,12 +16,13 @@ from livekit.agents.utils.aio import ChanClosed
 
 from ..errors import AaiStreamError, StateError, UnfinishedError
 from ..feed import Feed
+from ..inbox import MOST_PENDING
+from ..lifetime import weakly, when_dropped
 from ..messages import Begin, Event, SpeechStarted, Turn, Warning
 from ..parameters import PARAMETERS
 from ..retries import PROGRESS_SECONDS, BusyWaits, asked_for
 from ..signatures import spelled_out
-from ..stream import MOST_PENDING
-from .callbacks import close_later, first_of, guarded, weakly
+from .callbacks import first_of, guarded
 from .config import Config
 from .events import PASSING, TurnTranslator, speech_began, usage, usage_metrics
 from .failures import api_error
@@ -92,8 +92,7 @@ class SpeechStream(stt.RecognizeStream):
             weakly(SpeechStream._on_closed, self),
             insist=self._conn_options.max_retry > 0,
         )
-        loop = asyncio.get_running_loop()
-        weakref.finalize(self, close_later, loop, feed).atexit = False
+        when_dropped(self, feed.close)
         self._feed_made.set_result(None)
         return feed
 
