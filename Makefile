@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Rebuilt when any of these changes.
 CORE := pyproject.toml setup.py $(wildcard src/*.p*)
 
-.PHONY: demo test test-asan lint types bench soak clean
+.PHONY: demo test test-asan lint types bench rebase soak clean
 
 demo: $(VENV)/demo.installed
 	@echo "What was said:"; sed 's/^/    /' examples/call.txt; echo "What is heard, live:"
@@ -34,6 +34,10 @@ test-asan: $(VENV)/dev.installed
 
 bench: $(VENV)/dev.installed
 	$(BIN)/pytest --benchmark-only benchmarks
+
+# The instructions of every path, counted anew for `bench` to compare with.
+rebase: $(VENV)/dev.installed
+	$(BIN)/python -m benchmarks.baseline
 
 # A hundred calls at once, for ten minutes, on a server that keeps failing.
 soak: $(VENV)/dev.installed

@@ -2,65 +2,35 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from aai_stream._core import AudioRing
-from benchmarks.gate import Cost, TooCostly, check, judge, measure
+from benchmarks.gate import CostChanged, judge_instructions, judge_memory, show_time
+from benchmarks.paths import PATHS, WASTEFUL
 
 NAME = "ring, 24 kHz"
+TWICE = f"{NAME}, done twice"
 
 
-class Ring:
-    """The ring of that benchmark, and three ways to make it worse."""
-
-    def __init__(self) -> None:
-        self._ring = AudioRing(16000)
-        self._pcm = bytes(2400)
-        self._kept: list[object] = []
-
-    def frame(self) -> None:
-        self._ring.write(self._pcm, 24000)
-        while (chunk := self._ring.next_chunk()) is not None:
-            self._ring.ack(chunk.start)
-
-    def frame_done_twice(self) -> None:
-        self.frame()
-        self.frame()
-
-    def frame_with_a_nap(self) -> None:
-        self.frame()
-        time.sleep(0.00005)
-
-    def frame_with_a_leak(self) -> None:
-        self.frame()
-        self._kept.append(object())
-
-
-def test_passes_for_the_ring_as_it_is(benchmark: Any) -> None:
-    check(benchmark, NAME, Ring().frame)
-
-
-@pytest.mark.parametrize(
-    ("frame", "complaint"),
-    [
-        (Ring().frame_done_twice, "times the baseline"),
-        (Ring().frame_with_a_nap, "times the baseline"),
-        (Ring().frame_with_a_leak, "blocks behind"),
-    ],
-)
-def test_fails_for_worse(
-    benchmark: Any, frame: Callable[[], None], complaint: str
+def test_fails_for_a_frame_done_twice(
+    benchmark: Any, counted: dict[str, float]
 ) -> None:
-    cost = measure(benchmark, frame)
-    with pytest.raises(TooCostly, match=complaint):
-        judge(NAME, cost)
+    with WASTEFUL[TWICE].open() as frame:
+        show_time(benchmark, frame)
+    judge_instructions(NAME, counted[NAME], counted[NAME])
+    with pytest.raises(CostChanged, match=r"instructions, \+10\d\.\d %"):
+        judge_instructions(NAME, counted[TWICE], counted[NAME])
 
 
-def test_fails_above_the_ceiling_whatever_the_baseline() -> None:
-    cost = Cost(ratio=0.0, us=501.0, leaked=0)
-    with pytest.raises(TooCostly, match="501 µs a frame"):
-        judge(NAME, cost)
+def test_fails_for_a_leak(benchmark: Any) -> None:
+    kept: list[object] = []
+    with PATHS[NAME].open() as frame:
+
+        def frame_with_a_leak() -> None:
+            frame()
+            kept.append(object())
+
+        show_time(benchmark, frame_with_a_leak)
+        with pytest.raises(CostChanged, match=r"leave 100\d memory blocks behind"):
+            judge_memory(NAME, frame_with_a_leak)

@@ -8,26 +8,32 @@ import sys
 from statistics import median
 from typing import Any
 
-MOST_MS = 50.0
+MOST = 0.05
+"""Of what LiveKit takes; three times what it is."""
 PROGRAM = """
 import time
-import livekit.agents
 begin = time.process_time()
+import livekit.agents
+between = time.process_time()
 import aai_stream.livekit
-print((time.process_time() - begin) * 1000)
+end = time.process_time()
+print((end - between) * 1000, (end - between) / (between - begin))
 """
 
 
 def test_importing_the_plugin(benchmark: Any) -> None:
     """In CPU time; the first round, which is not counted, compiles the modules."""
     added_ms: list[float] = []
+    shares: list[float] = []
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
 
     def run() -> None:
         program = [sys.executable, "-c", PROGRAM]
         out = subprocess.check_output(program, env=environment)
-        added_ms.append(float(out))
+        ms, share = map(float, out.split())
+        added_ms.append(ms)
+        shares.append(share)
 
     benchmark.pedantic(run, rounds=3, warmup_rounds=1)
     benchmark.extra_info["added_ms"] = median(added_ms[1:])
-    assert median(added_ms[1:]) <= MOST_MS
+    assert median(shares[1:]) <= MOST

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
+from statistics import median
+from time import perf_counter
 from typing import Any
 
-import numpy as np
 import pytest
 from livekit import rtc
 from livekit.agents.utils import aio
 from livekit.agents.utils.audio import AudioByteStream
 
 from aai_stream._core import AudioRing
-from benchmarks.gate import measure, repeat
+from benchmarks.gate import FRAMES, ROUNDS, WARM_ROUNDS
+from benchmarks.paths import Work, noise, repeat
 
 RATE = 16000
+LEAST = [(16000, 1, 1.5), (24000, 1, 4.0), (48000, 5, 5.0)]
+"""Rate, pushes for 50 ms, and how many times cheaper ours is at least: about half of
+what was measured, for a processor may be better at the one than at the other."""
 
 
 class Incumbent:
@@ -69,9 +75,56 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     loop.close()
 
 
-@pytest.mark.parametrize(
-    ("rate", "pushes", "least"), [(16000, 1, 1.5), (24000, 1, 6.0), (48000, 5, 7.5)]
-)
+class Pair:
+    """Both, and a frame of 50 ms for them, in so many pushes."""
+
+    def __init__(self, rate: int, pushes: int, loop: asyncio.AbstractEventLoop) -> None:
+        samples = rate // 20 // pushes
+        self._frame = rtc.AudioFrame(noise(samples), rate, 1, samples)
+        self._pushes = pushes
+        self._ours, self._theirs = Ours(), Incumbent(rate, loop)
+
+    def ours(self) -> None:
+        for _ in range(self._pushes):
+            self._ours.push(self._frame)
+
+    def ours_with_a_nap(self) -> None:
+        self.ours()
+        time.sleep(0.00005)
+
+    def theirs(self) -> None:
+        for _ in range(self._pushes):
+            self._theirs.push(self._frame)
+
+
+def times_cheaper(benchmark: Any, ours: Work, theirs: Work) -> float:
+    """Median over the rounds, each of which times the one and then the other.
+
+    That stays the same within a few per cent where a busy machine doubles the times.
+    """
+    if benchmark.disabled:
+        pytest.skip("benchmarks are disabled")
+    their_seconds: list[float] = []
+
+    def time_theirs() -> None:
+        start = perf_counter()
+        repeat(theirs, FRAMES)
+        their_seconds.append(perf_counter() - start)
+
+    benchmark.pedantic(
+        repeat,
+        args=(ours, FRAMES),
+        setup=time_theirs,
+        rounds=ROUNDS,
+        warmup_rounds=WARM_ROUNDS,
+    )
+    pairs = zip(their_seconds[WARM_ROUNDS:], benchmark.stats.stats.data, strict=True)
+    found: float = median(their / our for their, our in pairs)
+    benchmark.extra_info["times_cheaper"] = found
+    return found
+
+
+@pytest.mark.parametrize(("rate", "pushes", "least"), LEAST)
 def test_cheaper_than_the_incumbent(
     benchmark: Any,
     loop: asyncio.AbstractEventLoop,
@@ -79,15 +132,12 @@ def test_cheaper_than_the_incumbent(
     pushes: int,
     least: float,
 ) -> None:
-    samples = rate // 20 // pushes
-    pcm = np.random.default_rng(3).integers(-8000, 8000, samples, np.int16).tobytes()
-    frame = rtc.AudioFrame(pcm, rate, 1, samples)
-    ours, theirs = Ours(), Incumbent(rate, loop)
+    pair = Pair(rate, pushes, loop)
+    assert times_cheaper(benchmark, pair.ours, pair.theirs) >= least
 
-    cost = measure(
-        benchmark,
-        lambda: repeat(lambda: ours.push(frame), pushes),
-        yardstick=lambda: repeat(lambda: theirs.push(frame), pushes),
-    )
-    benchmark.extra_info.update(times_cheaper=1 / cost.ratio)
-    assert 1 / cost.ratio >= least
+
+def test_a_nap_is_not_cheaper(benchmark: Any, loop: asyncio.AbstractEventLoop) -> None:
+    """Waiting takes no instructions: it is here that it would be noticed."""
+    pair = Pair(*LEAST[0][:2], loop)
+    found = times_cheaper(benchmark, pair.ours_with_a_nap, pair.theirs)
+    assert found < LEAST[0][2]

@@ -30,7 +30,12 @@ class Clock:
     def call_later(
         self, delay: float, callback: Callable[..., object], /, *args: object
     ) -> Any:
-        self.timers.append(Timer(self.now + delay, partial(callback, *args)))
+        return self.call_at(self.now + delay, callback, *args)
+
+    def call_at(
+        self, at: float, callback: Callable[..., object], /, *args: object
+    ) -> Any:
+        self.timers.append(Timer(at, partial(callback, *args)))
         return self.timers[-1]
 
     @property

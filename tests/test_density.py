@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import subprocess
 import sys
 from array import array
@@ -21,6 +23,7 @@ from benchmarks.density.rows import net_us
 from benchmarks.density.spread import Spread
 from benchmarks.density.turns import HARNESS, OURS, THEIRS, is_trusty, missing_ms
 
+HAS_TWO_CORES = sys.platform == "linux" and len(os.sched_getaffinity(0)) > 1
 SETTING = Setting("wss://127.0.0.1", 24_000)
 
 
@@ -97,8 +100,9 @@ def test_what_a_resampler_holds_back_is_measured_at_its_output() -> None:
     assert held_back_ms(16_000)[0] == Spread(0, 0, 0)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="pins processes")
+@pytest.mark.skipif(not HAS_TWO_CORES, reason="a core for each kind of process")
 def test_a_row_and_its_table(tmp_path: Path) -> None:
+    """What it finds in so short a time may be anything, below zero, too."""
     path = tmp_path / "density.json"
     command = [sys.executable, "-m", "benchmarks.density", "--json", str(path)]
     run = [*command, "--quick", "--rows", "4"]
@@ -106,8 +110,9 @@ def test_a_row_and_its_table(tmp_path: Path) -> None:
     measured = load(path)
     (row,) = measured["rows"]
     assert row["number"] == "4"
-    assert 0 < row["ours"]["median"] < 50_000
-    assert 0 < row["theirs"]["median"] < 50_000
+    for name in ("ours", "theirs"):
+        found = row[name]
+        assert -math.inf < found["low"] <= found["median"] <= found["high"] < math.inf
     assert float(row["remarks"][0].split()[1]) > 0  # the harness
     assert all(us > 0 for us in measured["floor_us"].values())
     table = subprocess.run([*command, "--markdown"], capture_output=True, text=True)

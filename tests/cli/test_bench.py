@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import re
 import sys
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from aai_stream.cli import app
+from aai_stream.cli.bench import _problem, _verdict
+from aai_stream.load.host import Ran
+from aai_stream.load.ramp import Step
+from aai_stream.load.serving import ServerReport
+from aai_stream.load.voices import Window
+from aai_stream.stats import StreamStats
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="pins processes")
+
+CARRIES = (
+    r"One core of this machine carries \d+ streams, with \d+ µs per stream and 50 ms\."
+)
+NONE = r"Too many from the start\. The limit was .+\. Try a smaller --step\."
 
 
 def bench(*options: str) -> Result:
@@ -19,27 +32,56 @@ def bench(*options: str) -> Result:
 
 @pytest.mark.parametrize("tls", ["--tls", "--plain"])
 def test_it_says_how_many_streams_a_core_carries(tls: str) -> None:
-    limits = ["--max-lag", "1000", "--max-cpu", "100"]
-    done = bench(tls, "--step", "2", "--max-streams", "5", *limits)
+    done = bench(tls, "--step", "2", "--max-streams", "5")
     assert done.exit_code == 0, done.output
     first, _, *rows, verdict = done.stdout.splitlines()
     assert ("no TLS" in first) == (tls == "--plain")
-    assert [int(row.split()[0]) for row in rows] == [2, 4]
+    # A busy machine may carry none.
+    assert [int(row.split()[0]) for row in rows] in ([2], [2, 4])
     for row in rows:
         core, us, lag = re.findall(r"([\d.]+)(?:%| µs| ms)", row)
-        assert 0 < float(core) < 100
-        assert 0 < float(us) < 25_000
+        assert float(core) >= 0
+        assert float(us) > 0
         assert float(lag) >= 0
-    assert verdict.startswith("One core of this machine carries 4 streams, with ")
-    assert verdict.endswith("The limit was --max-streams.")
+    assert re.fullmatch(f"{CARRIES} The limit was .+|{NONE}", verdict)
 
 
-def test_it_stops_at_a_limit() -> None:
-    done = bench("--plain", "--step", "30", "--max-streams", "60", "--max-cpu", "1")
+@pytest.mark.parametrize(
+    ("cpu", "late_ms", "sent", "server_cpu", "problem"),
+    [
+        (0.8, 20.0, True, 0.5, ""),
+        (0.81, 20.0, True, 0.5, "the core, of which more than 80 % was used"),
+        (0.8, 20.5, True, 0.5, "the event loop, which was more than 20 ms late"),
+        (0.8, 20.0, False, 0.5, "audio: 1 streams have not sent all of theirs"),
+        (0.9, 90.0, False, 0.99, "the server, whose core is full"),
+    ],
+)
+def test_what_is_too_much(
+    cpu: float, late_ms: float, sent: bool, server_cpu: float, problem: str
+) -> None:
+    window = Window(1.0, cpu, frames=20, due_frames=20, late_ms=[late_ms])
+    stats = SimpleNamespace(sent_samples=800, written_samples=800, dropped_samples=0)
+    ran = Ran(window, {}, {}, {"s": cast(StreamStats, stats)}, 0)
+    heard = {"s": 1600 if sent else 1598}
+    step = Step(1, ran, ServerReport(heard, {}, 1.0, server_cpu))
+    found = _problem(step, max_lag=20, max_cpu=80)
+    assert found.startswith(problem) if problem else found == ""
+
+
+def test_it_stops_at_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aai_stream.cli.bench._problem", lambda *_: "this one")
+    done = bench("--plain", "--step", "2", "--max-streams", "9")
     assert done.exit_code == 0
     _, _, row, verdict = done.stdout.splitlines()
-    assert row.split()[0] == "30"
-    assert verdict.startswith("Too many from the start. The limit was the core, of")
+    assert row.split()[0] == "2"
+    assert verdict.startswith("Too many from the start. The limit was this one.")
+
+
+def test_the_verdict() -> None:
+    window = Window(1.0, 0.5, frames=4000, due_frames=4000, late_ms=[1.0])
+    step = Step(200, Ran(window, {}, {}, {}, 0), ServerReport({}, {}, 1.0, 0.5))
+    assert re.fullmatch(f"{CARRIES} The limit was x\\.", _verdict(step, "x"))
+    assert re.fullmatch(NONE, _verdict(None, "x"))
 
 
 def test_tls_needs_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,5 +160,5 @@ async def test_what_is_held_open_ends_with_the_server(
             await client.send("Terminate")
             await until(lambda: bool(happened(emulator)))
             started = asyncio.get_running_loop().time()
-        assert asyncio.get_running_loop().time() - started < 1
+        assert asyncio.get_running_loop().time() - started < 30  # and not for ever
         assert await lost(client) == []

@@ -57,7 +57,7 @@ async def test_no_answer_to_the_handshake_is_a_timeout() -> None:
 
 
 async def test_no_begin_is_a_timeout_and_leaves_nothing_open() -> None:
-    options = APIConnectOptions(max_retry=0, timeout=0.3)
+    options = APIConnectOptions(max_retry=0, timeout=1)
     async with (
         Server(never_begin) as server,
         streaming(server.url, conn_options=options) as stream,
@@ -78,7 +78,8 @@ async def test_the_timeout_is_kept() -> None:
         async with streaming(url, conn_options=options) as stream:
             with pytest.raises(APITimeoutError):
                 await collect(stream)
-            assert 0.2 <= loop.time() - began < 2
+            # LiveKit's own is 10 s.
+            assert 0.2 <= loop.time() - began < 9
 
 
 async def test_a_late_begin_is_no_timeout() -> None:
@@ -161,7 +162,7 @@ async def test_nothing_is_lost_after_a_timeout() -> None:
             await begin(client)
 
     async with Server(behave, script=HELLO) as server:
-        options = APIConnectOptions(max_retry=9, timeout=0.3)
+        options = APIConnectOptions(max_retry=9, timeout=1)
         async with streaming(server.url, conn_options=options) as stream:
             push(stream, silence(0.5))
             stream.end_input()

@@ -27,6 +27,7 @@ import asyncio, json, sys, threading
 
 import livekit.agents
 before = list(livekit.agents.Plugin.registered_plugins)
+loaded = set(sys.modules)
 
 watched = {"socket.__new__", "socket.connect", "socket.getaddrinfo", "os.fork",
            "subprocess.Popen"}
@@ -41,6 +42,7 @@ plugins = [p for p in livekit.agents.Plugin.registered_plugins if p not in befor
 print(json.dumps({
     "started": started,
     "modules": list(sys.modules),
+    "added": list({name.split(".")[0] for name in sys.modules.keys() - loaded}),
     "plugins": [[p.title, p.package, p.version, p.logger.name] for p in plugins],
     "version": aai_stream.__version__,
 }))
@@ -55,12 +57,19 @@ def test_importing_starts_nothing(imported: dict[str, Any]) -> None:
 
 
 def test_importing_loads_the_audio_path(imported: dict[str, Any]) -> None:
-    """So that it is loaded once, before the fork; and not what else there is. What it
-    costs is for benchmarks/test_importing.py to say."""
+    """So that it is loaded once, before the fork; and not what else there is."""
     for name in ("_core", "feed", "session", "livekit.stream"):
         assert f"aai_stream.{name}" in imported["modules"]
     for name in ("aai_stream.emulator", "aai_stream.cli", "picows", "soxr"):
         assert name not in imported["modules"]
+
+
+def test_importing_adds_one_package_to_what_livekit_loads(
+    imported: dict[str, Any],
+) -> None:
+    """What that costs is for benchmarks/test_importing.py to say."""
+    added = {*imported["added"]} - sys.stdlib_module_names
+    assert added <= {"aai_stream", "msgspec", "async_timeout"}  # the last for 3.10
 
 
 def test_prewarming_loads_what_connects() -> None:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 
 from aai_stream.load.lag import EVERY_SECONDS, LagProbe, percentile
 from aai_stream.load.voices import Voices
+from tests.clocks import Clock
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The loop, whose time is turned by hand."""
+    clock = Clock()
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: clock)
+    return clock
 
 
 @pytest.mark.parametrize(
@@ -19,62 +27,57 @@ def test_percentile(values: list[float], percent: float, expected: float) -> Non
     assert percentile(values, percent) == expected
 
 
-async def test_a_loop_that_hangs_is_late_for_as_long_as_it_hangs() -> None:
+def test_a_loop_that_hangs_is_late_for_as_long_as_it_hangs(clock: Clock) -> None:
     probe = LagProbe()
-    await asyncio.sleep(0)
-    time.sleep(20 * EVERY_SECONDS)  # noqa: ASYNC251 - the fault that is looked for
-    late = probe.late_ms()
-    for _ in range(2):
-        await asyncio.sleep(0)
+    clock.block(20 * EVERY_SECONDS)
+    # Though it was not called since.
+    assert probe.late_ms() == [pytest.approx(19 * 1000 * EVERY_SECONDS)]
+    clock.run(EVERY_SECONDS / 2)
     looked = probe.late_ms()
-    probe.stop()
-    assert max(late) >= 18 * 1000 * EVERY_SECONDS  # though it was not called since
-    assert len(looked) >= 18
-    assert percentile(looked, 50) >= 8 * 1000 * EVERY_SECONDS
+    assert len(looked) == 20
+    assert percentile(looked, 50) == pytest.approx(9 * 1000 * EVERY_SECONDS)
     probe.restart()
-    assert len(probe.late_ms()) <= 1
+    assert probe.late_ms() == []
+    clock.run(10 * EVERY_SECONDS)
+    assert probe.late_ms() == pytest.approx([0] * 10)
+    probe.stop()
+    assert clock.waiting == []
 
 
-async def test_voices_take_turns_and_are_spread_over_the_period() -> None:
+def test_voices_take_turns_and_are_spread_over_the_period(clock: Clock) -> None:
     said: list[int] = []
-    done = asyncio.Event()
-
-    def speak(voice: int) -> None:
-        said.append(voice)
-        if len(said) == 12:
-            done.set()
-
     voices = Voices(
-        [lambda voice=voice: speak(voice) for voice in range(4)],  # type: ignore[misc]
+        [lambda voice=voice: said.append(voice) for voice in range(4)],  # type: ignore[misc]
         period=0.02,
         record=True,
     )
-    window = asyncio.ensure_future(voices.measure(0.2))
-    await done.wait()
+    clock.run(0.0799)
     voices.stop()
-    assert said[:12] == [0, 1, 2, 3] * 3
+    clock.run(1)
+    assert said == [0, 1, 2, 3] * 3
+    assert voices.pushes == [3] * 4
+    firsts = [times[0] - 100 for times in voices.pushed]
+    assert firsts == pytest.approx([0.02, 0.025, 0.03, 0.035])
     assert [len(times) for times in voices.pushed] == voices.pushes
-    firsts = [times[0] for times in voices.pushed]
-    assert firsts[3] - firsts[0] >= 0.01  # 15 ms as planned
-    measured = await window
+
+
+async def test_what_goes_on_is_measured() -> None:
+    voices = Voices([lambda: None] * 4, period=0.02)
+    measured = await voices.measure(0.2)
+    voices.stop()
     assert measured.frames == sum(voices.pushes)
     assert measured.due_frames == pytest.approx(200 * measured.seconds)
     assert measured.cpu_seconds > 0
 
 
-async def test_a_voice_that_is_late_makes_up_for_it() -> None:
-    made_up = asyncio.Event()
-
+def test_a_voice_that_is_late_makes_up_for_it(clock: Clock) -> None:
     def push() -> None:
-        count = voices.pushes[0] + 1
-        if count == 1:
-            time.sleep(0.1)
-        elif count == 10:
-            made_up.set()
+        if voices.pushes[0] == 0:
+            clock.block(0.1)
 
     voices = Voices([push], period=0.01, record=True)
-    await made_up.wait()
-    voices.stop()
-    times = voices.pushed[0]
-    assert times[1] - times[0] >= 0.1
-    assert times[9] - times[1] < 0.05  # and not 80 ms, as they were due
+    clock.run(0.2)
+    times = [round(at - 100, 6) for at in voices.pushed[0]]
+    assert times[0] == 0.01
+    assert times[1:10] == [0.11] * 9  # as soon as it could, all that were due
+    assert times[11:14] == [0.12, 0.13, 0.14]

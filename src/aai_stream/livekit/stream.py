@@ -74,7 +74,7 @@ class SpeechStream(stt.RecognizeStream):
         self._busy = BusyWaits(config.replay_seconds)
         self._is_unfinished = False  # a session did not end when it was asked to
         self._translator = TurnTranslator()
-        self._speaking = Speaking(self, weakly(SpeechStream._tell, self))
+        self._speaking = Speaking(self, weakly(SpeechStream._tell, self), loop)
         self._reported_samples = 0  # of usage
         self.feed: Feed | None = None
         if config.sample_rate != "native":

@@ -26,7 +26,7 @@ class Window:
     @property
     def us_per_frame(self) -> float:
         """CPU for one frame of one stream."""
-        return 1e6 * self.cpu_seconds / self.frames
+        return 1e6 * self.cpu_seconds / max(1, self.frames)
 
     @property
     def cpu(self) -> float:

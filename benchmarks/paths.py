@@ -1,0 +1,220 @@
+"""What is measured: a 50 ms frame through the core and to the wire, a message back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from typing import Any, Literal, NamedTuple
+from unittest.mock import Mock
+
+import numpy as np
+from aiohttp import ClientWebSocketResponse, ClientWSTimeout
+from aiohttp._websocket.reader import WebSocketDataQueue
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http_websocket import WebSocketWriter
+
+from aai_stream._core import AudioRing
+from aai_stream.livekit.events import TurnTranslator
+from aai_stream.messages import Turn, decode
+from aai_stream.wire.aiohttp import AiohttpWire
+from aai_stream.wire.picows import PicowsWire
+
+Encoding = Literal["pcm_s16le", "pcm_mulaw"]
+Work = Callable[[], object]
+
+
+class Path(NamedTuple):
+    """A way that audio or a message takes."""
+
+    open: Callable[[], AbstractContextManager[Work]]
+    """Makes what goes the way once, as often as it is called."""
+    packages: tuple[str, ...] = ()
+    """Whose code is on the way, besides Python's and the core's."""
+
+
+def repeat(work: Work, times: int) -> None:
+    for _ in range(times):
+        work()
+
+
+def noise(samples: int) -> bytes:
+    random = np.random.default_rng(3)
+    return random.integers(-8000, 8000, samples, np.int16).tobytes()
+
+
+@contextmanager
+def ring(
+    rate: int, channels: int = 1, pushes: int = 1, encoding: Encoding = "pcm_s16le"
+) -> Iterator[Work]:
+    """Audio into the ring, in so many pushes, and out as a chunk."""
+    ring = AudioRing(16000, encoding=encoding)
+    pcm = noise(rate // 20 // pushes * channels)
+
+    def frame() -> None:
+        for _ in range(pushes):
+            ring.write(pcm, rate, channels)
+        while (chunk := ring.next_chunk()) is not None:
+            ring.ack(chunk.start)
+
+    yield frame
+
+
+@contextmanager
+def twice(path: Path) -> Iterator[Work]:
+    """The same path, wastefully."""
+    with path.open() as frame:
+        yield lambda: repeat(frame, 2)
+
+
+class NullTransport(asyncio.Transport):
+    """Takes all and only counts."""
+
+    written = 0
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += len(data)
+
+    def is_closing(self) -> bool:
+        return False
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return Mock()
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        pass
+
+
+@contextmanager
+def picows_wire(transport: NullTransport) -> Iterator[PicowsWire]:
+    """Our wire as picows finds it when the handshake is done."""
+    wire = PicowsWire(Mock(), Mock(), None)
+    wire.on_ws_connected(Mock(underlying_transport=transport))
+    yield wire
+
+
+@contextmanager
+def aiohttp_wire(transport: NullTransport) -> Iterator[AiohttpWire]:
+    """Our wire on aiohttp's own websocket."""
+    loop = asyncio.new_event_loop()
+    protocol = BaseProtocol(loop)
+    incoming = WebSocketDataQueue(protocol, 2**16, loop=loop)
+    outgoing = WebSocketWriter(protocol, transport, use_mask=True)
+    response, timeout = Mock(), ClientWSTimeout()
+
+    async def create() -> AiohttpWire:
+        ws = ClientWebSocketResponse(
+            incoming, outgoing, None, response, timeout, True, True, loop
+        )
+        return AiohttpWire(ws, Mock(), Mock(), None)
+
+    wire = loop.run_until_complete(create())
+    yield wire
+    incoming.feed_eof()
+    loop.run_until_complete(wire._reader)
+    loop.close()
+
+
+@contextmanager
+def ring_to_wire(
+    open_wire: Callable[[NullTransport], AbstractContextManager[Any]],
+) -> Iterator[Work]:
+    """From the ring to the transport, masked and framed."""
+    ring = AudioRing(16000)
+    pcm = noise(800)
+    transport = NullTransport()
+    with open_wire(transport) as wire:
+
+        def frame() -> None:
+            ring.write(pcm, 16000)
+            while (chunk := ring.next_chunk()) is not None:
+                wire.send_audio(chunk)
+                ring.ack(chunk.start)
+
+        frame()
+        assert transport.written == 8 + 1600  # header and mask, then the audio
+        yield frame
+
+
+def turn(words: int, *, final: bool = False) -> bytes:
+    """A Turn as the server sends it."""
+    return json.dumps(
+        {
+            "type": "Turn",
+            "turn_order": 7,
+            "turn_is_formatted": final,
+            "end_of_turn": final,
+            "transcript": " ".join(["word"] * words),
+            "end_of_turn_confidence": 0.0123,
+            "utterance": "",
+            "words": [
+                {
+                    "text": "word",
+                    "start": 1000 + 300 * n,
+                    "end": 1240 + 300 * n,
+                    "confidence": 0.987654,
+                    "word_is_final": True,
+                }
+                for n in range(words)
+            ],
+        }
+    ).encode()
+
+
+@contextmanager
+def decoding(words: int) -> Iterator[Work]:
+    """A Turn from text to struct."""
+    text = turn(words)
+    yield lambda: decode(text)
+
+
+@contextmanager
+def to_livekit(words: int) -> Iterator[Work]:
+    """A turn's last two messages, to LiveKit's events: a new word, and the end."""
+    texts = turn(words - 1), turn(words, final=True)
+    translator = TurnTranslator()
+
+    def end_of_turn() -> None:
+        for text in texts:
+            message = decode(text)
+            assert isinstance(message, Turn)
+            translator.events(message, 0.0)
+
+    yield end_of_turn
+
+
+PATHS = {
+    "ring, 16 kHz": Path(partial(ring, 16000)),
+    "ring, 24 kHz": Path(partial(ring, 24000)),
+    "ring, 48 kHz in 10 ms": Path(partial(ring, 48000, pushes=5)),
+    "ring, 8 kHz": Path(partial(ring, 8000)),
+    "ring, 44.1 kHz": Path(partial(ring, 44100), packages=("numpy", "soxr")),
+    "ring, stereo": Path(partial(ring, 16000, channels=2)),
+    "ring, mu-law": Path(partial(ring, 16000, encoding="pcm_mulaw")),
+    "ring to picows wire": Path(
+        partial(ring_to_wire, picows_wire), packages=("picows",)
+    ),
+    "ring to aiohttp wire": Path(
+        partial(ring_to_wire, aiohttp_wire), packages=("aiohttp",)
+    ),
+    **{
+        f"turn of {words} words": Path(partial(decoding, words), packages=("msgspec",))
+        for words in (4, 12, 30)
+    },
+    **{
+        f"turn of {words} words to LiveKit": Path(
+            partial(to_livekit, words), packages=("livekit-agents", "msgspec")
+        )
+        for words in (4, 12)
+    },
+}
+
+WASTEFUL = {
+    "ring, 24 kHz, done twice": Path(partial(twice, PATHS["ring, 24 kHz"])),
+}
+"""Worse on purpose: the gate must notice."""
