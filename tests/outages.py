@@ -12,13 +12,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import aiohttp
 from livekit import rtc
 from livekit.agents import APIConnectOptions
 from livekit.agents.stt import STT, RecognizeStream, SpeechEvent, SpeechEventType
 
 import aai_stream
-from aai_stream.emulator.faults import fault
 from aai_stream.emulator.marked import (
     PEAK,
     MarkedEngine,
@@ -27,16 +25,14 @@ from aai_stream.emulator.marked import (
     check_marked,
     marked_audio,
 )
-from aai_stream.emulator.server import Emulator
 from aai_stream.livekit import STT as OurSTT
 from aai_stream.livekit import ServerMessage
 from aai_stream.messages import AudioLost, Event, Turn
-from tests.servers import within
 
 LAYOUT = MarkedLayout(words_per_turn=3, turn_gap_ms=400)
 WORDS = 12
 WORD_MS = 220
-RETRY = APIConnectOptions(max_retry=5, retry_interval=0.01, timeout=1)
+RETRY = APIConnectOptions(max_retry=5, retry_interval=0.01, timeout=10)
 
 FACES = ("stream", "plugin")
 
@@ -269,55 +265,3 @@ def pusher(stream: RecognizeStream, rate: int) -> Callable[[bytes], None]:
         stream.push_frame(rtc.AudioFrame(data, rate, 1, len(data) // 2))
 
     return push
-
-
-@dataclass(frozen=True)
-class Caller:
-    """One of the faces, over one of the wires, hearing audio of one rate."""
-
-    face: str
-    http_session: aiohttp.ClientSession | None
-    rate: int = 16_000
-
-    async def call(
-        self,
-        server: Emulator,
-        *,
-        speech: Speech = SPEECH,
-        pace: float = 0,
-        wait: Wait = at_once,
-        **options: Any,
-    ) -> Outcome:
-        """Say it all to `server`; retries and `options` are in a hurry unless given."""
-        options = {
-            "catch_up_rate": math.inf,
-            "close_timeout": 10,
-            "http_session": self.http_session,
-            **options,
-        }
-        said: dict[str, Any] = {"speech": speech, "pace": pace, "wait": wait}
-        if self.face == "stream":
-            call = through_stream(
-                server.url, self.rate, connect_timeout=RETRY.timeout, **said, **options
-            )
-        else:
-            stt = OurSTT(api_key="k", base_url=server.url, **options)
-            call = through_plugin(stt, self.rate, **said)
-        outcome: Outcome = await within(30, call)
-        outcome.sessions = server.sessions_opened
-        return outcome
-
-    async def suffer(
-        self,
-        *faults: str,
-        speech: Speech = SPEECH,
-        longest_turn_ms: float = math.inf,
-        **options: Any,
-    ) -> Outcome:
-        """`call` a server with these faults, which must happen."""
-        engine = speech.engine(longest_turn_ms)
-        async with Emulator(engine, faults=[fault(text) for text in faults]) as server:
-            outcome = await self.call(server, speech=speech, **options)
-            happened = {applied.fault for applied in server.faults.applied}
-            assert happened >= set(server.faults), f"{faults} didn't happen"
-        return outcome

@@ -8,9 +8,12 @@ import asyncio
 import aiohttp
 import pytest
 
-from tests.outages import FACES, ON_MESSAGES, Caller
+from tests.outage_rows import Caller
+from tests.outages import FACES, ON_MESSAGES
 
 pytestmark = pytest.mark.usefixtures("impatience")
+
+HANGS = "freeze,at=connect,on=1"
 
 BEFORE = [
     "refuse,seconds=0.1,on=1",
@@ -19,7 +22,7 @@ BEFORE = [
     "status,code=503,on=1",
     "reset,at=connect,on=1",
     "drop,at=connect,on=1-2",
-    "freeze,at=connect,on=1",
+    HANGS,
     "reset,at=open,on=1",
     "close,at=open,code=1011,on=1",
     "close,at=open,code=3005,error=no,on=1",
@@ -74,6 +77,7 @@ async def suffer(caller: Caller, said: str) -> list[str]:
     """What goes wrong. The client is in a hurry only where it has to be."""
     outcome = await caller.suffer(
         said,
+        connect_timeout=1 if said == HANGS else 10,
         dead_after=1 if said.startswith("freeze") else 30,
         close_timeout=1 if said in AT_THE_END else 10,
         begin_timeout=1 if said in NEVER_BEGIN else 30,

@@ -7,8 +7,8 @@ from __future__ import annotations
 import aiohttp
 import pytest
 
-from tests.outage_rows import Row, check
-from tests.outages import FACES, SPEECH, Caller, Speech
+from tests.outage_rows import Caller, Row, check
+from tests.outages import FACES, SPEECH, Speech
 
 pytestmark = pytest.mark.usefixtures("impatience")
 
@@ -73,12 +73,12 @@ concurrent sessions"
 
 THE_BEGINNING = {
     "Begin is late": Row(
-        ("late-begin,seconds=1.5,on=1",), sessions=1, options={"begin_timeout": 30}
+        ("late-begin,seconds=3,on=1",), sessions=1, options={"connect_timeout": 2}
     ),
     "Begin is late after a reset": Row(
-        ("reset,at=final:2,on=1", "late-begin,seconds=1.5,on=2"),
+        ("reset,at=final:2,on=1", "late-begin,seconds=3,on=2"),
         sessions=2,
-        options={"begin_timeout": 30},
+        options={"connect_timeout": 2},
     ),
     "too many sessions": Row((TOO_MANY,)),
     "too many sessions in mid-call": Row(

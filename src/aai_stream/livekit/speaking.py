@@ -49,6 +49,7 @@ class Speaking:
         self._tell = tell
         self._loop = loop
         self._is_speaking = False
+        self._has_started = False  # speaking, and LiveKit was told of the start
         self._timer: asyncio.TimerHandle | None = None
         self._written = -1
         self._stalled_seconds = 0.0
@@ -57,14 +58,15 @@ class Speaking:
         """Take note of `event`, which is about to be told; False if it is a start of
         speech that LiveKit knows of."""
         if event.type in _SPEECH:
-            is_start = event.type is SpeechEventType.START_OF_SPEECH
-            if self._is_speaking and is_start:
-                return False
+            if event.type is SpeechEventType.START_OF_SPEECH:
+                if self._has_started:
+                    return False
+                self._has_started = True
             self._is_speaking = True
             if self._timer is None:
                 self._look_later()
         elif event.type is SpeechEventType.END_OF_SPEECH:
-            self._is_speaking = False
+            self._is_speaking = self._has_started = False
         return True
 
     def end(self) -> None:

@@ -248,7 +248,6 @@ class SpeechStream(stt.RecognizeStream):
         try:
             await feed.open(self._connect_timeout)
             opened = loop.time()
-            self._busy.over()
             self._report_connection_acquired(opened - began, False)
             await first_of(self._session_over, self._input_ended)
             if not self._session_over.done():
@@ -262,8 +261,13 @@ class SpeechStream(stt.RecognizeStream):
             logger.warning("%s, but every word was final", failure)
             return None
         if loop.time() - opened > PROGRESS_SECONDS and not self._input_ended.done():
-            self._num_retries = 0
+            self._get_on()
         return self._or_for_good(failure)
+
+    def _get_on(self) -> None:
+        """There was progress: failures begin to count anew."""
+        self._num_retries = 0
+        self._busy.over()
 
     def _has_all(self, feed: Feed) -> bool:
         """Whether the input has ended and its words are all told."""
@@ -307,7 +311,7 @@ class SpeechStream(stt.RecognizeStream):
         for event in self._translator.events(turn, self._offset):
             self._tell(event)
         if turn.is_final:
-            self._num_retries = 0
+            self._get_on()
             self._report_usage()
 
     def _on_remark(self, message: Event) -> None:
