@@ -16,6 +16,7 @@ from aai_stream.emulator.marked import MarkedLayout, check_marked
 from aai_stream.emulator.server import Emulator
 from tests.outage_rows import Caller, Row, Rows, check
 from tests.outages import FACES, Speech
+from tests.servers import until
 
 pytestmark = pytest.mark.usefixtures("impatience")
 
@@ -70,8 +71,8 @@ async def test_a_session_takes_over_in_the_middle_of_speech(
 
     async def call(caller: Caller, ready_at: int, pace: float) -> list[str]:
         async def wait(ms: int) -> None:
-            while ms == ready_at and server.sessions_opened < 2:
-                await asyncio.sleep(0.01)
+            if ms == ready_at:
+                await until(lambda: server.sessions_opened == 2)
 
         soon = fault("expires-at,seconds=-10797,on=1")  # in two seconds and a bit
         async with Emulator(speech.engine(1000), faults=[soon]) as server:

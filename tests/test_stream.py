@@ -289,6 +289,9 @@ async def test_one_push_may_be_longer_than_the_ring() -> None:
     assert sum(len(turn.words) for turn in turns) == 20
 
 
+SPOKEN = speech(1, 5000, 96_000)
+
+
 @asynccontextmanager
 async def stalled_stream(
     go_on: asyncio.Event, received: list[Any], **options: Any
@@ -310,7 +313,7 @@ async def stalled_stream(
     ):
         while stream.stats.sent_samples == stream.stats.written_samples:
             assert stream.stats.written_samples < 600 * 96_000, "it took everything"
-            stream.push(bytes(192_000))
+            stream.push(SPOKEN)
             await asyncio.sleep(0)
         try:
             yield stream

@@ -122,6 +122,22 @@ async def test_difference_repeated_turns() -> None:
     assert finals(ours) == ["Hello world.", "So."]
 
 
+async def test_difference_speech_ends() -> None:
+    alone = script(started(), started(700))
+    theirs, ours = await both(alone)
+    assert kinds(theirs) == ["start_of_speech"] * 2
+    assert kinds(ours) == ["start_of_speech", "end_of_speech"]
+    theirs, ours = await both(script(turn("Hello")))
+    assert kinds(theirs) == ["interim_transcript"]
+    assert kinds(ours) == ["interim_transcript", "end_of_speech"]
+
+
+def kinds(played: Played) -> list[str]:
+    """What was told, but for usage."""
+    told = [str(event["type"]) for event in played.events]
+    return [kind for kind in told if kind != "recognition_usage"]
+
+
 def finals(played: Played) -> list[str]:
     return [
         event["alternatives"][0]["text"]
