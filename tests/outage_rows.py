@@ -121,12 +121,14 @@ class Row:
 Rows = dict[str, Row]
 
 
-async def check(rows: Rows, http: aiohttp.ClientSession | None, **caller: Any) -> None:
-    """All `rows` at once, through both faces."""
-    tasks = {
+async def wrong(
+    rows: Rows, http: aiohttp.ClientSession | None, **caller: Any
+) -> dict[tuple[str, str], list[str]]:
+    """What goes wrong, by face and row, with all `rows` at once; nothing if {}."""
+    calls = {
         (face, name): row.problems(Caller(face, http, **caller))
         for face in FACES
         for name, row in rows.items()
     }
-    found = await asyncio.gather(*tasks.values())
-    assert {row: each for row, each in zip(tasks, found, strict=True) if each} == {}
+    found = await asyncio.gather(*calls.values())
+    return {row: each for row, each in zip(calls, found, strict=True) if each}

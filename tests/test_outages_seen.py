@@ -7,7 +7,7 @@ from __future__ import annotations
 import aiohttp
 import pytest
 
-from tests.outage_rows import Caller, Row, check
+from tests.outage_rows import Caller, Row, wrong
 from tests.outages import FACES, SPEECH, Speech
 
 pytestmark = pytest.mark.usefixtures("impatience")
@@ -63,7 +63,7 @@ THE_END = {
 
 
 async def test_the_end(http_session: aiohttp.ClientSession | None) -> None:
-    await check(THE_END, http_session)
+    assert await wrong(THE_END, http_session) == {}
 
 
 # The beginning
@@ -96,7 +96,7 @@ THE_BEGINNING = {
 
 
 async def test_the_beginning(http_session: aiohttp.ClientSession | None) -> None:
-    await check(THE_BEGINNING, http_session)
+    assert await wrong(THE_BEGINNING, http_session) == {}
 
 
 @pytest.mark.parametrize("seconds", [-10_799, -20_000, 20_000])
@@ -105,7 +105,7 @@ async def test_a_clock_that_is_wrong(
 ) -> None:
     """For which sessions seem to live for a second, or less."""
     skewed = Row((f"expires-at,seconds={seconds}",), sessions=1, options={"pace": 0.5})
-    await check({"skewed": skewed}, http_session)
+    assert await wrong({"skewed": skewed}, http_session) == {}
 
 
 # A reason that can't be read

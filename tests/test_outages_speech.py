@@ -14,7 +14,7 @@ from aai_stream import rollover
 from aai_stream.emulator.faults import fault
 from aai_stream.emulator.marked import MarkedLayout, check_marked
 from aai_stream.emulator.server import Emulator
-from tests.outage_rows import Caller, Row, Rows, check
+from tests.outage_rows import Caller, Row, Rows, wrong
 from tests.outages import FACES, Speech
 from tests.servers import until
 
@@ -31,7 +31,7 @@ async def test_a_turn_breaks_off_after_50_seconds(
     http_session: aiohttp.ClientSession | None,
 ) -> None:
     broken = Row(("reset,at=50000ms,on=1",), MONOLOGUE, sessions=2)
-    await check({"a minute": broken}, http_session)
+    assert await wrong({"a minute": broken}, http_session) == {}
 
 
 def capped(gap_ms: int) -> Speech:
@@ -56,7 +56,7 @@ CAPPED = {
 async def test_turns_that_end_in_the_middle_of_speech(
     rate: int, http_session: aiohttp.ClientSession | None
 ) -> None:
-    await check(CAPPED, http_session, rate=rate)
+    assert await wrong(CAPPED, http_session, rate=rate) == {}
 
 
 @pytest.mark.parametrize("gap_ms", [10, 20])
@@ -104,23 +104,26 @@ SOUND_AFTER_THE_END = {
 
 NO_WORDS = {
     f"reset at {at}, {' and '.join(without)}": Row(
-        (*without, f"reset,at={at},on=1"), sessions=2, without_times=True
+        ("late-final,seconds=0.1", *without, f"reset,at={at},on=1"),
+        sessions=2,
+        without_times=True,
     )
-    for at in ("final:1", "final:2", "final:3", "1500ms", "1700ms")
+    for at in ("final:1", "final:2", "final:3")
     for without in (("no-words",), ("no-words", "no-partials"))
 }
+"""Finals come some time after the pause that ended their turns."""
 
 
 async def test_a_word_sounds_on_behind_its_end(
     http_session: aiohttp.ClientSession | None,
 ) -> None:
-    await check(SOUND_AFTER_THE_END, http_session)
+    assert await wrong(SOUND_AFTER_THE_END, http_session) == {}
 
 
 async def test_finals_without_words(
     http_session: aiohttp.ClientSession | None,
 ) -> None:
-    await check(NO_WORDS, http_session)
+    assert await wrong(NO_WORDS, http_session) == {}
 
 
 # Quiet speakers
@@ -161,7 +164,7 @@ async def test_quiet_speakers(
         for name, layout in (("talk", TALK), ("pauses", WITH_PAUSES))
         for row, made in quiet(peak, noise_rms, layout).items()
     }
-    await check(rows, http_session)
+    assert await wrong(rows, http_session) == {}
 
 
 @pytest.mark.parametrize("at", ["3500ms", "final:1"])
