@@ -28,6 +28,11 @@ from tests.outages import WORDS, Outcome, through_plugin
 LONGEST_SECONDS = 60
 """A client that isn't done by then counts as hanging."""
 
+TOO_MANY = (
+    "close,at=open,code=1008,lasts=10,"
+    "error=Unauthorized Connection: Too many concurrent sessions"
+)
+
 OUTAGES: dict[str, list[str]] = {
     "none": [],
     "the first connect is refused (TCP)": ["refuse,seconds=0.2,on=1"],
@@ -35,10 +40,16 @@ OUTAGES: dict[str, list[str]] = {
     "… with HTTP 429, Retry-After 1": ["status,code=429,retry-after=1,on=1"],
     "the first handshake is never answered": ["freeze,at=connect,on=1"],
     "Begin never comes": ["mute,at=open,on=1"],
+    "Begin comes after 11 s": ["late-begin,seconds=11,on=1"],
+    "too many concurrent sessions for 10 s": [TOO_MANY],
     "TCP reset in a turn": ["reset,at=2500ms,on=1"],
     "… and the next connect is answered with 503": [
         "reset,at=2500ms,on=1",
         "status,code=503,on=2",
+    ],
+    "… and there are too many concurrent sessions for 10 s": [
+        "reset,at=2500ms,on=1",
+        f"{TOO_MANY},on=2-",
     ],
     "connection closed without a close frame": ["drop,at=2500ms,on=1"],
     "closed with 1011": ["close,code=1011,at=2500ms,on=1"],
@@ -55,6 +66,8 @@ OUTAGES: dict[str, list[str]] = {
         "wrong-types,at=1500ms,on=1",
         "huge,at=2000ms,on=1",
     ],
+    "the last final comes 8 s after Terminate": ["late-final,seconds=8,at=terminate"],
+    "Termination comes after 11 s": ["late-termination,seconds=11"],
     "reset at the end, before the last turn is told": ["reset,at=terminate,on=1"],
 }
 

@@ -7,7 +7,7 @@ so that they never move between two steps of their owner.
 """
 
 cdef enum:
-    PART = 8  # under pressure a ring grows by such a part of itself
+    PART = 8  # a ring that others make room for grows by such a part of itself
 
 cdef int64_t most_bytes = 512_000_000
 cdef int64_t held_bytes = 0  # by the blocks of all rings
@@ -42,14 +42,15 @@ def held_memory():
 
 cdef int64_t room_for(AudioRing ring, int64_t capacity, int64_t wanted) except -1:
     """How many samples `ring` may have memory for: from `capacity` to `wanted`."""
-    cdef int64_t step, free
+    cdef int64_t missing, free, step
     capacity = max(capacity, min(wanted, ring.granted()))
     while capacity < wanted:
-        step = min(wanted - capacity, max(capacity // PART, ring.granted()))
+        missing = wanted - capacity
         free = ((most_bytes - held_bytes + ring.owned()) // ring.item
                 - capacity - ring.next_samples)
-        if free >= step:
-            capacity += min(free, wanted - capacity)
+        step = min(missing, max(capacity // PART, ring.granted()))
+        if free >= min(missing, ring.granted()):
+            capacity += min(missing, free)
         elif not make_room(ring, capacity * ring.item, step * ring.item):
             break
     return capacity

@@ -31,6 +31,7 @@ from _kernels cimport (
 import math
 import os
 import sys
+from os import urandom
 
 import numpy
 

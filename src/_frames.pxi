@@ -54,7 +54,7 @@ cdef class ClientFrames:
 
     cdef int next_key(self, uint8_t* key) except -1:
         if self.used == PyBytes_GET_SIZE(self.keys):
-            self.keys = os.urandom(KEYS_BYTES)
+            self.keys = urandom(KEYS_BYTES)
             self.used = 0
         memcpy(key, PyBytes_AS_STRING(self.keys) + self.used, 4)
         self.used += 4

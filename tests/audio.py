@@ -45,3 +45,22 @@ def next_chunk(ring: AudioRing) -> Chunk:
 def everything(ring: AudioRing) -> bytes:
     """All that was written and not yet sent."""
     return b"".join(map(bytes, ring.flush(min_ms=0)))
+
+
+def hum(seconds: float, rms: float, rate: int = 16_000, seed: int = 1) -> bytes:
+    """The steady noise of a room: white, and always as loud."""
+    random = np.random.default_rng(seed)
+    sound = random.normal(0, rms, round(seconds * rate))
+    return np.clip(np.round(sound), -32768, 32767).astype(np.int16).tobytes()
+
+
+def speech(
+    seconds: float, peak: float, rate: int = 16_000, seed: int = 1, noise_rms: float = 0
+) -> bytes:
+    """What has the loudness of speech: syllables, four a second, and softer ones."""
+    random = np.random.default_rng(seed)
+    at = np.arange(round(seconds * rate)) / rate
+    syllables = np.abs(np.sin(4 * np.pi * at)) * (0.6 + 0.4 * np.sin(2 * np.pi * at))
+    voice = peak * syllables * np.sin(2 * np.pi * 220 * at + np.sin(50 * at))
+    sound = voice + random.normal(0, noise_rms, len(at))
+    return np.clip(np.round(sound), -32768, 32767).astype(np.int16).tobytes()

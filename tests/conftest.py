@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
+import aiohttp
 import pytest
 import uvloop
 from hypothesis import settings
 
+from aai_stream import coverage, hearing, retries, watchdog
 from tests.wires import Way, trusting_http_session, trusting_machine
 
 # The same examples every time, and no deadline: the machine may be busy.
@@ -36,3 +38,34 @@ async def way(request: pytest.FixtureRequest) -> AsyncIterator[Way]:
     async with trusting_http_session() as session:
         with trusting_machine():
             yield Way(tls, session if kind == "aiohttp" else None)
+
+
+@pytest.fixture(params=["picows", "aiohttp"])
+async def http_session(
+    request: pytest.FixtureRequest,
+) -> AsyncIterator[aiohttp.ClientSession | None]:
+    """The `http_session` to connect with: None for picows."""
+    if request.param == "picows":
+        yield None
+        return
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+@pytest.fixture
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tried again is tried again soon."""
+    monkeypatch.setattr(retries, "FIRST_SECONDS", 0.01)
+    monkeypatch.setattr(retries, "LONGEST_SECONDS", 0.05)
+    monkeypatch.setattr(retries, "FIRST_BUSY_SECONDS", 0.02)
+    monkeypatch.setattr(retries, "LONGEST_BUSY_SECONDS", 0.2)
+
+
+@pytest.fixture
+def short_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Soon a server has had time to say what it hears, and a turn should have ended."""
+    monkeypatch.setattr(watchdog, "ASK_SECONDS", 0.3)
+    monkeypatch.setattr(watchdog, "TICK_SECONDS", 0.1)
+    monkeypatch.setattr(hearing, "SETTLED_SECONDS", 0.2)
+    monkeypatch.setattr(hearing, "KEPT_SECONDS", 0.2)
+    monkeypatch.setattr(coverage, "OVERDUE_SECONDS", 0.5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -13,11 +13,13 @@ import pytest
 
 import aai_stream
 from aai_stream import connector
-from aai_stream._core import limit_memory
+from aai_stream._core import AudioRing, limit_memory
 from aai_stream.emulator.faults import fault
 from aai_stream.emulator.marked import DAMAGE, MarkedEngine, MarkedLayout, check_marked
 from aai_stream.emulator.marked import marked_audio as make_marked_audio
 from aai_stream.emulator.server import Emulator
+from aai_stream.errors import OptionError
+from aai_stream.livekit import STT
 from aai_stream.messages import AudioLost, Event, Turn
 from aai_stream.retries import Retries
 from tests.queues import Queue
@@ -140,6 +142,28 @@ def _bounded() -> Iterator[None]:
     gc.collect()  # other tests' rings
     yield
     limit_memory(512_000_000)
+
+
+@pytest.mark.usefixtures("_bounded")
+@pytest.mark.parametrize("make", [aai_stream.connect, STT])
+def test_the_number_given_last_bounds_the_process(make: Callable[..., object]) -> None:
+    def most_of_a_ring() -> int:
+        ring = AudioRing(replay_seconds=600)
+        for _ in range(300):
+            ring.write(bytes(32_000), 16_000)
+        return ring.memory_bytes
+
+    make(api_key="k", replay_memory_mb=5)
+    assert 4_500_000 < most_of_a_ring() <= 5_000_000
+    make(api_key="k", replay_memory_mb=2.5)
+    assert 2_000_000 < most_of_a_ring() <= 2_500_000
+    make(api_key="k")
+    assert most_of_a_ring() <= 2_500_000
+    with pytest.raises(OptionError, match="replay_memory_mb must be at least 1, not 0"):
+        make(api_key="k", replay_memory_mb=0)
+    assert most_of_a_ring() <= 2_500_000
+    make(api_key="k", replay_memory_mb=math.inf)
+    assert most_of_a_ring() > 9_000_000
 
 
 @pytest.mark.usefixtures("_bounded")

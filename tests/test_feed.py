@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, cast
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,7 +14,7 @@ import pytest
 from typing_extensions import Buffer
 
 from aai_stream import messages
-from aai_stream._core import AudioRing
+from aai_stream._core import AudioRing, limit_memory
 from aai_stream.connector import Connector, open_session
 from aai_stream.credentials import Credentials
 from aai_stream.errors import (
@@ -269,6 +270,131 @@ async def test_what_the_resampler_s_rest_drives_out_is_told_as_well(how: str) ->
         fed.feed.stats.dropped_samples
     )
     assert lost[0].start_sample == 0
+
+
+# ---- memory that other streams need ----
+
+
+def make_others_grow() -> None:
+    """Have streams with less take memory from those with more."""
+    others = [AudioRing(RATE) for _ in range(3)]
+    for _ in range(200):
+        for other in others:
+            other.write(bytes(1600), RATE)
+
+
+@pytest.fixture
+def _bounded() -> Iterator[None]:
+    gc.collect()  # other tests' rings
+    limit_memory(2_000_000)  # 62 s
+    yield
+    limit_memory(512_000_000)
+
+
+AFTER_LOSING: dict[str, Callable[[Fed], object]] = {
+    "its next push": lambda fed: fed.push(CHUNK),
+    "its end": lambda fed: within(5, fed.feed.end()),
+    "a session's loss": lambda fed: fed.wire.end(1011),
+    "closing": lambda fed: fed.feed.close(),
+    "giving up": lambda fed: fed.feed.give_up(),
+}
+
+
+@pytest.mark.usefixtures("_bounded")
+@pytest.mark.parametrize("how", AFTER_LOSING)
+async def test_what_others_took_from_a_stream_that_rests_is_told(how: str) -> None:
+    fed = Fed(replay_seconds=120)
+    wire = await fed.open()
+    wire.writable = False
+    for _ in range(60):
+        fed.push(RATE)
+    make_others_grow()
+    assert fed.events == [fed.told(messages.Begin)[0]]
+    done = AFTER_LOSING[how](fed)
+    if asyncio.iscoroutine(done):
+        await done
+    if how == "a session's loss":
+        await fed.open()
+    wire.writable = True
+    if how in ("its next push", "a session's loss"):
+        await within(5, fed.feed.drain())
+    await fed.feed.close()
+    lost = fed.told(messages.AudioLost)
+    first, *rest = [(one.start_sample, one.end_sample) for one in lost]
+    assert first == (0, fed.feed.stats.dropped_samples)
+    assert first[1] > 20 * RATE
+    if how == "giving up":
+        assert rest == [(first[1], 60 * RATE)]
+    else:
+        assert rest == []
+    if how in ("its next push", "a session's loss"):
+        assert fed.wire.audio[0] == to_samples(count_up(first[1] + 1, 1))[0]
+
+
+@pytest.mark.usefixtures("_bounded")
+async def test_a_stream_that_rests_goes_on_behind_what_others_took() -> None:
+    fed = Fed(replay_seconds=120)
+    wire = await fed.open()
+    wire.writable = False
+    for _ in range(60):
+        fed.push(RATE)
+    draining = asyncio.ensure_future(fed.feed.drain())
+    await asyncio.sleep(0)
+    make_others_grow()
+    wire.writable = True
+    await within(5, draining)
+    lost = fed.feed.stats.dropped_samples
+    assert lost > 20 * RATE
+    expected = to_samples(count_up(lost + 1, 60 * RATE - lost))
+    assert wire.audio == expected[: len(wire.audio)]
+    assert len(expected) - len(wire.audio) < CHUNK
+    await fed.feed.close()
+    (told,) = fed.told(messages.AudioLost)
+    assert (told.start_sample, told.end_sample) == (0, lost)
+
+
+@pytest.mark.usefixtures("_bounded")
+async def test_others_may_take_memory_while_a_stream_sends() -> None:
+    """As another thread does."""
+    fed = Fed(replay_seconds=120)
+    wire = await fed.open()
+    wire.writable = False
+    for _ in range(60):
+        fed.push(RATE)
+    wire.writable = True
+    send = wire.send_audio
+
+    def send_and_lose(chunk: Buffer) -> None:
+        send(chunk)
+        wire.send_audio = send  # type: ignore[method-assign]
+        make_others_grow()
+
+    wire.send_audio = send_and_lose  # type: ignore[method-assign]
+    fed.push(CHUNK)
+    await within(5, fed.feed.drain())
+    await fed.feed.close()
+    (lost,) = fed.told(messages.AudioLost)
+    assert lost.start_sample == CHUNK
+    assert fed.feed.stats.dropped_samples == lost.end_sample - CHUNK > 20 * RATE
+    assert wire.audio[CHUNK] == to_samples(count_up(lost.end_sample + 1, 1))[0]
+
+
+# ---- how much is at stake ----
+
+
+async def test_what_no_session_hears_is_at_stake() -> None:
+    fed = Fed()
+    wire = await fed.open()
+    assert fed.connector.urgency() == 0
+    fed.push(2 * RATE)
+    assert fed.connector.urgency() == 0  # as long as there is one that hears it
+    wire.end(1011)
+    assert fed.connector.urgency() == 2
+    fed.push(RATE // 2)
+    assert fed.connector.urgency() == 2.5
+    await fed.open()
+    assert fed.connector.urgency() == 0
+    await fed.feed.close()
 
 
 # ---- flush and endpoints ----

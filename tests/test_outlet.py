@@ -11,23 +11,19 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from aai_stream.quiet import (
-    KEPT_SECONDS,
-    LEAD_SECONDS,
-    SETTLED_SECONDS,
-    QuietWatch,
-)
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aai_stream import outlet as outlet_module
 from aai_stream._core import AudioRing, Chunk
+from aai_stream.coverage import LEAD_SECONDS, OVERDUE_SECONDS, Coverage
 from aai_stream.errors import OptionError
-from aai_stream.losses import Losses
+from aai_stream.hearing import KEPT_SECONDS, SETTLED_SECONDS, Hearing
 from aai_stream.messages import SilenceSkipped
 from aai_stream.outlet import Outlet
 from aai_stream.pacing import Pacer
 from aai_stream.session import Session
+from tests.audio import speech
 from tests.servers import until, within
 
 RATE = 16_000
@@ -42,7 +38,7 @@ class FakeSession:
         self.got: list[Any] = []
         self.room = 10**9  # chunks that the socket takes
         self.looked = 0
-        self.finals = SimpleNamespace(is_idle=True)
+        self.finals = SimpleNamespace(is_idle=True, overdue=lambda: None)
         self.silent_seconds = 0.0
 
     @property
@@ -65,10 +61,11 @@ class FakeSession:
 
 
 class Fixture:
-    def __init__(self, rate: float = math.inf) -> None:
+    def __init__(self, rate: float = math.inf, *, skip_silence: bool = True) -> None:
         self.ring = AudioRing(replay_seconds=600)
         self.told: list[object] = []
-        self.outlet = Outlet(self.ring, rate, Losses(self.ring, self.told.append))
+        self.coverage = Coverage(self.ring, self.told.append)
+        self.outlet = Outlet(self.ring, rate, self.coverage, skip_silence=skip_silence)
         self.session = FakeSession()
 
     def write(self, samples: int) -> None:
@@ -96,7 +93,7 @@ def chunks(first: int, end: int) -> list[tuple[int, int, int]]:
 def test_a_pace_that_could_not_keep_up(rate: Any) -> None:
     ring = AudioRing()
     with pytest.raises(OptionError, match="catch_up_rate"):
-        Outlet(ring, rate, Losses(ring, print))
+        Outlet(ring, rate, Coverage(ring, print))
 
 
 async def test_nothing_is_sent_to_nobody() -> None:
@@ -222,7 +219,7 @@ async def test_silence_is_let_go_of_while_no_turn_is_open(
 ) -> None:
     now = 0.0
     monkeypatch.setattr(
-        outlet_module, "QuietWatch", lambda rate: QuietWatch(rate, lambda: now)
+        outlet_module, "Hearing", lambda rate: Hearing(rate, lambda: now)
     )
     f = Fixture()
     f.session.finals.is_idle = idle
@@ -256,17 +253,20 @@ async def test_silence_is_let_go_of_while_no_turn_is_open(
 class Call(Fixture):
     """One whose clock passes as audio is written, live."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, *, skip_silence: bool = True
+    ) -> None:
         self.now = 0.0
-        for name, kind in (("QuietWatch", QuietWatch), ("Pacer", Pacer)):
+        for name, kind in (("Hearing", Hearing), ("Pacer", Pacer)):
             replaced = partial(kind, clock=lambda: self.now)
             monkeypatch.setattr(outlet_module, name, replaced)
-        super().__init__(rate=1.25)
+        super().__init__(rate=1.25, skip_silence=skip_silence)
         self.outlet._pump_later = lambda seconds: None  # type: ignore[method-assign]
 
-    def live(self, seconds: float, level: int = 0) -> None:
-        for _ in range(round(seconds * 20)):
-            self.ring.write(np.full(CHUNK, level, np.int16), RATE)
+    def live(self, seconds: float, peak: float = 0) -> None:
+        audio = np.frombuffer(speech(seconds, peak), np.int16)
+        for start in range(0, len(audio), CHUNK):
+            self.ring.write(audio[start : start + CHUNK], RATE)
             self.now += 0.05
             self.outlet.pump()
 
@@ -303,22 +303,29 @@ async def test_of_speech_that_waited_only_long_silence_is_left_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     call = Call(monkeypatch)
-    for seconds, level in ((3, 0), (1, 5000), (1.9, 0), (1, 5000), (6, 0), (1, 5000)):
-        call.live(seconds, level)
+    for seconds, peak in ((4, 0), (1, 90), (2.5, 0), (1, 90), (7, 0), (1, 90)):
+        call.live(seconds, peak)
     call.connect()
     call.live(13)  # it takes a while
-    skipped = [(1050, 2500), (8900, 12_400), (15_900, 21_350)]
-    assert call.skipped == skipped
-    said = [(2500, 4000), (4000, 5900), (5900, 6900), (12_400, 13_900)]
+    expected = [(1050, 3500), (10_500, 15_000), (18_500, 24_400)]
+    for found, span in zip(call.skipped, expected, strict=True):
+        assert found == pytest.approx(span, abs=60)
+    said = [(4000, 5000), (5000, 7500), (7500, 8500), (15_500, 16_500)]
     heard = [(start // 16, (start + n) // 16) for start, n, _ in call.session.got]
     for start, end in said:
-        inside = [part for part in heard if start <= part[0] and part[1] <= end]
-        assert sum(b - a for a, b in inside) == end - start
-    # Another session that hears it again: told again.
-    call.reconnect()
-    call.live(5)
-    assert call.session.got[0][0] == 0
-    assert call.skipped == [*skipped, (800, 2500)]
+        inside = [part for part in heard if start <= part[1] and part[0] <= end]
+        assert sum(b - a for a, b in inside) >= end - start
+
+
+async def test_all_is_sent_where_that_is_wanted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    call = Call(monkeypatch, skip_silence=False)
+    call.live(10)
+    call.connect()
+    call.live(60)
+    assert call.skipped == []
+    assert call.late_seconds < 0.05
 
 
 async def test_a_word_that_was_flushed_is_a_sound(
@@ -327,16 +334,32 @@ async def test_a_word_that_was_flushed_is_a_sound(
     call = Call(monkeypatch)
     call.connect()
     call.live(10)
-    call.ring.write(np.full(CHUNK // 2, 5000, np.int16), RATE)
+    call.ring.write(speech(0.025, 5000), RATE)
     call.outlet.flush()
     word = 10 * RATE
     call.live(20)
     assert 0 < call.ring.acked <= word
-    assert not call.outlet.is_calm
+    assert not call.coverage.is_calm()
     call.reconnect()
     call.live(0.5)
     heard = call.session.got
     assert any(start <= word < start + samples for start, samples, _ in heard)
+
+
+async def test_a_turn_that_does_not_end_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    call = Call(monkeypatch)
+    given_up: list[float] = []
+    call.session.finals.is_idle = False
+    call.session.finals.overdue = lambda: given_up.append(call.now)
+    call.connect()
+    call.live(2, 5000)
+    call.outlet.turn_told()
+    call.live(OVERDUE_SECONDS + SETTLED_SECONDS + KEPT_SECONDS - 1)
+    assert given_up == []
+    call.live(3)
+    assert given_up
 
 
 async def test_what_a_session_has_heard_that_was_never_connected(

@@ -62,7 +62,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
             (final(0, ("a", 100, 300)), turn(1, ("b", 400, 600))),
             300,
         ),
-        ((final(0, ("a", 100, 998)),), 1000),
+        ((final(0, ("a", 100, 1000)),), 1000),
     ],
     ids=["nothing", "a partial", "a final", "a final and a partial", "all"],
 )

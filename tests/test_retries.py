@@ -194,10 +194,10 @@ def test_patience_with_too_many_sessions_has_an_end() -> None:
         retries.delay(BUSY, 1121)
 
 
-def test_a_place_restores_patience() -> None:
+def test_progress_restores_patience() -> None:
     retries = Retries(1, patience=120, draw=lambda low, high: high)
     assert retries.delay(BUSY, 0) == 2
-    retries.opened()
+    retries.progress()
     assert retries.delay(BUSY, 500) == 2
 
 

@@ -8,7 +8,6 @@ import ssl
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 import aiohttp
@@ -321,8 +320,10 @@ async def over(request: pytest.FixtureRequest) -> AsyncIterator[dict[str, Any]]:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    retries = partial(Retries, draw=lambda low, high: 0.0)
-    monkeypatch.setattr("aai_stream.stream.Retries", retries)
+    def impatient(most: int, *, patience: float) -> Retries:
+        return Retries(most, draw=lambda low, high: 0.0)
+
+    monkeypatch.setattr("aai_stream.stream.Retries", impatient)
     monkeypatch.setattr("aai_stream.retries.FIRST_BUSY_SECONDS", 0.0)
     monkeypatch.setattr("aai_stream.wire.CLOSE_SECONDS", 0.05)
 

@@ -30,6 +30,7 @@ from aai_stream.errors import (
     TimedOutError,
 )
 from aai_stream.outlet import RETRY_SECONDS
+from tests.audio import speech
 from tests.servers import (
     begin_then,
     read_to_end,
@@ -375,8 +376,14 @@ async def test_ending_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) ->
     async with websocket_server(mute) as url:
         stream = connect(api_key="k", base_url=url, close_timeout=0.02, max_retries=0)
         async with stream:
+            stream.push(speech(0.5, 5000))
             with pytest.raises(TimedOutError, match="did not finish"):
                 await within(5, stream.end())
+        stream = connect(api_key="k", base_url=url, close_timeout=0.02, max_retries=0)
+        async with stream:
+            stream.push(bytes(16_000))  # nobody spoke
+            assert await within(5, stream.end()) is None
+            assert [type(event) async for event in stream] == [messages.Begin]
     async with stalled_stream(
         asyncio.Event(), [], close_timeout=0.05, max_retries=0
     ) as stream:
@@ -396,7 +403,7 @@ async def test_opening_does_not_wait_for_ever() -> None:
         await read_to_end(socket)
 
     async with websocket_server(handler) as url:
-        stream = connect(api_key="k", base_url=url, connect_timeout=0.2, max_retries=0)
+        stream = connect(api_key="k", base_url=url, begin_timeout=0.2, max_retries=0)
         with pytest.raises(TimedOutError, match=r"within 0\.2 s"):
             await within(5, stream.__aenter__())
         with pytest.raises(StopAsyncIteration):
@@ -555,6 +562,10 @@ async def test_nothing_is_left_behind() -> None:
         {"replay_seconds": 0},
         {"replay_seconds": 601},
         {"replay_seconds": 1, "chunk_ms": 501},
+        {"replay_memory_mb": 0.5},
+        {"replay_memory_mb": math.nan},
+        {"replay_memory_mb": "512"},
+        {"replay_memory_mb": True},
         {"base_url": "nonsense"},
         {"no_such_parameter": 1},
     ],

@@ -186,8 +186,9 @@ MESSAGE = frame(0x81, b'{"a":"\xc3\xa4"}')
         (b"", 1, b""),
         (MESSAGE, None, MESSAGE),
         (MESSAGE, len(MESSAGE) + 3, MESSAGE),
+        (b"", None, frame(0x88, b"\x03\xefwhat was that?")),
     ],
-    ids=["alone", "in two", "among others", "among others, in two"],
+    ids=["alone", "in two", "among others", "among others, in two", "disputed"],
 )
 async def test_a_reason_that_is_not_utf8_leaves_the_code(
     way: Way, code: int, before: bytes, cut_at: int | None, after: bytes

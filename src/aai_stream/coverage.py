@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from .losses import Losses
 from .messages import Event
-from .silence import Silence, end_of_sound, last_pause
+from .silence import Silence, end_of_sound, first_pause
 
 if TYPE_CHECKING:
     from ._core import AudioRing
@@ -67,9 +67,11 @@ class Coverage:
         self._tail_limit = limit if forced is None else max(end, forced)
 
     def take_final_without_words(self) -> None:
-        """A final turn has text, but doesn't say where: it ended at the last pause."""
+        """A final turn has text, but doesn't say where: it ended at the first pause, or
+        at a later one."""
         ring = self._ring
-        pause = last_pause(ring, ring.acked, ring.sent)
+        self.losses.look()
+        pause = first_pause(ring, ring.acked, ring.sent)
         if pause is not None:
             self._let_go(pause)
 
@@ -147,6 +149,14 @@ class Coverage:
         ring.rewind(max(position, min(ring.sent, end) - self._lead))
         self.losses.skipped(position, ring.sent)
         return ring.sent > position
+
+    @property
+    def silent_seconds(self) -> float:
+        """How much silence there is at the end of the audio."""
+        self._look()
+        seen = self.silence.seen
+        start, end = self.silence.around(max(0, seen - 1))
+        return (seen - start) / self._ring.sample_rate if end > start else 0.0
 
     def is_calm(self) -> bool:
         """Whether there is no sound in what was sent that isn't covered."""

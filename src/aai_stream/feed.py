@@ -209,6 +209,11 @@ class Feed:
             return True
         return self._session is not None and not self._is_idle
 
+    @property
+    def silent_seconds(self) -> float:
+        """How much silence there is at the end of the audio."""
+        return self._coverage.silent_seconds
+
     def give_up(self) -> None:
         """No session will be opened any more: tell what none has covered."""
         self._stop_sending()

@@ -157,8 +157,8 @@ class AudioLost(msgspec.Struct, kw_only=True, gc=False):
 
 
 class SilenceSkipped(msgspec.Struct, kw_only=True, gc=False):
-    """Silence, nothing in it louder than -44 dB, that was not sent while audio waited:
-    what is said now is heard the sooner. Told by the stream, as `AudioLost` is."""
+    """Silence, as loud all along, that was not sent while audio waited: what
+    is said now is heard the sooner. Told by the stream, as `AudioLost` is."""
 
     start_sample: int
     end_sample: int

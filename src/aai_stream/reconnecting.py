@@ -53,7 +53,6 @@ class Reconnector:
             self._opening, self._lost_at_once = True, None
             try:
                 await self._feed.open(self._connect_timeout)
-                self._retries.opened()
                 self._opened_at = asyncio.get_running_loop().time()
                 self._covered = self._feed.final_samples
                 failure = self._lost_at_once

@@ -46,7 +46,7 @@ class BusyWaits:
         self._waits = 0
 
     def over(self) -> None:
-        """There was a place; the next time begins anew."""
+        """A session got on with its work; the next time begins anew."""
         self._since = None
         self._waits = 0
 
@@ -89,13 +89,10 @@ class Retries:
         self._busy = BusyWaits(patience, draw=draw)
         self._failures = 0
 
-    def opened(self) -> None:
-        """There is a session."""
-        self._busy.over()
-
     def progress(self) -> None:
         """A session got on with its work: failures begin to count anew."""
         self._failures = 0
+        self._busy.over()
 
     def limit(self, most: int) -> None:
         """From here on no more than `most` failures are tried again."""

@@ -350,6 +350,8 @@ class Session:
     def _why_closed(self, code: int, reason: str) -> SessionError:
         if self._termination is not None:
             return EndedError("the server ended the session", code=code)
+        if self._terminating and code == 1000:
+            return DroppedError("the session ended without a Termination", code=code)
         text = reason
         if self._last_error is not None:
             text = self._last_error.error

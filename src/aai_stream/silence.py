@@ -19,11 +19,14 @@ if TYPE_CHECKING:
 PROVEN_SECONDS = 3.0
 """Nobody speaks for so long without a syllable or a pause."""
 
-TAIL_MS = 150
+TAIL_MS = 250
 """A word may sound on for so long behind the end that its turn's final gives it."""
 
 PAUSE_MS = 100
 """So much quiet ends a word's sound. Less may lie within a word, or between two."""
+
+TURN_PAUSE_MS = 300
+"""So much quiet may end a turn. Where less does, more is heard again than need be."""
 
 _WINDOWS_A_SECOND = 200
 _FLOOR = 4.0  # mean square: nothing but rounding is below
@@ -50,6 +53,11 @@ class Silence:
         self._found.extend(self._steadiness.follow(self._shortest))
         while self._found and self._found[0][1] <= self._ring.acked:
             self._found.popleft()
+
+    @property
+    def seen(self) -> int:
+        """How far it has looked."""
+        return self._steadiness.seen
 
     def around(self, sample: int) -> tuple[int, int]:
         """The start and the end of the silence that `sample` lies in, or begins; both
@@ -105,19 +113,19 @@ def end_of_sound(ring: AudioRing, sample: int, *, is_last: bool) -> int:
     return min(sample + tail * window, stop)
 
 
-def last_pause(ring: AudioRing, start: int, stop: int) -> int | None:
-    """Where the last pause between `start` and `stop` begins, if there is one."""
+def first_pause(ring: AudioRing, start: int, stop: int) -> int | None:
+    """Where the first pause behind a sound between `start` and `stop` begins, in which
+    a turn may have ended; None if there is none."""
     window = max(1, ring.sample_rate // _WINDOWS_A_SECOND)
-    shortest = PAUSE_MS * _WINDOWS_A_SECOND // 1000
-    run = 0
-    quiet = _quiet_windows(ring, start, stop, window)
-    for place in range(len(quiet) - 1, -1, -1):
-        if quiet[place]:
-            run += 1
-        elif run >= shortest:
-            return start + (place + 1) * window
-        else:
+    shortest = TURN_PAUSE_MS * _WINDOWS_A_SECOND // 1000
+    run = -1  # of quiet windows; -1 before the first sound
+    for place, is_quiet in enumerate(_quiet_windows(ring, start, stop, window)):
+        if not is_quiet:
             run = 0
+        elif run >= 0:
+            run += 1
+            if run == shortest:
+                return start + (place + 1 - shortest) * window
     return None
 
 

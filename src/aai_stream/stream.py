@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import weakref
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ._core import AudioRing, as_bytes
 from .connector import Connector
 from .errors import AaiStreamError, SessionError, StateError, UnfinishedError
 from .feed import Feed
-from .messages import (
-    Event,
-    Heartbeat,
-    Silence,
-    SpeechStarted,
-    Termination,
-    Turn,
-    Unknown,
-)
+from .inbox import Inbox
+from .lifetime import weakly, when_dropped
+from .messages import Event, Termination
 from .options import Options
 from .parameters import LiveParameters
 from .reconnecting import Reconnector
@@ -42,10 +38,6 @@ not hold all of a long push at once."""
 CLOSE_SECONDS = 20.0
 """How long the end may take without a sign of the server; 11 s have been seen."""
 
-MOST_PENDING = 10_000
-"""Messages that wait to be read. Beyond that, partial turns and remarks are left out;
-with twice as many the stream ends."""
-
 END_RETRIES = 10
 """How often a session is replaced, without progress, when no more audio will come."""
 
@@ -60,6 +52,9 @@ class Stream:
 
     A session that is lost is replaced (a warning in the log, another Begin), and audio
     that no final turn had covered is sent again. What can't be is told as `AudioLost`.
+
+    Whoever pushes or iterates holds it. When nobody does and it was not closed, its
+    session is ended, with a warning in the log.
     """
 
     def __init__(
@@ -75,14 +70,17 @@ class Stream:
         max_retries: int,
         skip_silence: bool,
     ) -> None:
+        # Weakly, so that the socket keeps no stream alive that nobody uses.
+        finish = weakly(Stream._finish, self)
+        self._inbox = Inbox(finish)
         self._feed = Feed(
             connector,
             options,
             ring,
             catch_up_rate=catch_up_rate,
             close_timeout=close_timeout,
-            on_event=self._on_event,
-            on_closed=self._session_closed,
+            on_event=self._inbox.put,
+            on_closed=weakly(Stream._session_closed, self),
             skip_silence=skip_silence,
             insist=max_retries > 0,
         )
@@ -91,11 +89,10 @@ class Stream:
             self._feed,
             Retries(max_retries, patience=replay_seconds),
             connect_timeout,
-            self._finish,
+            finish,
         )
         self._failed: asyncio.Future[None] | None = None  # letting go of what is left
-        self._unread = 0
-        self._events: asyncio.Queue[Event | None] = asyncio.Queue()  # None: the end
+        self._finalizer: weakref.finalize[Any, Any] | None = None  # once entered
         self._failure: AaiStreamError | None = None
         self._entered = False
         self._is_open = False
@@ -110,6 +107,9 @@ class Stream:
         if self._entered or self._feed.closed:
             raise StateError("a stream can be entered only once")
         self._entered = True
+        self._finalizer = when_dropped(
+            self, partial(_close_dropped, self._reconnector, self._feed)
+        )
         try:
             await self._reconnector.connect()
         except BaseException:
@@ -165,8 +165,7 @@ class Stream:
         The server is told to terminate all the same, since it bills by the time a
         session is open.
         """
-        await self._reconnector.stop()
-        await self._feed.close()
+        await _close(self._reconnector, self._feed)
         self._finish(None)
 
     def _session_closed(self, failure: SessionError | None) -> None:
@@ -184,11 +183,13 @@ class Stream:
         if self._is_over:
             return
         self._is_over = self._ended = True
+        if self._finalizer is not None:
+            self._finalizer.detach()
         self._failure = failure
         if failure is not None:
             self._feed.give_up()
             self._failed = asyncio.ensure_future(self._feed.close())
-        self._events.put_nowait(None)
+        self._inbox.close()
 
     # ---- audio in ----
 
@@ -281,7 +282,7 @@ class Stream:
     @property
     def stats(self) -> StreamStats:
         """What the stream did so far."""
-        return replace(self._feed.stats, unread_messages=self._unread)
+        return replace(self._feed.stats, unread_messages=self._inbox.left_out)
 
     # ---- messages out ----
 
@@ -293,10 +294,8 @@ class Stream:
         the stream (`SessionError`), or `StateError` if it was never opened."""
         if not self._entered and not self._feed.closed:
             raise StateError("the stream is not open yet")
-        event = await self._events.get()
-        if event is not None:
+        if (event := await self._inbox.get()) is not None:
             return event
-        self._events.put_nowait(None)  # for whoever asks again
         if self._failure is not None:
             raise self._failure
         raise StopAsyncIteration
@@ -311,18 +310,12 @@ class Stream:
                 "the stream was ended" if self._ended else "the stream is not open yet"
             )
 
-    def _on_event(self, event: Event) -> None:
-        waiting = self._events.qsize()
-        if waiting >= MOST_PENDING and not _matters(event):
-            self._unread += 1
-        elif waiting < 2 * MOST_PENDING:
-            self._events.put_nowait(event)
-        elif not self._is_over:
-            self._finish(StateError(f"{waiting} messages wait, and nobody reads them"))
+
+async def _close(reconnector: Reconnector, feed: Feed) -> None:
+    await reconnector.stop()
+    await feed.close()
 
 
-def _matters(event: Event) -> bool:
-    """Whether `event` is no passing remark that a later one makes up for."""
-    if isinstance(event, Turn):
-        return event.end_of_turn
-    return not isinstance(event, (Heartbeat, Silence, SpeechStarted, Unknown))
+async def _close_dropped(reconnector: Reconnector, feed: Feed) -> None:
+    logger.warning("a stream was dropped and not closed; its session is ended")
+    await _close(reconnector, feed)

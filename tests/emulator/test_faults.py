@@ -7,7 +7,14 @@ import asyncio
 import aiohttp
 import pytest
 
-from tests.emulator.faulty import faulty, happened, lost, nothing_comes, turn
+from tests.emulator.faulty import (
+    faulty,
+    happened,
+    lost,
+    nothing_comes,
+    raw_socket,
+    turn,
+)
 from tests.emulator.helpers import Client, ManualClock, PuppetEngine, connection
 from tests.servers import until
 
@@ -50,6 +57,15 @@ async def test_a_close(engine: PuppetEngine, code: int, error: str) -> None:
         assert client.close_code == code
         await engine.puppets[0].closed.wait()
         assert happened(emulator) == ["close"]
+
+
+async def test_a_close_reason_that_is_not_utf_8(engine: PuppetEngine) -> None:
+    said = "bad-reason,error=No funds"
+    async with faulty(engine, said) as emulator, raw_socket(emulator) as (r, _):
+        await r.readuntil(b"}}")  # Begin
+        assert b"No funds" in await r.readuntil(b"}")
+        assert await r.read() == b"\x88\x04" + (1008).to_bytes(2, "big") + b"\xff\xfe"
+        assert happened(emulator) == ["bad-reason"]
 
 
 async def test_an_expiry(engine: PuppetEngine, clock: ManualClock) -> None:
@@ -129,7 +145,9 @@ async def test_a_mute_server(engine: PuppetEngine) -> None:
         assert client.ws.close_code == 1000
 
 
-@pytest.mark.parametrize("text", ["freeze", "mute", "stop-reading", "no-termination"])
+@pytest.mark.parametrize(
+    "text", ["freeze", "mute", "stop-reading", "no-termination", "late-termination"]
+)
 async def test_what_is_held_open_ends_with_the_server(
     engine: PuppetEngine, text: str
 ) -> None:

@@ -9,7 +9,13 @@ import aiohttp
 import pytest
 
 from aai_stream.emulator.server import Emulator
-from tests.emulator.faulty import faulty, happened, nothing_comes, raw_socket
+from tests.emulator.faulty import (
+    faulty,
+    happened,
+    nothing_comes,
+    raw_socket,
+    turn,
+)
 from tests.emulator.helpers import (
     ManualClock,
     PuppetEngine,
@@ -157,6 +163,43 @@ async def test_begin_never_comes(engine: PuppetEngine) -> None:
         await nothing_comes(client)
         assert engine.puppets[0].pcm == bytes(3200)
         assert happened(emulator) == ["mute"]
+
+
+async def test_begin_comes_late(engine: PuppetEngine, clock: ManualClock) -> None:
+    async with (
+        faulty(engine, "late-begin,on=1", clock=clock) as emulator,
+        raw_connection(emulator) as client,
+    ):
+        await client.audio(100)
+        await nothing_comes(client)
+        engine.puppets[0].tell(turn("a"))
+        clock.advance(10.9)
+        await nothing_comes(client)
+        clock.advance(0.1)
+        assert (await client.receive())["type"] == "Begin"
+        assert (await client.receive())["transcript"] == "a"
+        assert engine.puppets[0].pcm == bytes(3200)
+        assert happened(emulator) == ["late-begin"]
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("seconds=-10000", 1_700_000_800),
+        ("value=soon", "soon"),
+        ("value=1000000000000000000", 10**18),
+        ("value=null", None),
+    ],
+)
+async def test_a_wrong_expiry(
+    engine: PuppetEngine, clock: ManualClock, option: str, told: object
+) -> None:
+    async with (
+        faulty(engine, f"expires-at,{option}", clock=clock) as emulator,
+        connection(emulator) as client,
+    ):
+        assert client.begin["expires_at"] == told
+        assert happened(emulator) == ["expires-at"]
 
 
 async def test_an_error_instead_of_begin(engine: PuppetEngine) -> None:

@@ -7,7 +7,8 @@ import asyncio
 import aiohttp
 import pytest
 
-from aai_stream.emulator.script import ScriptEngine
+from aai_stream.emulator import conversation
+from aai_stream.emulator.script import ScriptEngine, say
 from tests.emulator.faulty import (
     SCRIPT,
     faulty,
@@ -24,6 +25,7 @@ from tests.emulator.helpers import (
     PuppetEngine,
     connection,
     finals,
+    turns,
 )
 from tests.servers import until
 
@@ -129,6 +131,9 @@ def tell_four(puppet: Puppet) -> None:
         (["no-final"], "a b c", ["no-final"]),
         (["no-final,at=final:2"], "a b c D.", []),
         (["no-final", "no-final"], "a b c", ["no-final"]),
+        (["no-turns"], "", ["no-turns"]),
+        (["no-partials"], "D.", ["no-partials"]),
+        (["no-turns,at=turn:2"], "a", ["no-turns"]),
     ],
 )
 async def test_shaped_turns(
@@ -141,6 +146,102 @@ async def test_shaped_turns(
         assert termination["type"] == "Termination"
         assert [m["transcript"] for m in turns] == told.split()
         assert happened(emulator) == kinds
+
+
+async def test_a_session_that_hears_nothing() -> None:
+    async with (
+        faulty(ScriptEngine(SCRIPT), "no-turns") as emulator,
+        connection(emulator) as client,
+    ):
+        assert [m["type"] for m in await client.transcribe(900)] == ["Termination"]
+
+
+async def test_finals_without_words(engine: PuppetEngine) -> None:
+    async with faulty(engine, "no-words") as emulator, connection(emulator) as client:
+        tell_four(engine.puppets[0])
+        await client.send("Terminate")
+        *partials, final, _ = await client.rest()
+        assert all(partial["words"] for partial in partials)
+        assert (final["words"], final["transcript"]) == ([], "D.")
+        assert happened(emulator) == ["no-words"]
+
+
+@pytest.mark.parametrize(("ms", "ends"), [(60, [190, 440]), (300, [0, 250])])
+async def test_words_of_finals_end_early(ms: int, ends: list[int]) -> None:
+    async with (
+        faulty(ScriptEngine([say("a b", at_ms=0)]), f"early-end,ms={ms}") as emulator,
+        connection(emulator) as client,
+    ):
+        *_, partial, final = turns(await client.transcribe(900))
+        assert [w["end"] for w in partial["words"]] == [250, 500]
+        assert [w["end"] for w in final["words"]] == ends
+        assert [w["start"] for w in final["words"]] == [0, 250]
+        assert happened(emulator) == ["early-end"]
+
+
+async def test_late_finals_hold_up_what_follows(
+    engine: PuppetEngine, clock: ManualClock
+) -> None:
+    async with (
+        faulty(engine, "late-final,seconds=6", clock=clock) as emulator,
+        connection(emulator) as client,
+    ):
+        puppet = engine.puppets[0]
+        for one in (turn("a"), turn("b", end=True), turn("c"), turn("d", end=True)):
+            puppet.tell(one)
+        assert (await client.receive())["transcript"] == "a"
+        for expected in (["B.", "c"], ["D."]):
+            await nothing_comes(client)
+            clock.advance(5.9)
+            await nothing_comes(client)
+            clock.advance(0.1)
+            for text in expected:
+                assert (await client.receive())["transcript"] == text
+        assert happened(emulator) == ["late-final"]
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["late-termination,seconds=3"],
+        ["late-final,seconds=3,at=terminate"],
+        ["late-final,seconds=1,at=terminate", "late-termination,seconds=2"],
+    ],
+)
+async def test_a_late_end(
+    clock: ManualClock, monkeypatch: pytest.MonkeyPatch, texts: list[str]
+) -> None:
+    """However long that is for a server that waits for nobody else."""
+    monkeypatch.setattr(conversation, "CLOSE_SECONDS", 0.1)
+    async with (
+        faulty(ScriptEngine(SCRIPT), *texts, clock=clock) as emulator,
+        connection(emulator) as client,
+    ):
+        told = asyncio.ensure_future(client.transcribe(350))
+        await until(lambda: len(happened(emulator)) == 1)
+        for _ in range(29):
+            clock.advance(0.1)
+            for _ in range(10):
+                await asyncio.sleep(0)
+        assert not told.done()
+        clock.advance(0.2)
+        messages = await told
+        assert finals(messages) == ["One."]
+        assert messages[-1]["type"] == "Termination"
+        assert client.close_code == 1000
+        assert happened(emulator) == [text.partition(",")[0] for text in texts]
+
+
+async def test_nobody_waits_for_what_is_late_and_unwanted(
+    engine: PuppetEngine, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversation, "CLOSE_SECONDS", 0.1)
+    async with faulty(engine, "late-termination", clock=clock) as emulator:
+        async with connection(emulator) as client:
+            await client.send("Terminate")
+            await until(lambda: happened(emulator) == ["late-termination"])
+            client.vanish()
+        await until(lambda: emulator.sessions == 0)
 
 
 async def test_a_final_that_never_comes(clock: ManualClock) -> None:

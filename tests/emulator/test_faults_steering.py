@@ -71,6 +71,21 @@ async def test_no_chance(engine: PuppetEngine) -> None:
         assert await struck(emulator, 3) == [False] * 3
 
 
+async def test_a_fault_lasts_from_when_it_first_happened(
+    engine: PuppetEngine, clock: ManualClock
+) -> None:
+    async with faulty(engine, "status,on=2-,lasts=15", clock=clock) as emulator:
+        seen = []
+        for seconds in (100, 0, 14.9, 0.1, 100):
+            clock.advance(seconds)
+            try:
+                async with connection(emulator):
+                    seen.append(False)
+            except aiohttp.WSServerHandshakeError:
+                seen.append(True)
+        assert seen == [False, True, True, False, False]
+
+
 # Steering
 
 

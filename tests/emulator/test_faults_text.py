@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from aai_stream.emulator.faults import KINDS, Fault, fault
-from aai_stream.emulator.moments import BEGIN, CONNECT, EVERY, MOMENTS, At, On
+from aai_stream.emulator.moments import (
+    BEGIN,
+    CONNECT,
+    EVERY,
+    MOMENTS,
+    OPEN,
+    At,
+    On,
+)
 from aai_stream.errors import OptionError
 
 
@@ -13,16 +21,20 @@ def test_what_is_not_said_is_as_usual() -> None:
     assert fault("reset") == Fault("reset", BEGIN, EVERY)
     assert fault("status") == Fault("status", CONNECT, code=503)
     assert fault("close") == Fault("close", BEGIN, code=1011)
+    assert fault("late-begin") == Fault("late-begin", OPEN, seconds=11)
 
 
 def test_everything_can_be_said() -> None:
-    text = "close,error=out of order,code=3005,at=turn:3,on=2-4,chance=0.5,seed=-7"
+    text = (
+        "close,error=out of order,code=3005,at=turn:3,on=2-4,chance=0.5,seed=-7,lasts=9"
+    )
     assert fault(text) == Fault(
         "close",
         At("turn", 3),
         On(2, 4),
         chance=0.5,
         seed=-7,
+        lasts=9,
         code=3005,
         error="out of order",
     )
@@ -72,11 +84,12 @@ def test_the_text_of_a_fault_makes_it_again(kind: str) -> None:
     made = fault(kind)
     assert fault(str(made)) == made
     options = {option.check.name: option.check for option in KINDS[kind].options}
-    values = {"error": "no funds", "code": "1000" if kind == "close" else "429"}
+    closes = kind in ("close", "bad-reason")
+    values = {"error": "no funds", "code": "1000" if closes else "429"}
     said = "".join(f",{name}={values.get(name, '3')}" for name in options)
-    made = fault(f"{kind}{said},on=1-2,chance=0.25,seed=9")
+    made = fault(f"{kind}{said},on=1-2,chance=0.25,seed=9,lasts=7.5")
     assert fault(str(made)) == made
-    assert str(made).count("=") == len(options) + 4
+    assert str(made).count("=") == len(options) + 5
 
 
 @pytest.mark.parametrize(
@@ -96,7 +109,9 @@ def test_the_text_of_a_fault_makes_it_again(kind: str) -> None:
         ("reset,on=all", "'all'", "every"),
         ("reset,chance=2", "2", "from 0 to 1"),
         ("reset,seed=x", "'x'", "a whole number"),
-        ("reset,code=1000", "'code'", "at, on, chance, seed"),
+        ("reset,lasts=-1", "-1", "at least 0"),
+        ("reset,code=1000", "'code'", "at, on, chance, seed, lasts"),
+        ("early-end,ms=0", "0", "at least 1"),
         ("close,code=99", "99", "from 1000 to 4999"),
         ("status,code=200", "200", "from 400 to 599"),
         ("status,at=begin", "begin", "only strike at connect"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import soxr
@@ -34,6 +36,7 @@ WORD_MS = 220
 COUNT = 8
 AUDIO = marked_audio(COUNT)
 LAST_MS = LAYOUT.start_ms(COUNT - 1) + WORD_MS
+NOISY = marked_audio(COUNT, peak=100, noise_rms=18.5)
 
 
 async def listen(
@@ -42,10 +45,11 @@ async def listen(
     rate: int = RATE,
     chunks: tuple[int, ...] = (800,),
     settings: TurnSettings = SETTINGS,
+    **engine: Any,
 ) -> list[Heard]:
     """All that is told of `samples`, sent in `chunks` of samples, over and over."""
     told: list[Heard] = []
-    ear = MarkedEngine().open(rate, settings, told.append)
+    ear = MarkedEngine(**engine).open(rate, settings, told.append)
     start = 0
     while start < len(samples):
         for size in chunks:
@@ -87,6 +91,23 @@ async def test_turns_end_by_the_settings() -> None:
         ends = [h for h in told if isinstance(h, Hypothesis) and h.end_of_turn]
         assert [len(end.words) for end in ends] == sizes
         assert check_marked(said(told), count=6, layout=layout) == []
+
+
+@pytest.mark.parametrize("gap_ms", [10, 20])
+async def test_turns_have_a_longest_length(gap_ms: int) -> None:
+    layout = MarkedLayout(words_per_turn=100, gap_ms=gap_ms)
+    told = await listen(marked_audio(12, layout=layout), longest_turn_ms=1000)
+    ends = [h for h in told if isinstance(h, Hypothesis) and h.end_of_turn]
+    assert [len(end.words) for end in ends] == [5, 5, 2]
+    started = [t.at_ms for t in told if isinstance(t, SpeechStarted)]
+    assert started == [layout.start_ms(number) for number in (0, 5, 10)]
+    assert check_marked(said(told), count=12, layout=layout) == []
+    (whole,) = [
+        h
+        for h in await listen(marked_audio(12, layout=layout))
+        if isinstance(h, Hypothesis) and h.end_of_turn
+    ]
+    assert len(whole.words) == 12
 
 
 async def test_silence_is_told() -> None:
@@ -131,9 +152,17 @@ def test_there_are_only_so_many_words(count: int, first: int) -> None:
         marked_audio(count, first=first)
 
 
-@given(st.lists(st.integers(1, 20_000), min_size=1, max_size=8))
-async def test_chunking_changes_nothing(chunks: list[int]) -> None:
-    assert await listen(AUDIO, chunks=tuple(chunks)) == await listen(AUDIO)
+@given(
+    st.lists(st.integers(1, 20_000), min_size=1, max_size=8),
+    st.sampled_from([(AUDIO, {}), (NOISY, {"peak": 100, "noisy": True})]),
+)
+async def test_chunking_changes_nothing(
+    chunks: list[int], heard: tuple[Samples, dict[str, Any]]
+) -> None:
+    audio, engine = heard
+    told = await listen(audio, **engine)
+    assert await listen(audio, chunks=tuple(chunks), **engine) == told
+    assert check_marked(said(told), count=COUNT) == []
 
 
 # On the way
@@ -152,6 +181,28 @@ async def test_words_survive(source: int, target: int, quality: str, way: str) -
         audio = audio // 2
     words = said(await listen(audio, rate=target))
     assert check_marked(words, first=2020, count=20) == []
+
+
+ROOM = 18.5
+"""-65 dB."""
+
+
+@pytest.mark.parametrize(
+    ("peak", "noise_rms"),
+    [(50, 0.0), (50, 5.0), (100, 0.0), (100, ROOM), (200, 0.0), (200, ROOM)],
+)
+@pytest.mark.parametrize("source", [16_000, 24_000])
+@pytest.mark.parametrize("layout", [LAYOUT, MarkedLayout(100, gap_ms=20)], ids=str)
+async def test_quiet_words_are_heard(
+    peak: int, noise_rms: float, source: int, layout: MarkedLayout
+) -> None:
+    audio = marked_audio(
+        100, sample_rate=source, layout=layout, peak=peak, noise_rms=noise_rms
+    )
+    assert abs(int(np.abs(audio).max()) - peak) < 5 * noise_rms + 1
+    audio = soxr.resample(audio, source, RATE)
+    words = said(await listen(audio, peak=peak, noisy=noise_rms > 0))
+    assert check_marked(words, count=100, layout=layout) == []
 
 
 def test_mulaw_is_the_standards() -> None:
@@ -201,6 +252,17 @@ async def test_any_cut_is_found(span: tuple[int, int]) -> None:
     start, size = span
     size = min(size, max(LAST_MS * 16 - start, 64))
     assert await problems(np.delete(AUDIO, slice(start, start + size)))
+
+
+@given(spans)
+async def test_any_cut_of_more_than_a_few_ms_is_found_in_noise(
+    span: tuple[int, int],
+) -> None:
+    start, size = span
+    size = min(size + 64, max(LAST_MS * 16 - start, 160))
+    cut = np.delete(NOISY, slice(start, start + size))
+    words = said(await listen(cut, peak=100, noisy=True))
+    assert check_marked(words, count=COUNT)
 
 
 @given(spans)
@@ -268,6 +330,13 @@ async def test_noise_is_damage_once() -> None:
     words = said(await listen(np.concatenate([quiet, noise, quiet, AUDIO])))
     assert words[0] == (DAMAGE, 1000)
     assert check_marked(words[1:], count=COUNT, offset_ms=5000) == []
+
+
+@pytest.mark.parametrize(("ms", "heard"), [(3, []), (5, [DAMAGE])])
+async def test_a_click_is_no_speech(ms: int, heard: list[str]) -> None:
+    sound = np.zeros(RATE, np.int16)
+    sound[1600 : 1600 + ms * 16] = 9000
+    assert [text for text, _ in said(await listen(sound))] == heard
 
 
 async def test_a_word_cut_off_by_the_end_is_damage() -> None:

@@ -362,7 +362,6 @@ _BAD: dict[str, dict[str, Any]] = {
     "words-no-list": {"words": 7},
     "words-of-another-type": {"words": ["Hello", "world."]},
     "word-time-no-number": {"words": [_HI[0] | {"start": "soon"}]},
-    "language-no-string": {"language_code": 7},
 }
 BAD = {
     name: script(final("Lost.", **fields), final(HELLO))

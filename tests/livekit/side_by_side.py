@@ -296,6 +296,30 @@ def with_usage_to_the_end(events: list[Told], played: Script) -> list[Told]:
     ]
 
 
+def with_ends_of_speech(events: list[Told]) -> list[Told]:
+    """With an end of speech for those who were left speaking when all is over, and one
+    start for each end."""
+    expected: list[Told] = []
+    speaking = started = False
+    for event in events:
+        kind = event["type"]
+        if kind == "start_of_speech" and started:
+            continue
+        started = (started or kind == "start_of_speech") and kind != "end_of_speech"
+        if kind in ("start_of_speech", "interim_transcript"):
+            speaking = True
+        elif kind == "end_of_speech":
+            speaking = False
+        expected.append(event)
+    if speaking:
+        nothing = dict.fromkeys(
+            ("recognition_usage", "speech_start_time", "speech_end_time")
+        )
+        end = {"type": "end_of_speech", "request_id": "", "alternatives": []}
+        expected.append(end | nothing)
+    return expected
+
+
 def meaning(query: dict[str, str]) -> dict[str, Any]:
     """The values of a query as the server understands them; empty ones left out."""
     read = {name: _value(text) for name, text in query.items()}

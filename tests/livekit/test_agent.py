@@ -8,7 +8,7 @@ import math
 import os
 import sys
 import wave
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,8 @@ from livekit.agents.metrics import STTMetrics, STTModelUsage
 from livekit.protocol import agent as protocol
 from livekit.protocol import models
 
-from aai_stream.emulator.script import say
+from aai_stream.emulator.faults import fault
+from aai_stream.emulator.script import Said, say
 from aai_stream.livekit import STT
 from examples import agent
 from tests.livekit.fakes import HANGS, Line, Microphone, Screen
@@ -101,14 +102,19 @@ class Call:
 async def calling(
     microphone: Microphone | None = None,
     *,
+    script: list[list[Said]] = SCRIPT,
     broken: list[int] | None = None,
+    faults: Sequence[str] = (),
     stt_options: dict[str, Any] | None = None,
     turn_handling: TurnHandlingOptions | None = None,
     **session_options: Any,
 ) -> AsyncIterator[Call]:
-    """A call; the line is broken for the first connections, as `broken` says."""
-    async with Line(*SCRIPT) as line:
+    """A call; the line is broken for the first connections, as `broken` says, and the
+    server fails as `faults` say."""
+    async with Line(*script) as line:
         line.break_with(broken or [])
+        for text in faults:
+            line.emulator.faults.append(fault(text))
         call = Call(
             line,
             microphone or Microphone(),
@@ -244,6 +250,21 @@ async def test_a_cut_in_mid_turn_loses_no_word() -> None:
     (event,) = call.errors
     assert event.error.recoverable
     assert call.line.calls == 2
+
+
+@pytest.mark.parametrize("text", ["no-final,on=1", "mute,at=turn:2,on=1"])
+@pytest.mark.usefixtures("short_bounds")
+async def test_an_agent_answers_though_the_server_says_nothing_more(text: str) -> None:
+    async def wait_in_silence() -> None:
+        while True:
+            call.microphone.hear(0.05)
+            await asyncio.sleep(0.05)
+
+    async with calling(script=SCRIPT[:1], faults=[text]) as call:
+        call.microphone.hear(2)
+        waiting = asyncio.ensure_future(wait_in_silence())
+        assert await within(20, call.screen.replies.get()) == "You said: Hello world."
+        waiting.cancel()
 
 
 async def test_a_short_recording_through_the_example(

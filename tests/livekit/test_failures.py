@@ -184,9 +184,7 @@ async def test_an_untrusted_certificate() -> None:
     assert "certificate" in failed.message
 
 
-@pytest.mark.parametrize(
-    ("status", "calls"), [(401, 1), (403, 1), (429, 3), (500, 3), (503, 3)]
-)
+@pytest.mark.parametrize(("status", "calls"), [(401, 1), (403, 1), (500, 3), (503, 3)])
 async def test_only_what_may_get_better_is_tried_again(status: int, calls: int) -> None:
     async with Server(refuse=[status] * 9) as server:
         stt = make_stt(server.url)
@@ -197,6 +195,26 @@ async def test_only_what_may_get_better_is_tried_again(status: int, calls: int) 
     assert len(server.calls) == calls
     assert [error.recoverable for error in errors] == [True] * (calls - 1) + [False]
     assert all(isinstance(error.error, APIStatusError) for error in errors)
+
+
+async def test_too_many_sessions_are_waited_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And no error, unless nothing may be tried again."""
+    monkeypatch.setattr("aai_stream.retries.FIRST_BUSY_SECONDS", 0.01)
+    async with Server(refuse=[429] * 5) as server:
+        stt = make_stt(server.url)
+        errors = errors_of(stt)
+        async with closing(stt.stream(conn_options=AT_ONCE)) as stream:
+            push(stream, silence(0.1))
+            stream.end_input()
+            await collect(stream)
+        assert errors == []
+        assert len(server.calls) == 6
+    async with Server(refuse=[429]) as server:
+        failed = await failure(server.url, conn_options=NO_RETRY)
+        assert isinstance(failed, APIStatusError)
+        assert len(server.calls) == 1
 
 
 async def test_a_refused_key_on_the_websocket_is_not_tried_again() -> None:
@@ -310,8 +328,9 @@ async def test_no_secret_is_told_when_a_session_fails(
 async def test_no_secret_is_told_when_a_handshake_fails(
     status: int, secret: dict[str, Any], log: pytest.LogCaptureFixture
 ) -> None:
+    no_wait = NO_RETRY if status == 429 else AT_ONCE
     async with Server(refuse=[status] * 9) as server:
-        failed = await failure(server.url, **secret, conn_options=AT_ONCE)
+        failed = await failure(server.url, **secret, conn_options=no_wait)
     check_secret(failed, log.records)
 
 

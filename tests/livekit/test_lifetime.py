@@ -17,9 +17,11 @@ from livekit.agents import APIConnectionError, APIConnectOptions, APIStatusError
 
 import aai_stream
 from aai_stream.livekit import SpeechStream
+from tests.audio import speech
 from tests.livekit.scripts import final, turn
 from tests.livekit.servers import (
     NO_RETRY,
+    RATE,
     Client,
     Server,
     begin,
@@ -129,10 +131,23 @@ async def test_a_server_that_does_not_finish_is_given_up(
         nothing_left(answers_terminate=False) as server,
         streaming(server.url) as stream,
     ):
-        push(stream, silence(0.5))
+        push(stream, speech(0.5, 5000, RATE))
         stream.end_input()
         with pytest.raises(agents.APITimeoutError):
             await collect(stream)
+
+
+async def test_but_not_if_there_was_nothing_to_say(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("aai_stream.livekit.stt.CLOSE_SECONDS", 0.05)
+    async with (
+        nothing_left(answers_terminate=False) as server,
+        streaming(server.url) as stream,
+    ):
+        push(stream, silence(0.5))
+        stream.end_input()
+        assert texts(await collect(stream)) == []
 
 
 async def test_the_end_of_input_may_come_before_the_connection() -> None:

@@ -15,6 +15,7 @@ from tests.livekit.side_by_side import (
     OURS,
     Told,
     play,
+    with_ends_of_speech,
     with_usage_to_the_end,
 )
 
@@ -32,12 +33,13 @@ def formats(*names: str) -> list[Any]:
 
 
 async def side_by_side(played: Script, **options: Any) -> list[Told]:
-    """Play it to both; gives what was told, which was the same but for usage since the
-    last turn, which only ours reports.
+    """Play it to both; gives what was told, which was the same but for what only ours
+    tells: usage since the last turn, and an end for every start of speech.
     """
     official = await play(OFFICIAL, played, **options)
     ours = await play(OURS, played, **options)
-    assert ours.events == with_usage_to_the_end(official.events, played)
+    expected = with_usage_to_the_end(official.events, played)
+    assert ours.events == with_ends_of_speech(expected)
     assert ours.connection.chunks == official.connection.chunks
     assert ours.connection.texts == official.connection.texts
     return ours.events

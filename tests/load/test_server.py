@@ -41,6 +41,7 @@ async def test_a_stream_s_audio_is_counted_and_answered() -> None:
         termination = await stream.end()
         turns = [event async for event in stream if isinstance(event, Turn)]
     assert server.heard["session-0"].bytes == 5 * talk.STEPS * len(CHUNK)
+    assert termination is not None
     assert termination.audio_duration_seconds == pytest.approx(talk.STEPS / 4)
     assert len(turns) == talk.STEPS
     assert [turn.end_of_turn for turn in turns] == [False] * (talk.STEPS - 1) + [True]

@@ -20,7 +20,8 @@ def _epilog() -> str:
         "you like: reset,at=5s strikes every session after five seconds, "
         "status,code=429,on=1-3 the first three attempts to connect. CONNECTIONS are "
         "every, 2 (the second only), 1-3 or 2- (from the second on). With chance=0.3 "
-        "it strikes three in ten of them; another seed=7 strikes others."
+        "it strikes three in ten of them; another seed=7 strikes others. With lasts=15 "
+        "it is over 15 seconds after it first happened."
     ]
     lines.append("Kinds, from Begin on unless a moment is given:")
     for name, kind in KINDS.items():

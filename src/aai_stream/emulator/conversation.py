@@ -90,8 +90,10 @@ class Conversation:
             await asyncio.wait(
                 (reader, writer, self._over), return_when=asyncio.FIRST_COMPLETED
             )
-            if self._ended:
+            while self._ended:
                 await asyncio.wait((writer,), timeout=2 * CLOSE_SECONDS)
+                if writer.done() or reader.done() or not self._line.late:
+                    break
         finally:
             self._end()
             for task in (reader, writer):

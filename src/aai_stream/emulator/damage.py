@@ -55,6 +55,8 @@ class Damage:
         """The connection is over, or a fault is closing it."""
         self.refusal: web.HTTPException | None = None
         """The answer to the handshake."""
+        self._on_time = asyncio.Event()
+        self._on_time.set()
 
     @property
     def slow(self) -> bool:
@@ -71,16 +73,28 @@ class Damage:
         if not self.silent and not self.cut.is_set():
             await self._socket.send_str(_text(message))
 
-    async def close(self, code: int, reason: str = "") -> None:
+    @property
+    def late(self) -> bool:
+        """Whether something is held back by `hold`."""
+        return not self._on_time.is_set()
+
+    async def hold(self, seconds: float) -> None:
+        """Let that pass before the next message; less when the connection is reset."""
+        self._on_time.clear()
+        self._timers.arm("hold", seconds, self._on_time.set)
+        await self._on_time.wait()
+
+    async def close(self, code: int, reason: bytes = b"") -> None:
         """Close the websocket, when all that was told has been written."""
         if self._trickle is not None:
             await self._trickle.drained.wait()
             self._write_through(self._transport)
-        await self._socket.close(code=code, message=reason.encode())
+        await self._socket.close(code=code, message=reason)
 
     def reset(self) -> None:
         """End the connection with a TCP reset."""
         self.cut.set()
+        self._on_time.set()
         if self._trickle is not None:
             self._trickle.stop()
         if self._transport is not None and not self.gone:
@@ -125,13 +139,20 @@ class Damage:
             self.cut.set()
             await self.close(fault.code)
 
+    async def _close_oddly(self, fault: Fault) -> None:
+        assert fault.code is not None
+        if fault.error is not None:
+            await self.send(replies.error(fault.code, fault.error))
+        self.cut.set()
+        await self.close(fault.code, b"\xff\xfe")
+
     async def _expire(self, fault: Fault) -> None:
         await self._fail(replies.expired())
 
     async def _fail(self, error: Message) -> None:
         await self.send(error)
         self.cut.set()
-        await self.close(error["error_code"], replies.CLOSE_REASON)
+        await self.close(error["error_code"], replies.CLOSE_REASON.encode())
 
     async def _freeze(self, fault: Fault) -> None:
         self.silent = fault.kind == "freeze"
@@ -172,6 +193,7 @@ _DEEDS: dict[str, Callable[[Damage, Fault], Awaitable[None]]] = {
     "reset": Damage._reset,
     "drop": Damage._drop,
     "close": Damage._close,
+    "bad-reason": Damage._close_oddly,
     "expire": Damage._expire,
     "freeze": Damage._freeze,
     "stop-reading": Damage._freeze,

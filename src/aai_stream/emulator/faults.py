@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple
 from ..errors import OptionError
 from ..rules import Parameter
 from ..suggestions import did_you_mean
-from .moments import BEGIN, CONNECT, EVERY, At, On
+from .moments import BEGIN, CONNECT, EVERY, OPEN, At, On
 
 
 class Option(NamedTuple):
@@ -44,9 +44,11 @@ class Kind:
     shapes: bool = False
 
 
+_ERROR = Option(Parameter("error", str), "tells an Error of this text before it")
 _CUT = Option(
     Parameter("cut", float, low=0), "resets the connection so many seconds later"
 )
+_LATE = Option(Parameter("seconds", float, low=0), "by how much", 11.0)
 _MEGABYTE = 1024 * 1024
 _KINDS: dict[str, Kind] = {
     "refuse": Kind(
@@ -70,7 +72,14 @@ _KINDS: dict[str, Kind] = {
         "closes the websocket",
         (
             Option(Parameter("code", int, low=1000, high=4999), "the code", 1011),
-            Option(Parameter("error", str), "tells an Error of this text before it"),
+            _ERROR,
+        ),
+    ),
+    "bad-reason": Kind(
+        "closes the websocket with a reason that isn't UTF-8",
+        (
+            Option(Parameter("code", int, low=1000, high=4999), "the code", 1008),
+            _ERROR,
         ),
     ),
     "expire": Kind("ends the session as if it had reached its longest duration (3008)"),
@@ -100,6 +109,30 @@ _KINDS: dict[str, Kind] = {
     ),
     "duplicate": Kind("tells every Turn twice", shapes=True),
     "reorder": Kind("swaps Turns: one is told after the next one", shapes=True),
+    "late-begin": Kind("tells Begin late", (_LATE,), at=OPEN, shapes=True),
+    "late-final": Kind(
+        "tells each Turn with end_of_turn late, and after it what follows",
+        (_LATE,),
+        shapes=True,
+    ),
+    "late-termination": Kind("tells Termination late", (_LATE,), shapes=True),
+    "expires-at": Kind(
+        "tells a wrong expires_at in Begin",
+        (
+            Option(Parameter("seconds", float), "so much later than it is", 0.0),
+            Option(Parameter("value", str), "this JSON or text in its place"),
+        ),
+        at=OPEN,
+        shapes=True,
+    ),
+    "no-words": Kind("tells Turns with end_of_turn without their words", shapes=True),
+    "early-end": Kind(
+        "lets words end early in Turns with end_of_turn",
+        (Option(Parameter("ms", int, low=1), "by how much", 100),),
+        shapes=True,
+    ),
+    "no-turns": Kind("swallows every SpeechStarted and Turn", (_CUT,), shapes=True),
+    "no-partials": Kind("swallows Turns without end_of_turn", shapes=True),
     "no-final": Kind("swallows Turns with end_of_turn", (_CUT,), shapes=True),
     "no-termination": Kind(
         "swallows Termination, and leaves the connection open", (_CUT,), shapes=True
@@ -111,8 +144,9 @@ KINDS: Mapping[str, Kind] = MappingProxyType(_KINDS)
 
 _CHANCE = Parameter("chance", float, low=0, high=1)
 _SEED = Parameter("seed", int)
-_COMMON = ("at", "on", "chance", "seed")
-_OPTIONS = ("code", "error", "retry-after", "seconds", "size", "cut")
+_LASTS = Parameter("lasts", float, low=0)
+_COMMON = ("at", "on", "chance", "seed", "lasts")
+_OPTIONS = ("code", "error", "retry-after", "seconds", "size", "cut", "ms", "value")
 
 
 @dataclass(frozen=True)
@@ -120,7 +154,8 @@ class Fault:
     """What goes wrong, when, and for whom. `fault` makes one from text.
 
     It strikes a connection out of `on` with the probability `chance`, by random numbers
-    that `seed` fixes; and once a connection. The rest are the options of the `kind`.
+    that `seed` fixes; and once a connection. Connections that come more than `lasts`
+    seconds after it first happened are spared. The rest are the options of the `kind`.
     Raises `OptionError` for what doesn't exist, is out of range or doesn't go together.
     """
 
@@ -129,17 +164,22 @@ class Fault:
     on: On = EVERY
     chance: float = 1.0
     seed: int = 0
+    lasts: float | None = None
     code: int | None = None
     error: str | None = None
     retry_after: int | None = None
     seconds: float | None = None
     size: int | None = None
     cut: float | None = None
+    ms: int | None = None
+    value: str | None = None
 
     def __post_init__(self) -> None:
         kind = _kind(self.kind)
         _CHANCE.check(self.chance)
         _SEED.check(self.seed)
+        if self.lasts is not None:
+            _LASTS.check(self.lasts)
         if self.at == CONNECT and kind.connect == "never":
             raise OptionError(f"{self.kind} can't strike at connect, only from open on")
         if self.at != CONNECT and kind.connect == "only":
@@ -156,7 +196,7 @@ class Fault:
         said = [self.kind, f"at={self.at}", f"on={self.on}"]
         if self.chance < 1:
             said += [f"chance={self.chance:g}", f"seed={self.seed}"]
-        values = {name: getattr(self, _field(name)) for name in _OPTIONS}
+        values = {name: getattr(self, _field(name)) for name in ("lasts", *_OPTIONS)}
         said += [f"{name}={v}" for name, v in values.items() if v is not None]
         return ",".join(said)
 
@@ -164,14 +204,15 @@ class Fault:
 def fault(text: str) -> Fault:
     """The fault that `text` writes down, what it doesn't say being as usual.
 
-    `KIND[,at=MOMENT][,on=CONNECTIONS][,chance=0..1][,seed=N][,OPTION=VALUE]…`, where
-    CONNECTIONS are `every`, `2` (the second only), `1-3` or `2-`. No value can hold a
-    comma. Raises `OptionError` for anything else, and says what would do.
+    `KIND[,at=MOMENT][,on=CONNECTIONS][,chance=0..1][,seed=N][,lasts=SECONDS]`, and then
+    `,OPTION=VALUE…`. CONNECTIONS are `every`, `2` (the second only), `1-3` or `2-`. No
+    value can hold a comma. Raises `OptionError` for anything else, and says what would
+    do.
     """
     name, *said = text.split(",")
     kind = _kind(name)
     known = {option.check.name: option.check for option in kind.options}
-    known |= {"chance": _CHANCE, "seed": _SEED}
+    known |= {"chance": _CHANCE, "seed": _SEED, "lasts": _LASTS}
     values: dict[str, Any] = {"at": kind.at}
     values |= {_field(o.check.name): o.default for o in kind.options}
     seen = set()

@@ -68,6 +68,11 @@ class Line:
         width = 1 if self._settings.mulaw else 2
         return self._audio_bytes * 1000 / (width * self._settings.sample_rate)
 
+    @property
+    def late(self) -> bool:
+        """Whether a fault holds back what there is to tell."""
+        return self._damage.late
+
     # What the server does
 
     async def connected(self) -> None:
@@ -94,6 +99,8 @@ class Line:
             self._counts["turn"] += 1
             self._counts["final"] += message["end_of_turn"]
             self._shape_due()
+        if seconds := self._shaping.lateness(message):
+            await self._damage.hold(seconds)
         for each in self._shaping.shape(message):
             await self._damage.send(each)
         if message["type"] == "Begin":
@@ -109,9 +116,10 @@ class Line:
         if self._damage.silent or self._damage.cut.is_set():
             return
         if self._damage.slow:
-            self._start(self._damage.close(code, reason))  # `hang_up` has the time
+            # `hang_up` has the time.
+            self._start(self._damage.close(code, reason.encode()))
         else:
-            await self._damage.close(code, reason)
+            await self._damage.close(code, reason.encode())
 
     def __aiter__(self) -> Line:
         return self
@@ -151,8 +159,9 @@ class Line:
     def release(self) -> None:
         """The server stops: no more faults, and what they hold open is cut."""
         self._pending.clear()
-        if self._damage.deaf or self._damage.silent or self._tasks:
-            self._damage.reset()
+        damage = self._damage
+        if damage.deaf or damage.silent or damage.late or self._tasks:
+            damage.reset()
 
     def forget(self) -> None:
         """The connection is over: forget what was to come."""

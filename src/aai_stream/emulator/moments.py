@@ -103,6 +103,7 @@ class On:
 
 EVERY = On()
 CONNECT = At("connect")
+OPEN = At("open")
 BEGIN = At("begin")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
@@ -60,7 +61,7 @@ class Faults:
         self._watches.append(watch)
         if fault.on == EVERY:
             for line in self._lines:
-                if watch.strikes():
+                if watch.strikes(self._clock.monotonic()):
                     line.arm(fault)
 
     def clear(self) -> None:
@@ -89,7 +90,7 @@ class Faults:
         )
         self._lines.append(line)
         for watch in self._watches:
-            if watch.strikes():
+            if watch.strikes(self._clock.monotonic()):
                 line.arm(watch.fault)
         try:
             await line.connected()
@@ -108,6 +109,9 @@ class Faults:
     def _struck(self, fault: Fault, line: Line) -> None:
         applied = Applied(fault, line.number, int(line.audio_ms))
         self.applied.append(applied)
+        for watch in self._watches:
+            if watch.fault is fault:
+                watch.happened(self._clock.monotonic())
         # A warning, for `aai-stream serve` to show it without any set-up.
         logger.warning(
             "fault on connection %d, %d ms of audio: %s",
@@ -124,8 +128,16 @@ class _Watch:
         self.fault = fault
         self._seen = 0
         self._random = random.Random(fault.seed)
+        self._ends = math.inf
 
-    def strikes(self) -> bool:
-        """Whether the next connection is to be struck."""
+    def happened(self, now: float) -> None:
+        """It has; from the first time on it lasts for as long as it says."""
+        if self.fault.lasts is not None:
+            self._ends = min(self._ends, now + self.fault.lasts)
+
+    def strikes(self, now: float) -> bool:
+        """Whether the next connection, which is there now, is to be struck."""
         self._seen += 1
-        return self._seen in self.fault.on and self._random.random() < self.fault.chance
+        if self._seen not in self.fault.on or now >= self._ends:
+            return False
+        return self._random.random() < self.fault.chance

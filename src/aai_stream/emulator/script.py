@@ -11,6 +11,7 @@ the wall clock.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -160,12 +161,17 @@ class TurnTaker:
     """Makes turns out of words and silence, as `TurnSettings` ask for.
 
     Call in the order of the audio: `speech` when a word begins, `said` when it has
-    ended, `quiet` as audio without speech goes by. Settings may change at any time.
+    ended, `quiet` as audio without speech goes by. Settings may change at any time. A
+    word that makes a turn `longest_ms` long, or longer, ends it.
     """
 
-    def __init__(self, settings: TurnSettings, tell: Tell) -> None:
+    def __init__(
+        self, settings: TurnSettings, tell: Tell, *, longest_ms: float = math.inf
+    ) -> None:
         self.settings = settings
         self.tell = tell
+        self._longest_ms = longest_ms
+        self._began_ms = 0
         self._words: list[HeardWord] = []
         self._open = False
         self._ended_ms: int | None = None
@@ -178,6 +184,7 @@ class TurnTaker:
         """A word begins; so does a turn if none is open."""
         if not self._open:
             self._open = True
+            self._began_ms = at_ms
             self.tell(SpeechStarted(at_ms))
 
     def said(
@@ -196,8 +203,11 @@ class TurnTaker:
         self._ended_ms = self._silent_ms = end_ms
         self._finished = finished
         if word is not None:
+            heard_ms = end_ms if heard_ms is None else heard_ms
             self._words.append(word)
-            self._tell_turn(end_ms if heard_ms is None else heard_ms, 0.0)
+            self._tell_turn(heard_ms, 0.0)
+            if end_ms - self._began_ms >= self._longest_ms:
+                self.end(heard_ms)
 
     def quiet(self, until_ms: int) -> None:
         """Nothing is said up to `until_ms`, since the last word or `quiet`."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from .faults import Fault
 from .replies import Message
 
@@ -35,14 +37,34 @@ class Shaping:
             self._bite(fault)
         return True
 
+    def lateness(self, message: Message) -> float:
+        """How many seconds too late `message` is told."""
+        kind = f"late-{message['type'].lower()}"
+        if message.get("end_of_turn"):
+            kind = "late-final"
+        return self._faults[kind].seconds or 0.0 if self.bites(kind) else 0.0
+
     def shape(self, message: Message) -> list[Message]:
         """What is told in the place of `message`."""
-        if message["type"] in ("Termination", "Error"):
-            swallows = message["type"] == "Termination" and self.bites("no-termination")
+        kind = message["type"]
+        if kind in ("Termination", "Error"):
+            swallows = kind == "Termination" and self.bites("no-termination")
             return [*self._rest(), *([] if swallows else [message])]
-        if message["type"] != "Turn":
-            return [message]
-        if message["end_of_turn"] and self.bites("no-final"):
+        if kind == "Begin" and self.bites("expires-at"):
+            return [_misdated(message, self._faults["expires-at"])]
+        if kind in ("SpeechStarted", "Turn") and self.bites("no-turns"):
+            return []
+        return self._shape_turn(message) if kind == "Turn" else [message]
+
+    def _shape_turn(self, message: Message) -> list[Message]:
+        if message["end_of_turn"]:
+            if self.bites("no-final"):
+                return []
+            if self.bites("no-words"):
+                message = {**message, "words": []}
+            if self.bites("early-end"):
+                message = _shortened(message, self._faults["early-end"].ms or 0)
+        elif self.bites("no-partials"):
             return []
         told = [message]
         if "reorder" in self._faults:
@@ -58,3 +80,18 @@ class Shaping:
     def _rest(self) -> list[Message]:
         held, self._held = self._held, []
         return held
+
+
+def _misdated(begin: Message, fault: Fault) -> Message:
+    if fault.value is None:
+        return {**begin, "expires_at": begin["expires_at"] + round(fault.seconds or 0)}
+    try:
+        value = msgspec.json.decode(fault.value)
+    except msgspec.DecodeError:
+        value = fault.value
+    return {**begin, "expires_at": value}
+
+
+def _shortened(turn: Message, ms: int) -> Message:
+    words = [{**w, "end": max(w["start"], w["end"] - ms)} for w in turn["words"]]
+    return {**turn, "words": words}

@@ -1,30 +1,13 @@
-"""What a stream leaves behind in others' hands, and what it waits for."""
+"""What callers' callbacks raise, and what a stream waits for."""
 
 from __future__ import annotations
 
 import asyncio
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from .log import logger
-
-if TYPE_CHECKING:
-    from ..feed import Feed
-
-T = TypeVar("T")
-
-
-def weakly(method: Callable[[T, Any], None], owner: T) -> Callable[[Any], None]:
-    """`method` of `owner`, for as long as that is there."""
-    reference = weakref.ref(owner)
-
-    def call(argument: Any) -> None:
-        if (alive := reference()) is not None:
-            method(alive, argument)
-
-    return call
 
 
 @contextmanager
@@ -34,12 +17,6 @@ def guarded(name: str) -> Iterator[None]:
         yield
     except TypeError:  # all others the emitter logs itself
         logger.exception("a %s callback failed", name)
-
-
-def close_later(loop: asyncio.AbstractEventLoop, feed: Feed) -> None:
-    """Close the session of a stream that is gone; any thread may have collected it."""
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(lambda: loop.create_task(feed.close()))
 
 
 async def first_of(*futures: asyncio.Future[Any]) -> None:

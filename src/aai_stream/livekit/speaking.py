@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Protocol
 
 from livekit.agents.stt import SpeechEvent, SpeechEventType
 
+from ..watchdog import Loop
+
 if TYPE_CHECKING:
     from ..feed import Feed
 
 LOOK_SECONDS = 1.0
-"""How often it is asked whether the turn is still to come, while somebody speaks."""
+"""How often the feed is looked at while somebody speaks."""
+
+QUIET_SECONDS = 10.0
+"""Who says nothing for so long has stopped, though a turn may still be to come."""
 
 STALLED_SECONDS = 5.0
 """A turn in which no audio comes for so long is ended by force: the server waits for
 more."""
-
-GIVEN_UP_SECONDS = 30.0
-"""And if that doesn't end it either, nobody speaks any more."""
 
 _SPEECH = (SpeechEventType.START_OF_SPEECH, SpeechEventType.INTERIM_TRANSCRIPT)
 
@@ -35,14 +37,19 @@ class Owner(Protocol):
 class Speaking:
     """Whether somebody speaks, as far as LiveKit was told.
 
-    While that is so, the feed of `owner`, which is held weakly, is asked once in a
-    while whether the turn is still to come; otherwise the end of speech goes to `tell`.
+    While that is so, the feed of `owner`, which is held weakly, is looked at once in a
+    while. When no turn is still to come, or nothing has been said for a while, the end
+    of speech goes to `tell`.
     """
 
-    def __init__(self, owner: Owner, tell: Callable[[SpeechEvent], None]) -> None:
+    def __init__(
+        self, owner: Owner, tell: Callable[[SpeechEvent], None], loop: Loop
+    ) -> None:
         self._owner = weakref.ref(owner)
         self._tell = tell
+        self._loop = loop
         self._is_speaking = False
+        self._has_started = False  # speaking, and LiveKit was told of the start
         self._timer: asyncio.TimerHandle | None = None
         self._written = -1
         self._stalled_seconds = 0.0
@@ -51,14 +58,15 @@ class Speaking:
         """Take note of `event`, which is about to be told; False if it is a start of
         speech that LiveKit knows of."""
         if event.type in _SPEECH:
-            is_start = event.type is SpeechEventType.START_OF_SPEECH
-            if self._is_speaking and is_start:
-                return False
+            if event.type is SpeechEventType.START_OF_SPEECH:
+                if self._has_started:
+                    return False
+                self._has_started = True
             self._is_speaking = True
             if self._timer is None:
                 self._look_later()
         elif event.type is SpeechEventType.END_OF_SPEECH:
-            self._is_speaking = False
+            self._is_speaking = self._has_started = False
         return True
 
     def end(self) -> None:
@@ -70,26 +78,24 @@ class Speaking:
             self._timer = None
 
     def _look_later(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(LOOK_SECONDS, self._look)
+        self._timer = self._loop.call_later(LOOK_SECONDS, self._look)
 
     def _look(self) -> None:
         self._timer = None
         owner = self._owner()
         if not self._is_speaking or owner is None or owner.feed is None:
             return
-        if owner.feed.awaits_turn and not self._has_stalled(owner.feed):
+        if owner.feed.awaits_turn and not self._is_quiet(owner.feed):
             self._look_later()
         else:
             self.end()
 
-    def _has_stalled(self, feed: Feed) -> bool:
-        """Whether no audio has come for so long that none will."""
-        if feed.written_samples != self._written or not feed.is_open:
+    def _is_quiet(self, feed: Feed) -> bool:
+        if feed.written_samples != self._written:
             self._written = feed.written_samples
             self._stalled_seconds = 0.0
-            return False
-        self._stalled_seconds += LOOK_SECONDS
-        if self._stalled_seconds == STALLED_SECONDS:
-            feed.force_endpoint(flush=True)
-        return self._stalled_seconds >= GIVEN_UP_SECONDS
+        else:
+            self._stalled_seconds += LOOK_SECONDS
+            if self._stalled_seconds == STALLED_SECONDS:
+                feed.force_endpoint(flush=True)
+        return feed.silent_seconds + self._stalled_seconds >= QUIET_SECONDS

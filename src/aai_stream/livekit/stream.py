@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-import weakref
 from collections.abc import AsyncIterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,12 +16,13 @@ from livekit.agents.utils.aio import ChanClosed
 
 from ..errors import AaiStreamError, StateError, UnfinishedError
 from ..feed import Feed
+from ..inbox import MOST_PENDING
+from ..lifetime import weakly, when_dropped
 from ..messages import Begin, Event, SpeechStarted, Turn, Warning
 from ..parameters import PARAMETERS
 from ..retries import PROGRESS_SECONDS, BusyWaits, asked_for
 from ..signatures import spelled_out
-from ..stream import MOST_PENDING
-from .callbacks import close_later, first_of, guarded, weakly
+from .callbacks import first_of, guarded
 from .config import Config
 from .events import PASSING, TurnTranslator, speech_began, usage, usage_metrics
 from .failures import api_error
@@ -74,7 +74,7 @@ class SpeechStream(stt.RecognizeStream):
         self._busy = BusyWaits(config.replay_seconds)
         self._is_unfinished = False  # a session did not end when it was asked to
         self._translator = TurnTranslator()
-        self._speaking = Speaking(self, weakly(SpeechStream._tell, self))
+        self._speaking = Speaking(self, weakly(SpeechStream._tell, self), loop)
         self._reported_samples = 0  # of usage
         self.feed: Feed | None = None
         if config.sample_rate != "native":
@@ -92,8 +92,7 @@ class SpeechStream(stt.RecognizeStream):
             weakly(SpeechStream._on_closed, self),
             insist=self._conn_options.max_retry > 0,
         )
-        loop = asyncio.get_running_loop()
-        weakref.finalize(self, close_later, loop, feed).atexit = False
+        when_dropped(self, feed.close)
         self._feed_made.set_result(None)
         return feed
 
@@ -249,7 +248,6 @@ class SpeechStream(stt.RecognizeStream):
         try:
             await feed.open(self._connect_timeout)
             opened = loop.time()
-            self._busy.over()
             self._report_connection_acquired(opened - began, False)
             await first_of(self._session_over, self._input_ended)
             if not self._session_over.done():
@@ -263,8 +261,13 @@ class SpeechStream(stt.RecognizeStream):
             logger.warning("%s, but every word was final", failure)
             return None
         if loop.time() - opened > PROGRESS_SECONDS and not self._input_ended.done():
-            self._num_retries = 0
+            self._get_on()
         return self._or_for_good(failure)
+
+    def _get_on(self) -> None:
+        """There was progress: failures begin to count anew."""
+        self._num_retries = 0
+        self._busy.over()
 
     def _has_all(self, feed: Feed) -> bool:
         """Whether the input has ended and its words are all told."""
@@ -308,7 +311,7 @@ class SpeechStream(stt.RecognizeStream):
         for event in self._translator.events(turn, self._offset):
             self._tell(event)
         if turn.is_final:
-            self._num_retries = 0
+            self._get_on()
             self._report_usage()
 
     def _on_remark(self, message: Event) -> None:

@@ -208,13 +208,18 @@ class PicowsWire(picows.WSListener):
         self._tell_broken()
 
     def _tell_broken(self) -> None:
-        handshake = self._connection.close_handshake
-        answer = handshake.sent.code if handshake and handshake.sent else None
-        if answer == picows.WSCloseCode.INVALID_TEXT:
-            # It checks the text of close frames only.
+        if self._has_refused_text:
             self._tell(*self._received.unreadable_close())
         else:
             self._tell(ABNORMAL, "")
+
+    @property
+    def _has_refused_text(self) -> bool:
+        """Whether picows has answered a close frame whose reason is not UTF-8: it
+        checks no other text."""
+        handshake = self._connection.close_handshake
+        answer = handshake.sent.code if handshake and handshake.sent else None
+        return bool(answer == picows.WSCloseCode.INVALID_TEXT)
 
     # ---- see `Inheritable` ----
 
@@ -249,7 +254,9 @@ class PicowsWire(picows.WSListener):
         if self._watchdog is not None:
             self._watchdog.heard()
         opcode = frame.msg_type.value
-        if opcode == CLOSE:
+        if opcode == CLOSE and self._has_refused_text:
+            self._give_up()  # this is what the peer says to that answer
+        elif opcode == CLOSE:
             self._receive_close(frame.get_payload_as_bytes())
         elif opcode == PING:
             if self.writable:  # or else one who doesn't read could fill our memory

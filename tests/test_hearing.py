@@ -1,0 +1,76 @@
+"""How far a server has surely heard, and had time to say what."""
+
+from __future__ import annotations
+
+from aai_stream.hearing import (
+    AHEAD_SECONDS,
+    KEPT_SECONDS,
+    SETTLED_SECONDS,
+    Hearing,
+)
+
+RATE = 16_000
+
+
+class Call:
+    """A session whose audio is sent, with a clock turned by hand."""
+
+    def __init__(self, start_seconds: int = 0) -> None:
+        self.now = 1000.0
+        self.sent = start_seconds * RATE
+        self.hearing = Hearing(RATE, lambda: self.now)
+
+    def send(self, seconds: float, speed: float = 1.0) -> int:
+        """Returns how often it was time to ask."""
+        due = 0
+        for _ in range(round(seconds * 20)):
+            self.now += 0.05 / speed
+            due += self.hearing.sent(self.sent, self.sent + RATE // 20)
+            self.sent += RATE // 20
+        return due
+
+    def heard_seconds(self, silent_seconds: float = 0) -> float:
+        return self.hearing.heard_until(silent_seconds) / RATE
+
+
+def test_live_audio_settles() -> None:
+    call = Call()
+    assert call.send(20) == 20  # asked once a second
+    behind = 20 - call.heard_seconds()
+    assert 0 <= behind - SETTLED_SECONDS - KEPT_SECONDS < 1
+
+
+def test_a_server_that_is_not_heard_from_has_heard_nothing_since() -> None:
+    call = Call()
+    call.send(20)
+    before = call.heard_seconds()
+    call.send(20)
+    assert call.heard_seconds(silent_seconds=20) <= before + 1
+    assert call.heard_seconds() >= before + 19
+
+
+def test_what_is_sent_at_once_is_heard_no_faster_than_it_was_spoken() -> None:
+    call = Call()
+    call.send(60, speed=1e9)
+    assert call.heard_seconds() == 0
+    call.now += SETTLED_SECONDS + 3
+    assert call.heard_seconds() == 3 + AHEAD_SECONDS - KEPT_SECONDS
+    call.now += 100
+    assert call.heard_seconds() <= 60 - KEPT_SECONDS
+
+
+def test_to_another_session_all_is_new() -> None:
+    call = Call()
+    call.send(30)
+    call.hearing.restart()
+    assert call.heard_seconds() == 0
+    call.sent = 10 * RATE
+    call.send(20)
+    assert 11 <= call.heard_seconds() < 30 - SETTLED_SECONDS
+
+
+def test_of_a_server_that_is_never_heard_from_not_everything_is_remembered() -> None:
+    call = Call()
+    call.send(700)
+    assert call.heard_seconds(silent_seconds=700) == 0
+    assert len(call.hearing._marks) == 600
