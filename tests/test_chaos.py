@@ -109,7 +109,14 @@ class StreamCaller(Caller):
 class PluginCaller(Caller):
     def __init__(self, url: str) -> None:
         super().__init__()
-        stt = STT(api_key="k", base_url=url, catch_up_rate=math.inf, dead_after=0.2)
+        stt = STT(
+            api_key="k",
+            base_url=url,
+            catch_up_rate=math.inf,
+            dead_after=0.2,
+            begin_timeout=1,
+            close_timeout=0.5,
+        )
         stt.on("server_message", self._remark)
         patience = APIConnectOptions(max_retry=30, retry_interval=0.01, timeout=1)
         self._stream = stt.stream(conn_options=patience)
@@ -170,6 +177,7 @@ class Chaos(RuleBasedStateMachine):
             catch_up_rate=math.inf,
             dead_after=0.2,
             max_retries=30,
+            begin_timeout=1,
             close_timeout=0.5,
         )
         self.caller = StreamCaller(await stream.__aenter__())
@@ -266,7 +274,6 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nobody waits before trying again, and what happens isn't logged."""
     retries = partial(Retries, draw=lambda low, high: 0.0)
     monkeypatch.setattr("aai_stream.stream.Retries", retries)
-    monkeypatch.setattr("aai_stream.livekit.stt.CLOSE_SECONDS", 0.5)
     monkeypatch.setattr("aai_stream.wire.CLOSE_SECONDS", 0.05)
     logging.disable(logging.CRITICAL)
     yield

@@ -226,6 +226,7 @@ async def use_stream(url: str, **secret: Any) -> list[BaseException]:
     stream = aai_stream.connect(
         base_url=url,
         connect_timeout=0.1,
+        begin_timeout=0.1,
         close_timeout=0.1,
         max_retries=1,
         mode="balanced",
@@ -249,7 +250,8 @@ async def use_stream(url: str, **secret: Any) -> list[BaseException]:
 
 async def use_plugin(url: str, **secret: Any) -> list[BaseException]:
     """Likewise in LiveKit, which tells of errors by events, too: two will do."""
-    stt = STT(base_url=url, extra_params={"marker": MARK}, **secret)
+    options = {"begin_timeout": 0.1, "replay_seconds": 1, **secret}
+    stt = STT(base_url=url, extra_params={"marker": MARK}, **options)
     raised: list[BaseException] = []
     enough = asyncio.Event()
 
@@ -281,7 +283,7 @@ async def use_plugin(url: str, **secret: Any) -> list[BaseException]:
 
 async def use_recognize(url: str, **secret: Any) -> list[BaseException]:
     """Likewise for a whole recording."""
-    stt = STT(base_url=url, extra_params={"marker": MARK}, **secret)
+    stt = STT(base_url=url, begin_timeout=0.1, extra_params={"marker": MARK}, **secret)
     raised: list[BaseException] = []
     stt.on("error", lambda error: raised.append(error.error))
     patience = APIConnectOptions(max_retry=1, retry_interval=0.01, timeout=0.1)

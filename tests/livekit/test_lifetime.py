@@ -123,13 +123,10 @@ async def test_the_last_turn_is_told_after_terminate() -> None:
         assert texts(await collect(stream)) == ["Hello."]
 
 
-async def test_a_server_that_does_not_finish_is_given_up(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("aai_stream.livekit.stt.CLOSE_SECONDS", 0.05)
+async def test_a_server_that_does_not_finish_is_given_up() -> None:
     async with (
         nothing_left(answers_terminate=False) as server,
-        streaming(server.url) as stream,
+        streaming(server.url, close_timeout=0.05) as stream,
     ):
         push(stream, speech(0.5, 5000, RATE))
         stream.end_input()
@@ -137,13 +134,10 @@ async def test_a_server_that_does_not_finish_is_given_up(
             await collect(stream)
 
 
-async def test_but_not_if_there_was_nothing_to_say(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("aai_stream.livekit.stt.CLOSE_SECONDS", 0.05)
+async def test_but_not_if_there_was_nothing_to_say() -> None:
     async with (
         nothing_left(answers_terminate=False) as server,
-        streaming(server.url) as stream,
+        streaming(server.url, close_timeout=0.05) as stream,
     ):
         push(stream, silence(0.5))
         stream.end_input()
