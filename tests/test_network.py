@@ -178,8 +178,10 @@ async def test_a_cut_after_any_byte_from_the_server() -> None:
             assert len(proxy.links[before].down.passed) == at
             if found := problems(events):
                 wrong[at] = found
-            # Behind the last final nothing is missed that another session could tell.
-            assert len(proxy.links) == before + (2 if at < all_told else 1)
+            # Behind the last final nothing is missed that another session could tell,
+            # unless a reset has overtaken it.
+            opened = len(proxy.links) - before
+            assert opened == 2 or (opened == 1 and at >= all_told)
     assert wrong == {}
 
 
