@@ -60,7 +60,7 @@ async def test_no_begin_is_a_timeout_and_leaves_nothing_open() -> None:
     options = APIConnectOptions(max_retry=0, timeout=1)
     async with (
         Server(never_begin) as server,
-        streaming(server.url, conn_options=options) as stream,
+        streaming(server.url, conn_options=options, begin_timeout=1) as stream,
     ):
         with pytest.raises(APITimeoutError):
             await collect(stream)
@@ -163,7 +163,9 @@ async def test_nothing_is_lost_after_a_timeout() -> None:
 
     async with Server(behave, script=HELLO) as server:
         options = APIConnectOptions(max_retry=9, timeout=1)
-        async with streaming(server.url, conn_options=options) as stream:
+        async with streaming(
+            server.url, conn_options=options, begin_timeout=1
+        ) as stream:
             push(stream, silence(0.5))
             stream.end_input()
             events = await collect(stream)
