@@ -46,10 +46,10 @@ class Coverage:
         self._ring = ring
         self._slack = ring.sample_rate * SLACK_MS // 1000
         self._lead = round(LEAD_SECONDS * ring.sample_rate)
-        self._tail_limit: int | None = None  # of the last final's last word, if it is
-        # not known yet how far that sounds
-        self._unfinished_until = 0  # what a lost session had a turn open over
-        self._words: tuple[int, int] | None = None  # and the words that it told of it
+        # How far the last final's last word may sound; None once that is known.
+        self._tail_limit: int | None = None
+        # Of the turn that a lost session left open, the words that it told.
+        self._words: tuple[int, int] | None = None
 
     # ---- finals ----
 
@@ -100,7 +100,7 @@ class Coverage:
     def _let_go(self, sample: int) -> None:
         self.losses.cover(sample)
         self._tail_limit = None
-        if self._unfinished_until:
+        if self.has_unfinished:
             words_end = 0 if self._words is None else self._words[1]
             if self.losses.covered >= words_end - self._slack:
                 self._forget_unfinished()
@@ -110,8 +110,8 @@ class Coverage:
     def settle(self, heard: int) -> None:
         """A session has heard the audio up to `heard`, had time to speak about it, and
         has no turn open: let go of what is silence."""
-        if self._unfinished_until:
-            if heard < self._unfinished_until:
+        if self.has_unfinished:
+            if heard < self.silence.spoken_until:
                 return
             self._give_up_unfinished()
         self._look()
@@ -166,7 +166,7 @@ class Coverage:
     def is_complete(self) -> bool:
         """Whether there is no sound in all of the audio that isn't covered."""
         self._look()
-        return not self._unfinished_until and self.silence.is_calm(
+        return not self.has_unfinished and self.silence.is_calm(
             self.resume(), self._ring.written
         )
 
@@ -175,14 +175,13 @@ class Coverage:
     def leave_unfinished(self, words: tuple[int, int] | None) -> None:
         """A session was lost with a turn open, of which it told `words` from one sample
         to another, if any: what it was sent is no silence."""
-        self._unfinished_until = self._ring.sent
+        self.silence.spoken_until = self._ring.sent
         self._words = words or self._words
-        self.silence.spoken_until(self._ring.sent)
 
     @property
     def has_unfinished(self) -> bool:
         """Whether a turn of a lost session is still to be heard by another."""
-        return self._unfinished_until > 0
+        return self.silence.spoken_until > 0
 
     def _give_up_unfinished(self) -> None:
         """Another session has heard it all again, and found no words."""
@@ -194,6 +193,5 @@ class Coverage:
         self._forget_unfinished()
 
     def _forget_unfinished(self) -> None:
-        self._unfinished_until = 0
+        self.silence.spoken_until = 0
         self._words = None
-        self.silence.spoken_until(0)

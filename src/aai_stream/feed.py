@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from . import timeouts
 from ._core import held_memory
 from .coverage import Coverage
-from .errors import StateError, TimedOutError, TooFastError
+from .errors import StateError, TimedOutError, TooFastError, UnfinishedError
 from .messages import (
     AudioLost,
     Event,
@@ -92,6 +92,7 @@ class Feed:
         self._before: Session | None = None  # the session before the latest
         self._first_turn = 0  # of the latest session
         self._last_turn = -1  # that is final
+        self._unended = 0  # sessions, one after the other, that did not end when asked
         # Of the latest words: their turn, and from where to where in ms.
         self._words: tuple[int, int, int] = -1, 0, 0
         self._turns = 0
@@ -200,6 +201,11 @@ class Feed:
         if latest is None or not self._coverage.input_ended:
             return False
         return latest.finals.is_idle and self._coverage.is_complete()
+
+    @property
+    def never_ends(self) -> bool:
+        """Whether a session was asked to end and did not, and another one neither."""
+        return self._unended > 1
 
     @property
     def awaits_turn(self) -> bool:
@@ -345,6 +351,8 @@ class Feed:
 
     def _session_closed(self, failure: SessionError | None) -> None:
         self._leave_unfinished()
+        is_unended = isinstance(failure, UnfinishedError)
+        self._unended = self._unended + 1 if is_unended else 0
         if isinstance(failure, TooFastError):
             self._outlet.pacer.slow_down()
         self._stop_sending()

@@ -42,11 +42,8 @@ class Silence:
         self._steadiness = Steadiness(ring)
         self._shortest = round(PROVEN_SECONDS * ring.sample_rate)
         self._found: deque[tuple[int, int]] = deque()
-        self._spoken_until = 0
-
-    def spoken_until(self, sample: int) -> None:
-        """Nothing before `sample` is silence, whatever it looks like."""
-        self._spoken_until = sample
+        self.spoken_until = 0
+        """Nothing before this sample is silence, whatever it looks like."""
 
     def look(self) -> None:
         """Look at what was written since the last time."""
@@ -62,13 +59,13 @@ class Silence:
     def around(self, sample: int) -> tuple[int, int]:
         """The start and the end of the silence that `sample` lies in, or begins; both
         are `sample` if there is none."""
-        if sample < self._spoken_until:
+        if sample < self.spoken_until:
             return sample, sample
         start = end = sample
         for first, last in self._stretches():
             if first <= end < last:
                 if end == sample:
-                    start = max(first, self._spoken_until)
+                    start = max(first, self.spoken_until)
                 end = last
         return start, end
 
@@ -78,7 +75,7 @@ class Silence:
         start = max(start, self.around(start)[1])
         if start >= stop:
             return True
-        if start < self._spoken_until or stop - start > self._shortest:
+        if start < self.spoken_until or stop - start > self._shortest:
             return False
         rest = Steadiness(self._ring, start)
         rest.follow(self._shortest)

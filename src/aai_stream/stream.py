@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._core import AudioRing, as_bytes
 from .connector import Connector
-from .errors import AaiStreamError, SessionError, StateError, UnfinishedError
+from .errors import AaiStreamError, SessionError, StateError
 from .feed import Feed
 from .inbox import Inbox
 from .lifetime import weakly, when_dropped
@@ -98,7 +98,6 @@ class Stream:
         self._is_open = False
         self._ended = False  # takes no more audio
         self._is_over = False
-        self._is_unfinished = False  # a session did not end when it was asked to
         self._is_complete = False  # over, without Termination
 
     # ---- life ----
@@ -173,10 +172,9 @@ class Stream:
             return
         if failure is not None and self._feed.is_complete:
             self._complete(failure)
-        elif isinstance(failure, UnfinishedError) and self._is_unfinished:
+        elif self._feed.never_ends:
             self._finish(failure)
         else:
-            self._is_unfinished = isinstance(failure, UnfinishedError)
             self._reconnector.session_closed(failure)
 
     def _finish(self, failure: AaiStreamError | None) -> None:

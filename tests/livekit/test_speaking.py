@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from livekit.agents.stt import SpeechEvent, SpeechEventType
@@ -29,12 +29,13 @@ class Call:
     """A stream whose feed hears `awaits_turn`, with a loop turned by hand."""
 
     def __init__(self, clock: Clock) -> None:
-        self.clock = clock
-        self.feed: Any = FakeFeed(
+        feed: Any = FakeFeed(
             awaits_turn=True, written_samples=0, silent_seconds=0.0, forced=0
         )
+        self.clock = clock
+        self.feed = feed
         self.told: list[SpeechEventType] = []
-        self.speaking = Speaking(cast(Any, self), self.tell, clock)
+        self.speaking = Speaking(self.feed, self.tell, clock)
 
     def tell(self, event: SpeechEvent) -> None:
         if self.speaking.is_news(event):
@@ -130,11 +131,11 @@ def test_the_end_of_the_stream_is_one(call: Call) -> None:
     assert call.clock.waiting == []
 
 
-def test_it_holds_no_stream() -> None:
+def test_it_holds_no_feed() -> None:
     clock = Clock()
-    owner = FakeFeed(feed=None)
-    speaking = Speaking(cast(Any, owner), lambda event: None, clock)
+    feed: Any = FakeFeed(awaits_turn=True)
+    speaking = Speaking(feed, lambda event: None, clock)
     assert speaking.is_news(START)
-    del owner
+    del feed
     clock.run(3)
     assert clock.waiting == []

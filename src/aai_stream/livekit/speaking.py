@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from livekit.agents.stt import SpeechEvent, SpeechEventType
 
@@ -27,25 +27,18 @@ more."""
 _SPEECH = (SpeechEventType.START_OF_SPEECH, SpeechEventType.INTERIM_TRANSCRIPT)
 
 
-class Owner(Protocol):
-    """Whoever has a feed, once there is one."""
-
-    @property
-    def feed(self) -> Feed | None: ...
-
-
 class Speaking:
     """Whether somebody speaks, as far as LiveKit was told.
 
-    While that is so, the feed of `owner`, which is held weakly, is looked at once in a
-    while. When no turn is still to come, or nothing has been said for a while, the end
-    of speech goes to `tell`.
+    While that is so, `feed`, held weakly, is looked at once in a while. When no turn is
+    still to come, or nothing has been said for a while, the end of speech goes to
+    `tell`.
     """
 
     def __init__(
-        self, owner: Owner, tell: Callable[[SpeechEvent], None], loop: Loop
+        self, feed: Feed, tell: Callable[[SpeechEvent], None], loop: Loop
     ) -> None:
-        self._owner = weakref.ref(owner)
+        self._feed = weakref.ref(feed)
         self._tell = tell
         self._loop = loop
         self._is_speaking = False
@@ -82,10 +75,10 @@ class Speaking:
 
     def _look(self) -> None:
         self._timer = None
-        owner = self._owner()
-        if not self._is_speaking or owner is None or owner.feed is None:
+        feed = self._feed()
+        if not self._is_speaking or feed is None:
             return
-        if owner.feed.awaits_turn and not self._is_quiet(owner.feed):
+        if feed.awaits_turn and not self._is_quiet(feed):
             self._look_later()
         else:
             self.end()

@@ -14,7 +14,7 @@ from livekit.agents import NOT_GIVEN, APIConnectOptions, stt
 from livekit.agents.stt import SpeechEvent
 from livekit.agents.utils.aio import ChanClosed
 
-from ..errors import AaiStreamError, StateError, UnfinishedError
+from ..errors import AaiStreamError, StateError
 from ..feed import Feed
 from ..inbox import MOST_PENDING
 from ..lifetime import weakly, when_dropped
@@ -72,11 +72,10 @@ class SpeechStream(stt.RecognizeStream):
         self._closing: asyncio.Future[None] | None = None
         self._not_before = 0.0  # the server asked for no session earlier than this
         self._busy = BusyWaits(config.replay_seconds)
-        self._is_unfinished = False  # a session did not end when it was asked to
         self._translator = TurnTranslator()
-        self._speaking = Speaking(self, weakly(SpeechStream._tell, self), loop)
+        self._speaking: Speaking  # once there is a feed
         self._reported_samples = 0  # of usage
-        self.feed: Feed | None = None
+        self._feed: Feed | None = None
         if config.sample_rate != "native":
             self._make_feed(config.sample_rate)
         self._task.add_done_callback(weakly(SpeechStream._on_done, self))
@@ -86,12 +85,14 @@ class SpeechStream(stt.RecognizeStream):
 
     def _make_feed(self, sample_rate: int) -> Feed:
         # Weakly, so that the socket keeps no stream alive that nobody reads.
-        feed = self.feed = self._config.feed(
+        feed = self._feed = self._config.feed(
             sample_rate,
             weakly(SpeechStream._on_message, self),
             weakly(SpeechStream._on_closed, self),
             insist=self._conn_options.max_retry > 0,
         )
+        tell = weakly(SpeechStream._tell, self)
+        self._speaking = Speaking(feed, tell, asyncio.get_running_loop())
         when_dropped(self, feed.close)
         self._feed_made.set_result(None)
         return feed
@@ -103,7 +104,7 @@ class SpeechStream(stt.RecognizeStream):
         if self._input_ch.closed or self._event_ch.closed:
             self._check_input_not_ended()
             self._check_not_closed()
-        feed = self.feed or self._make_feed(frame.sample_rate)
+        feed = self._feed or self._make_feed(frame.sample_rate)
         if self._anchor is None:
             self._anchor = time.time() - frame.duration
         feed.push(frame.data, frame.sample_rate, frame.num_channels)
@@ -112,12 +113,12 @@ class SpeechStream(stt.RecognizeStream):
         """Send what is no full chunk yet; with `manual_flush`, end the turn here."""
         self._check_input_not_ended()
         self._check_not_closed()
-        if self.feed is None:
+        if self._feed is None:
             return
         if self._config.manual_flush:
-            self.feed.force_endpoint(flush=True)
+            self._feed.force_endpoint(flush=True)
         else:
-            self.feed.flush()
+            self._feed.flush()
 
     def end_input(self) -> None:
         """No more audio: the last turn is told, then the events end."""
@@ -129,8 +130,8 @@ class SpeechStream(stt.RecognizeStream):
     async def aclose(self) -> None:
         """Close at once; AssemblyAI is told to terminate."""
         await super().aclose()
-        if self.feed is not None:
-            await self.feed.close()
+        if self._feed is not None:
+            await self._feed.close()
 
     # ---- control ----
 
@@ -145,7 +146,7 @@ class SpeechStream(stt.RecognizeStream):
     def _apply(self, changes: Mapping[str, Any]) -> None:
         """Make `changes`, as `live_changes` has them."""
         config = self._config = self._config.updated(changes)
-        feed = self.feed
+        feed = self._feed
         if feed is None:
             return
         if live := {k: v for k, v in changes.items() if k in PARAMETERS}:
@@ -156,24 +157,24 @@ class SpeechStream(stt.RecognizeStream):
 
     def force_endpoint(self) -> None:
         """End the current turn now, or once the audio before it has been sent."""
-        if self.feed is not None:
-            self.feed.force_endpoint()
+        if self._feed is not None:
+            self._feed.force_endpoint()
 
     @property
     def session_id(self) -> str | None:
         """AssemblyAI's name for the session, to quote to its support; None at first."""
-        return self.feed.session_id if self.feed is not None else None
+        return self._feed.session_id if self._feed is not None else None
 
     @property
     def expires_at(self) -> int | None:
         """When the session expires, unix seconds; None at first."""
-        return self.feed.expires_at if self.feed is not None else None
+        return self._feed.expires_at if self._feed is not None else None
 
     @property
     def stats(self) -> StreamStats | None:
         """What the stream did so far, waiting for its turn to connect included; None
         before the first frame if `sample_rate` is `"native"`."""
-        return self.feed.stats if self.feed is not None else None
+        return self._feed.stats if self._feed is not None else None
 
     # ---- time ----
 
@@ -207,13 +208,14 @@ class SpeechStream(stt.RecognizeStream):
         try:
             await super()._main_task()
         finally:
-            self._speaking.end()
+            if self._feed is not None:
+                self._speaking.end()
 
     async def _run(self) -> None:
         """Sessions until the input ends or one fails; LiveKit calls this again for the
         next. Too many sessions are no failure, if any may be tried again."""
         await first_of(self._feed_made, self._input_ended)
-        feed = self.feed
+        feed = self._feed
         if feed is None:
             return  # the input ended before it began
         loop = asyncio.get_running_loop()
@@ -262,7 +264,9 @@ class SpeechStream(stt.RecognizeStream):
             return None
         if loop.time() - opened > PROGRESS_SECONDS and not self._input_ended.done():
             self._get_on()
-        return self._or_for_good(failure)
+        if failure is not None and feed.never_ends:
+            return StateError(str(failure))  # which LiveKit doesn't try again
+        return failure
 
     def _get_on(self) -> None:
         """There was progress: failures begin to count anew."""
@@ -276,28 +280,17 @@ class SpeechStream(stt.RecognizeStream):
         feed.finish_input()
         return feed.is_complete
 
-    def _or_for_good(self, failure: AaiStreamError | None) -> AaiStreamError | None:
-        """`failure`; or one that LiveKit doesn't try again, if it is the second session
-        that would not end."""
-        before, self._is_unfinished = (
-            self._is_unfinished,
-            isinstance(failure, UnfinishedError),
-        )
-        if before and self._is_unfinished:
-            return StateError(str(failure))
-        return failure
-
     def _on_closed(self, failure: AaiStreamError | None) -> None:
         if not self._session_over.done():
             self._session_over.set_result(failure)
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
         """LiveKit has had enough of failures, or the stream is over."""
-        if self.feed is None:
+        if self._feed is None:
             return
         if not task.cancelled() and task.exception() is not None:
-            self.feed.give_up()
-        self._closing = asyncio.ensure_future(self.feed.close())
+            self._feed.give_up()
+        self._closing = asyncio.ensure_future(self._feed.close())
 
     def _on_message(self, message: Event) -> None:
         if isinstance(message, Turn):
@@ -336,7 +329,7 @@ class SpeechStream(stt.RecognizeStream):
 
     def _report_usage(self) -> None:
         """Tell how much audio was sent since the last time."""
-        feed = self.feed
+        feed = self._feed
         if feed is None or feed.heard_samples == self._reported_samples:
             return
         samples = feed.heard_samples - self._reported_samples
