@@ -70,7 +70,7 @@ def test_behind_its_sound_where_the_final_is_early() -> None:
 
 def test_right_there_where_the_turn_was_cut_off() -> None:
     """At its longest, in the middle of speech: what sounds on may be a word."""
-    call = Call(speech(12.1, 5000), hum(2, 5))
+    call = Call(speech(12, 5000), hum(2, 5))
     call.final(0.1, 11.9)
     assert call.resumes_at == 11.9
 

@@ -11,6 +11,7 @@ import pytest
 from aai_stream.errors import (
     DroppedError,
     SessionError,
+    UnfinishedError,
 )
 from aai_stream.messages import (
     AudioLost,
@@ -336,6 +337,23 @@ async def test_a_session_that_is_lost_by_the_end_is_replaced() -> None:
         with pytest.raises(DroppedError, match=f"gave up after {END_RETRIES + 1} "):
             await within(5, stream.end())
     assert server.requests == END_RETRIES + 1
+
+
+async def test_two_sessions_that_do_not_end_are_enough() -> None:
+    async def never_ends(talk: Talk) -> None:
+        await talk.begin()
+        while await talk.next():
+            pass
+
+    server = Server(never_ends)
+    async with (
+        server.serve() as url,
+        connect(base_url=url, close_timeout=0.1, max_retries=10) as stream,
+    ):
+        stream.push(SECOND)
+        with pytest.raises(UnfinishedError):
+            await within(5, stream.end())
+    assert server.requests == 2
 
 
 async def test_ending_when_two_sessions_die_at_once() -> None:

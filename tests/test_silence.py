@@ -58,6 +58,7 @@ def test_what_a_turn_was_open_over_is_none() -> None:
     assert seconds(silence.around(3 * RATE)) == (3, 3)
     assert seconds(silence.around(4 * RATE)) == (4, 10)
     assert not silence.is_calm(3 * RATE, 10 * RATE)
+    assert not silence.is_calm(3 * RATE, 5 * RATE)  # steady, but not long
     silence.spoken_until = 0
     assert seconds(silence.around(3 * RATE)) == (0, 10)
 
@@ -121,6 +122,7 @@ def test_the_end_of_the_audio_is_a_pause() -> None:
     assert end_ms(WORD, rest) == 0
     assert end_ms(WORD, rest, is_last=True) == pytest.approx(100, abs=10)
     assert end_ms(is_last=True) == 0
+    assert end_ms(hum((TAIL_MS + 20) / 1000, 5000), rest, is_last=True) == 0
 
 
 # ---- finals that say nothing of time ----

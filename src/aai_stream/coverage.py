@@ -166,9 +166,7 @@ class Coverage:
     def is_complete(self) -> bool:
         """Whether there is no sound in all of the audio that isn't covered."""
         self._look()
-        return not self.has_unfinished and self.silence.is_calm(
-            self.resume(), self._ring.written
-        )
+        return self.silence.is_calm(self.resume(), self._ring.written)
 
     # ---- lost sessions ----
 

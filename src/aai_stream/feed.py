@@ -197,10 +197,9 @@ class Feed:
 
         It is known once the input has ended.
         """
-        latest = self._sessions.latest
-        if latest is None or not self._coverage.input_ended:
+        if self._sessions.latest is None or not self._coverage.input_ended:
             return False
-        return latest.finals.is_idle and self._coverage.is_complete()
+        return self._coverage.is_complete()
 
     @property
     def never_ends(self) -> bool:

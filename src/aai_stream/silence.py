@@ -104,7 +104,6 @@ def end_of_sound(ring: AudioRing, sample: int, *, is_last: bool) -> int:
     is_pause = all(pause) and len(pause) * window * 1000 >= PAUSE_MS * rate
     if is_last and stop == ring.written:
         is_pause = all(pause)
-        tail = tail if pause else (stop - sample + window - 1) // window
     if not is_pause or tail * window * 1000 > TAIL_MS * rate:
         return sample
     return min(sample + tail * window, stop)

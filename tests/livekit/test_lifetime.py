@@ -134,6 +134,19 @@ async def test_a_server_that_does_not_finish_is_given_up() -> None:
             await collect(stream)
 
 
+async def test_two_sessions_that_do_not_finish_are_enough() -> None:
+    retries = APIConnectOptions(max_retry=9, retry_interval=0.01, timeout=5)
+    async with (
+        nothing_left(answers_terminate=False) as server,
+        streaming(server.url, close_timeout=0.05, conn_options=retries) as stream,
+    ):
+        push(stream, speech(0.5, 5000, RATE))
+        stream.end_input()
+        with pytest.raises(agents.APIError):
+            await collect(stream)
+        assert len(server.clients) == 2
+
+
 async def test_but_not_if_there_was_nothing_to_say() -> None:
     async with (
         nothing_left(answers_terminate=False) as server,
