@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ..emulator.capture import read_capture
+from ..emulator.engine import Engine
 from ..emulator.faults import KINDS, Option, fault
 from ..emulator.moments import BEGIN, MOMENTS
 from ..emulator.recognizer import PocketsphinxEngine
+from ..emulator.script import ScriptEngine
 from ..emulator.server import Emulator
+from ..emulator.service import DOCUMENTED, Service
+from ..errors import OptionError
+from ..models import KNOWN_MODELS
+from ..suggestions import did_you_mean
 from .running import Stop, run
 
 
@@ -56,6 +66,38 @@ def serve(
         list[str] | None,
         typer.Option(help="Take this key only; repeat it for more. Default: any."),
     ] = None,
+    model: Annotated[
+        str, typer.Option(help="What sessions get that ask for no model.")
+    ] = Service.default_model,
+    deny_model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Cancel sessions of this model 5 s after Begin; repeat it for more."
+        ),
+    ] = None,
+    begin_delay: Annotated[
+        float, typer.Option(min=0, help="Seconds to Begin, give or take half.")
+    ] = 0.4,
+    termination_delay: Annotated[
+        float, typer.Option(min=0, help="Seconds to Termination, give or take half.")
+    ] = 0.8,
+    documented: Annotated[
+        bool,
+        typer.Option(
+            "--documented",
+            help="Behave as AssemblyAI's documentation says where the service was "
+            "seen to do otherwise: HTTP 401, 3009, tokens for one session, 3007 at "
+            "once.",
+        ),
+    ] = False,
+    capture: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Tell the messages in this file instead of recognising: lines of "
+            '{"audio_ms": 1200, "message": {"type": "Turn", …}}.',
+        ),
+    ] = None,
     allow_remote: Annotated[
         bool,
         typer.Option("--allow-remote", help="Listen beyond loopback, unencrypted."),
@@ -72,21 +114,55 @@ def serve(
     """Run the embedded server: AssemblyAI's v3 protocol, real recognition, offline.
 
     Any client works against it that lets its address be set. A session takes up to
-    0.4 of a core.
+    0.4 of a core. Each is logged when it opens and closes; GET /health says how many
+    there are.
     """
 
     async def command(stop: Stop) -> None:
+        denied = deny_model or []
+        for name in (model, *denied):
+            _check_model(name)
+        service = replace(
+            DOCUMENTED if documented else Service(),
+            default_model=model,
+            denied_models=frozenset(denied),
+            max_sessions=max_sessions,
+            begin_seconds=begin_delay,
+            termination_seconds=termination_delay,
+        )
         emulator = Emulator(
-            PocketsphinxEngine(max_sessions),
+            _engine(capture, max_sessions),
             host=host,
             port=port,
             api_keys=key or None,
+            service=service,
             allow_remote=allow_remote,
             faults=[fault(text) for text in faults or ()],
         )
+        _log_to_stderr()
         async with emulator:
             print(f"Listening on {emulator.url}; Ctrl-C stops.", flush=True)
             await stop.wait()
         stop.status = 0  # it is how a server ends
 
     raise typer.Exit(run(command))
+
+
+def _check_model(name: str) -> None:
+    if name not in KNOWN_MODELS:
+        raise OptionError(
+            f"there is no model {name!r}{did_you_mean(name, KNOWN_MODELS)}; "
+            f"choose of {', '.join(sorted(KNOWN_MODELS))}"
+        )
+
+
+def _engine(capture: Path | None, max_sessions: int | None) -> Engine:
+    if capture is None:
+        return PocketsphinxEngine(max_sessions)
+    with capture.open("rb") as lines:
+        return ScriptEngine(read_capture(lines))
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("aai_stream.emulator").setLevel(logging.INFO)

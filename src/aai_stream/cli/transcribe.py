@@ -20,6 +20,7 @@ from ..client import connect
 from ..credentials import KEY_VARIABLE
 from ..emulator.recognizer import PocketsphinxEngine
 from ..emulator.server import Emulator, is_loopback
+from ..emulator.service import Service
 from ..errors import LostAudioError, OptionError
 from ..files import Recording, open_recording, play, raw_recording
 from ..messages import AudioLost, Turn
@@ -160,7 +161,10 @@ async def _server(
             f"{KEY_VARIABLE} is not set: recognising on this machine, offline",
             file=sys.stderr,
         )
-        async with Emulator(PocketsphinxEngine(capacity=1)) as emulator:
+        # One session at a time, and the next file at once.
+        service = Service(place_seconds=0)
+        engine = PocketsphinxEngine(capacity=1)
+        async with Emulator(engine, service=service) as emulator:
             yield emulator.url, "embedded"
         return
     url = url or DEFAULT_URL

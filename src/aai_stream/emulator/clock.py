@@ -44,6 +44,17 @@ class LoopClock:
         return asyncio.get_running_loop().call_later(seconds, call)
 
 
+async def pause(clock: Clock, seconds: float) -> None:
+    """Let `seconds` pass."""
+    if seconds > 0:
+        passed = asyncio.Event()
+        timer = clock.call_later(seconds, passed.set)
+        try:
+            await passed.wait()
+        finally:
+            timer.cancel()
+
+
 class Timers:
     """Timers with names, at most one of each."""
 

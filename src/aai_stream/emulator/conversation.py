@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import uuid
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -19,24 +20,26 @@ from aiohttp import WSMsgType
 
 from ..errors import OptionError
 from . import mulaw, replies
-from .clock import Clock, Timers
+from .clock import Clock, Timers, pause
 from .engine import (
     Broken,
     Engine,
     Finished,
     Heard,
     Hypothesis,
+    Raw,
     Silence,
     SpeechStarted,
 )
 from .line import Line
-from .settings import Complaint, Settings
+from .service import LONGEST_CHUNK_MS, SHORTEST_CHUNK_MS
+from .settings import Settings
 from .turns import TurnTeller
 
 logger = logging.getLogger(__name__)
 
-SHORTEST_CHUNK_MS = 50
-LONGEST_CHUNK_MS = 1000
+LONGEST_CONTEXT = 1750
+"""An `agent_context` of more characters cancels the session when it is sent live."""
 HEARTBEAT_SECONDS = 5.0
 CLOSE_SECONDS = 2.0
 """How long a client may take over the last messages, and over its half of a close."""
@@ -50,7 +53,10 @@ class _Close(NamedTuple):
 
 
 class Conversation:
-    """A session on `line`, which has been accepted. `run` it once."""
+    """A session on `line`, which has been accepted. `run` it once.
+
+    `dice` vary how long Begin and Termination take.
+    """
 
     def __init__(
         self,
@@ -58,13 +64,16 @@ class Conversation:
         engine: Engine,
         settings: Settings,
         clock: Clock,
+        dice: random.Random,
         *,
         max_seconds: float,
         api_version: str,
     ) -> None:
         self._line = line
         self._settings = settings
+        self._service = settings.service
         self._clock = clock
+        self._dice = dice
         self._max_seconds = max_seconds
         self._api_version = api_version
         self._id = str(uuid.uuid4())
@@ -74,16 +83,25 @@ class Conversation:
         self._began = clock.monotonic()
         self._heartbeats = replies.Heartbeats(clock)
         self._samples = 0
-        self._short_chunk_ms: float | None = None
+        self._short_ms = 0.0  # of audio, in messages that were too short
+        self._short_chunk_ms = 0.0  # the last of them
+        self._is_capture = False  # a recorded conversation is played
+        self._close: _Close | None = None
         self._terminating = False
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._recognizer = engine.open(
             settings.sample_rate, settings.silences, self._heard
         )
 
-    async def run(self, complaints: Sequence[Complaint] = ()) -> None:
-        """Tell Begin and `complaints`, converse, return when the socket is closed."""
-        self._begin(complaints)
+    async def run(self, complaints: Sequence[str] = ()) -> None:
+        """Tell Begin, converse, return when the socket is closed.
+
+        `complaints` say what of the client's wishes was left out, for the log.
+        """
+        await pause(self._clock, self._varied(self._service.begin_seconds))
+        if not self._ended:
+            self._begin()
+        self._log_ignored(complaints)
         reader = asyncio.create_task(self._read())
         writer = asyncio.create_task(self._write())
         try:
@@ -99,11 +117,24 @@ class Conversation:
             for task in (reader, writer):
                 task.cancel()
             await asyncio.gather(reader, writer, return_exceptions=True)
-            logger.debug("session %s over", self._id)
+            close = self._close.code if self._close else self._line.close_code
+            logger.info(
+                "session %s closed (%s): %s, %.1f s of audio in %.1f s",
+                self._id[:8],
+                close or "cut",
+                self._settings.model,
+                self._audio_seconds,
+                self._clock.monotonic() - self._began,
+            )
 
     def go_away(self) -> None:
         """Close because the server stops (1001)."""
         self._end(_Close(1001, "Server is stopping"))
+
+    @property
+    def was_cut(self) -> bool:
+        """Whether it ended although nobody had asked for that."""
+        return self._close is None and not self._terminating
 
     @property
     def _ended(self) -> bool:
@@ -148,20 +179,24 @@ class Conversation:
     def _judge_length(self, samples: int) -> bool:
         """Whether v3 takes messages this long; ends the session if not.
 
-        The last one may be short: clients send what is left before Terminate. So a
-        short one is judged when more audio follows it.
+        Short ones are tolerated for a while. The last one may be short in any case:
+        clients send what is left before Terminate. So they are judged when more audio
+        follows.
         """
         rate = self._settings.sample_rate
         length_ms = samples * 1000 / rate
-        bad_ms = self._short_chunk_ms
+        bad_ms = 0.0
         if length_ms > LONGEST_CHUNK_MS:
             bad_ms = length_ms
+        elif self._short_ms > self._service.short_audio_ms:
+            bad_ms = self._short_chunk_ms
         elif (samples + 1) * 1000 <= SHORTEST_CHUNK_MS * rate:
             # 50 ms need not be a whole number of samples, hence the one to spare.
+            self._short_ms += length_ms
             self._short_chunk_ms = length_ms
-        if bad_ms is not None:
+        if bad_ms:
             self._fail(replies.bad_chunk(bad_ms))
-        return bad_ms is None
+        return not bad_ms
 
     def _obey(self, text: str) -> None:
         try:
@@ -183,11 +218,17 @@ class Conversation:
         elif kind == "Terminate":
             self._terminating = True
             self._timers.disarm("inactivity")
+            for revision in self._turns.revision():
+                self._tell(revision)
             self._recognizer.finish()
         else:
             self._fail(replies.bad_type(kind))
 
     def _update(self, fields: dict[str, Any]) -> None:
+        context = fields.get("agent_context")
+        if isinstance(context, str) and len(context) > LONGEST_CONTEXT:
+            self._fail(replies.cancelled())
+            return
         try:
             self._settings, complaints = self._settings.updated(fields)
         except OptionError as why:
@@ -195,7 +236,7 @@ class Conversation:
             return
         self._turns.style = self._settings.style
         self._recognizer.configure(self._settings.silences)
-        self._complain(complaints)
+        self._log_ignored(complaints)
         self._watch_heartbeat()
 
     # What the recogniser says
@@ -213,10 +254,18 @@ class Conversation:
         elif isinstance(heard, Silence):
             if self._settings.on("acknowledge_silence"):
                 self._tell(replies.silence(heard.start_ms, heard.end_ms))
+        elif isinstance(heard, Raw):
+            self._is_capture = True
+            self._tell(heard.message)
         elif isinstance(heard, Finished):
-            session = self._clock.monotonic() - self._began
-            self._tell(replies.termination(self._audio_seconds, session))
-            self._end(_Close(1000, "Session Ended"))
+            if not self._is_capture:
+                for message in self._turns.farewell():
+                    self._tell(message)
+            seconds = self._varied(self._service.termination_seconds)
+            if seconds:
+                self._timers.arm("termination", seconds, self._terminate)
+            else:
+                self._terminate()
         else:
             logger.warning("session %s: recogniser broken: %s", self._id, heard.why)
             self._fail(replies.cancelled())
@@ -241,20 +290,39 @@ class Conversation:
 
     # What the client is told
 
-    def _begin(self, complaints: Sequence[Complaint]) -> None:
+    def _begin(self) -> None:
+        model = self._settings.model
+        logger.info(
+            "session %s open: %s, %d Hz",
+            self._id[:8],
+            model,
+            self._settings.sample_rate,
+        )
         expires_at = int(self._clock.unix() + self._max_seconds)
         configuration = self._settings.configuration(self._api_version)
         self._tell(replies.begin(self._id, expires_at, configuration))
-        self._complain(complaints)
         self._timers.arm(
             "expiry", self._max_seconds, lambda: self._fail(replies.expired())
         )
+        if model in self._service.denied_models:
+            seconds = self._service.denied_seconds
+            cancelled = replies.cancelled()
+            self._timers.arm("denied", seconds, lambda: self._fail(cancelled))
         self._watch_inactivity()
         self._watch_heartbeat()
 
-    def _complain(self, complaints: Sequence[Complaint]) -> None:
-        for code, text in complaints:
-            self._tell(replies.warning(code, text))
+    def _terminate(self) -> None:
+        session = self._clock.monotonic() - self._began
+        self._tell(replies.termination(self._audio_seconds, session))
+        self._end(_Close(1000, ""))
+
+    def _varied(self, seconds: float) -> float:
+        """`seconds`, give or take half."""
+        return seconds * self._dice.uniform(0.5, 1.5)
+
+    def _log_ignored(self, complaints: Sequence[str]) -> None:
+        for complaint in complaints:
+            logger.warning("session %s: ignored: %s", self._id[:8], complaint)
 
     def _fail(self, error: replies.Message) -> None:
         if not self._ended:
@@ -270,6 +338,7 @@ class Conversation:
             self._over.set_result(None)
             self._timers.clear()
             self._recognizer.close()
+            self._close = close
             if close is not None:
                 self._outbox.put_nowait(close)
 

@@ -55,7 +55,6 @@ _SETTLED_MS = 700
 """Words this far behind the head agree with the final text 95 % of the time."""
 
 _LEAST_SILENCE_MS = 240
-_LONGEST_TURN_MS = 60_000
 _SILENCE_EVERY_MS = 1_000
 
 _UNFINISHED = {"and", "or", "but", "because", "if", "with", "for", "from"}
@@ -163,7 +162,7 @@ class TurnDecoder:
         if (
             turn.silence_ms >= longest
             or (held and turn.sounds_finished())
-            or self._now_ms - turn.began_ms >= _LONGEST_TURN_MS
+            or self._now_ms - turn.began_ms >= self._settings.longest_ms
         ):
             yield from self._end_turn(turn)
             return

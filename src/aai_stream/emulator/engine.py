@@ -8,8 +8,9 @@ the audio alone and never on the wall clock: the same audio gives the same text.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -52,6 +53,12 @@ class Silence(msgspec.Struct, frozen=True, gc=False, tag=True):
     end_ms: int
 
 
+class Raw(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """A message for the client as it is, for example out of a capture."""
+
+    message: dict[str, Any]
+
+
 class Finished(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The answer to `Recognizer.finish`; nothing comes after it."""
 
@@ -62,7 +69,7 @@ class Broken(msgspec.Struct, frozen=True, gc=False, tag=True):
     why: str
 
 
-Heard = SpeechStarted | Hypothesis | Silence | Finished | Broken
+Heard = SpeechStarted | Hypothesis | Silence | Raw | Finished | Broken
 
 
 class TurnSettings(msgspec.Struct, frozen=True, gc=False):
@@ -72,6 +79,8 @@ class TurnSettings(msgspec.Struct, frozen=True, gc=False):
     """`min_turn_silence`: a turn that sounds finished ends after this much silence."""
     max_silence_ms: int
     """`max_turn_silence`: any turn ends after this much silence."""
+    longest_ms: float = math.inf
+    """A turn that reaches this length ends there, in the middle of speech."""
 
 
 class Recognizer(Protocol):
@@ -101,7 +110,7 @@ class Engine(Protocol):
     """Opens recognisers. `start` and `aclose` belong to the server's own life."""
 
     capacity: int
-    """How many sessions at once; the server refuses the next one (3009)."""
+    """How many sessions at once; the server refuses the next one."""
 
     async def start(self) -> None:
         """Load what is needed (models, workers) before the first session."""

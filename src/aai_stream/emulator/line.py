@@ -14,13 +14,13 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from aiohttp import WSMessage, WSMsgType, web
+from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from .clock import Clock, Timers
 from .damage import Damage
 from .faults import KINDS, Fault
 from .replies import Message
-from .settings import Settings, read_query
+from .settings import Settings
 from .shaping import Shaping
 
 
@@ -43,7 +43,6 @@ class Line:
         shut_port: Callable[[float], Awaitable[None]],
     ) -> None:
         self.number = number
-        self._request = request
         self._socket = socket
         self._clock = clock
         self._timers = Timers(clock)
@@ -55,18 +54,23 @@ class Line:
         self._counts = defaultdict[str, float](float, seconds=-1)
         """How far the events of `moments.At` have come."""
         self._began = 0.0
-        self._settings: Settings | None = None
+        self.settings: Settings | None = None
+        """What the session was asked to do, once that is understood."""
         self._audio_bytes = 0
 
     @property
     def audio_ms(self) -> float:
         """How much of the session's audio has come."""
-        if not self._audio_bytes:
+        if self.settings is None:
             return 0.0
-        if self._settings is None:
-            self._settings, _ = read_query(self._request.query.items())
-        width = 1 if self._settings.mulaw else 2
-        return self._audio_bytes * 1000 / (width * self._settings.sample_rate)
+        width = 1 if self.settings.mulaw else 2
+        return self._audio_bytes * 1000 / (width * self.settings.sample_rate)
+
+    @property
+    def close_code(self) -> int | None:
+        """What the client closed the websocket with; None if it did not."""
+        code = self._socket.close_code
+        return None if code == WSCloseCode.ABNORMAL_CLOSURE else code
 
     @property
     def late(self) -> bool:

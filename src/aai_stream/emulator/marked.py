@@ -10,7 +10,6 @@ and in the gaps between them. It proves that a client sends every sample once.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -148,8 +147,7 @@ def check_marked(
 class MarkedEngine:
     """Hears `marked_audio` at any sample rate, from any sample on.
 
-    `peak` is how loud that is; with `noisy` it is heard in noise, and less sharply. A
-    word that makes a turn `longest_turn_ms` long, or longer, ends it.
+    `peak` is how loud that is; with `noisy` it is heard in noise, and less sharply.
     """
 
     def __init__(
@@ -158,12 +156,10 @@ class MarkedEngine:
         capacity: int = 10_000,
         peak: int = PEAK,
         noisy: bool = False,
-        longest_turn_ms: float = math.inf,
     ) -> None:
         self.capacity = capacity
         self._peak = peak
         self._hearing = NOISY if noisy else CLEAN
-        self._longest_turn_ms = longest_turn_ms
 
     async def start(self) -> None:
         """Nothing to load."""
@@ -175,7 +171,7 @@ class MarkedEngine:
             sample_rate,
             smoother,
             Reader(sample_rate, self._peak, self._hearing),
-            TurnTaker(settings, tell, longest_ms=self._longest_turn_ms),
+            TurnTaker(settings, tell),
         )
 
     async def aclose(self) -> None:

@@ -1,12 +1,11 @@
 """What the server says besides turns: codes, texts and messages.
 
-Texts are those of AssemblyAI's page on session errors and closures, as far as it has
-them.
+Texts are those that the service was seen to say, else those of AssemblyAI's page on
+session errors and closures, as far as it has them.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from .clock import Clock
@@ -54,9 +53,14 @@ def expired() -> Message:
     return error(3008, "Session Expired: Maximum session duration exceeded")
 
 
-def too_many() -> Message:
-    """The engine carries no more sessions (3009)."""
-    return error(3009, "Unauthorized Connection: Too many concurrent sessions")
+def too_many(code: int) -> Message:
+    """The account may have no more sessions at once (1008, or 3009 by the docs)."""
+    return error(code, "Unauthorized Connection: Too many concurrent sessions")
+
+
+def unauthorized(why: str) -> Message:
+    """The key or token isn't taken (1008)."""
+    return error(1008, f"Unauthorized Connection: {why}")
 
 
 def begin(session_id: str, expires_at: int, configuration: dict[str, Any]) -> Message:
@@ -75,11 +79,11 @@ def warning(code: int, text: str) -> Message:
 
 
 def termination(audio_seconds: float, session_seconds: float) -> Message:
-    """The Termination message, in whole seconds: the official SDK takes no others."""
+    """The Termination message, in whole seconds, rounded."""
     return {
         "type": "Termination",
         "audio_duration_seconds": round(audio_seconds),
-        "session_duration_seconds": math.ceil(session_seconds),
+        "session_duration_seconds": round(session_seconds),
     }
 
 

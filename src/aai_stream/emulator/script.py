@@ -11,16 +11,17 @@ the wall clock.
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from .engine import (
     Finished,
     Heard,
     HeardWord,
     Hypothesis,
+    Raw,
     Recognizer,
     Silence,
     SpeechStarted,
@@ -45,6 +46,23 @@ class Said:
     """A turn begins here."""
     last: bool
     """The turn sounds finished after this."""
+
+
+@dataclass(frozen=True)
+class Played:
+    """A message in a script, which is told as it is."""
+
+    start_ms: int
+    message: dict[str, Any]
+
+
+def play(message: dict[str, Any], *, at_ms: int) -> list[Played]:
+    """A raw message for the client, told when so much audio has come, or at Terminate.
+
+    The server's own are Begin, Termination and Errors; it knows nothing of turns that
+    are told like this.
+    """
+    return [Played(at_ms, message)]
 
 
 def say(
@@ -88,17 +106,21 @@ def say(
 
 
 class ScriptEngine:
-    """Says the same script to each session. `turns` are made by `say`, in order."""
+    """Says the same script to each session.
+
+    `parts` are made by `say` and `play`. Raises `ValueError` unless they are in the
+    order of their times.
+    """
 
     def __init__(
-        self, turns: Sequence[Sequence[Said]] = (), *, capacity: int = 10_000
+        self, parts: Sequence[Sequence[Said | Played]] = (), *, capacity: int = 10_000
     ) -> None:
         self.capacity = capacity
-        self._script = [said for turn in turns for said in turn]
-        starts = [said.start_ms for said in self._script]
+        self._script = [one for part in parts for one in part]
+        starts = [one.start_ms for one in self._script]
         if starts != sorted(starts):
             raise ValueError(
-                "the turns of a script must be in the order of their times"
+                "the parts of a script must be in the order of their times"
             )
 
     async def start(self) -> None:
@@ -114,7 +136,7 @@ class ScriptEngine:
 
 class _ScriptRecognizer:
     def __init__(
-        self, script: Sequence[Said], sample_rate: int, turns: TurnTaker
+        self, script: Sequence[Said | Played], sample_rate: int, turns: TurnTaker
     ) -> None:
         self._left = deque(script)
         self._sample_rate = sample_rate
@@ -137,6 +159,9 @@ class _ScriptRecognizer:
 
     def finish(self) -> None:
         self._turns.end(self._now_ms)
+        for one in self._left:
+            if isinstance(one, Played):
+                self._turns.tell(Raw(one.message))
         self._turns.tell(Finished())
 
     def close(self) -> None:
@@ -146,6 +171,10 @@ class _ScriptRecognizer:
         turns, now_ms = self._turns, self._now_ms
         while self._left and self._left[0].start_ms <= now_ms:
             said = self._left[0]
+            if isinstance(said, Played):
+                self._left.popleft()
+                turns.tell(Raw(said.message))
+                continue
             turns.quiet(said.start_ms)
             if said.first:
                 turns.end(said.start_ms)
@@ -162,15 +191,12 @@ class TurnTaker:
 
     Call in the order of the audio: `speech` when a word begins, `said` when it has
     ended, `quiet` as audio without speech goes by. Settings may change at any time. A
-    word that makes a turn `longest_ms` long, or longer, ends it.
+    word that makes a turn `settings.longest_ms` long, or longer, ends it.
     """
 
-    def __init__(
-        self, settings: TurnSettings, tell: Tell, *, longest_ms: float = math.inf
-    ) -> None:
+    def __init__(self, settings: TurnSettings, tell: Tell) -> None:
         self.settings = settings
         self.tell = tell
-        self._longest_ms = longest_ms
         self._began_ms = 0
         self._words: list[HeardWord] = []
         self._open = False
@@ -206,7 +232,7 @@ class TurnTaker:
             heard_ms = end_ms if heard_ms is None else heard_ms
             self._words.append(word)
             self._tell_turn(heard_ms, 0.0)
-            if end_ms - self._began_ms >= self._longest_ms:
+            if end_ms - self._began_ms >= self.settings.longest_ms:
                 self.end(heard_ms)
 
     def quiet(self, until_ms: int) -> None:

@@ -2,32 +2,27 @@
 
 Names, types and ranges come from `aai_stream.parameters`. A known parameter with a bad
 value is refused. A name that v3 doesn't have, or that this model or moment doesn't
-take, is left out and complained about, where the real server says nothing.
+take, is left out; the client isn't told, but whoever runs the server is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..errors import OptionError
-from ..models import DEFAULT_MODEL, MULTILINGUAL
+from ..models import KNOWN_MODELS, MULTILINGUAL, UNIVERSAL_3
 from ..parameters import PARAMETERS, RENAMED
 from ..rules import Parameter
 from .engine import TurnSettings
+from .service import Service
 from .turns import Style
-
-UNKNOWN_PARAMETER = 1
-"""`warning_code`: v3 has no parameter of this name."""
-UNUSED_PARAMETER = 2
-"""`warning_code`: the model doesn't take this parameter, or not while it runs."""
 
 _BY_NAME: dict[str, Parameter] = dict(PARAMETERS) | {
     old: PARAMETERS[name] for old, name in RENAMED.items()
 }
 _DECODABLE = ("pcm_s16le", "pcm_mulaw")
-_SECRET = ("webhook_auth_header_value",)
 
 # (min_turn_silence, max_turn_silence) in ms, by mode; then for models without modes.
 _SILENCES = {
@@ -40,28 +35,22 @@ _UNIVERSAL_STREAMING_SILENCES = (400, 1280)
 _SILENCE_RANGE = (50, 10_000)
 
 
-class Complaint(NamedTuple):
-    """A parameter that was left out, for a Warning message."""
-
-    code: int
-    text: str
-
-
 @dataclass(frozen=True)
 class Settings:
     """The parameters of one session, by today's names; never changes once made."""
 
     values: Mapping[str, Any]
+    service: Service
 
     @property
     def model(self) -> str:
-        """The speech model asked for; any name is taken."""
-        return str(self.values.get("speech_model", DEFAULT_MODEL))
+        """The speech model: what was asked for, or what was chosen instead."""
+        return str(self.values["speech_model"])
 
     @property
     def universal_3(self) -> bool:
-        """Whether the model belongs to the Universal-3 family, judged by its name."""
-        return self.model.startswith(("universal-3", "u3"))
+        """Whether the model belongs to the Universal-3 family."""
+        return self.model in UNIVERSAL_3
 
     @property
     def sample_rate(self) -> int:
@@ -89,7 +78,15 @@ class Settings:
             high = low
         elif threshold == 1:
             low = high
-        return TurnSettings(min_silence_ms=low, max_silence_ms=max(low, high))
+        return TurnSettings(
+            min_silence_ms=low,
+            max_silence_ms=max(low, high),
+            longest_ms=(
+                self.service.longest_labelled_turn_ms
+                if self.on("speaker_labels")
+                else self.service.longest_turn_ms
+            ),
+        )
 
     @property
     def style(self) -> Style:
@@ -102,6 +99,7 @@ class Settings:
             speaker_labels=self.on("speaker_labels"),
             language_code=None if speaks_one else (codes or ["en"])[0],
             language_detection=self.on("language_detection"),
+            steady_partials=self.service.steady_partials,
         )
 
     def on(self, name: str) -> bool:
@@ -109,17 +107,20 @@ class Settings:
         return self.values.get(name) is True
 
     def configuration(self, api_version: str) -> dict[str, Any]:
-        """`Begin.configuration`: everything understood, with the values in effect."""
-        told = {k: v for k, v in self.values.items() if k not in _SECRET}
-        told.pop("speech_model", None)
-        for name in ("min_turn_silence", "max_turn_silence"):
-            if name in told:
-                told[name] = _clamped(told[name])
-        if self.universal_3:
-            told.setdefault("mode", _DEFAULT_MODE)
-        return {"model": self.model, **told, "api_version": api_version}
+        """`Begin.configuration`: eight fields, whatever else was asked for."""
+        mode = self.values.get("mode", _DEFAULT_MODE) if self.universal_3 else None
+        return {
+            "model": self.model,
+            "mode": mode,
+            "api_version": api_version,
+            "speaker_labels": self.on("speaker_labels"),
+            "redact_pii": self.on("redact_pii"),
+            "filter_profanity": self.on("filter_profanity"),
+            "domain": self.values.get("domain"),
+            "voice_focus": self.values.get("voice_focus"),
+        }
 
-    def updated(self, fields: Mapping[str, Any]) -> tuple[Settings, list[Complaint]]:
+    def updated(self, fields: Mapping[str, Any]) -> tuple[Settings, list[str]]:
         """The settings after an UpdateConfiguration, and what was left out of it.
 
         Raises `OptionError` if a live parameter has a bad value.
@@ -131,16 +132,19 @@ class Settings:
             if parameter is None:
                 complaints.append(_unknown(name))
             elif not parameter.live:
-                text = f"{parameter.name} can't be changed in an open session"
-                complaints.append(Complaint(UNUSED_PARAMETER, text))
+                complaints.append(
+                    f"{parameter.name} can't be changed in an open session"
+                )
             elif value is not None:
                 _put(values, name, parameter, value)
         complaints += _drop_unused(values, self.model)
-        return Settings({**self.values, **values}), complaints
+        return Settings({**self.values, **values}, self.service), complaints
 
 
-def read_query(query: Iterable[tuple[str, str]]) -> tuple[Settings, list[Complaint]]:
-    """The settings that a handshake's query asks for, and what was left out of it.
+def read_query(
+    query: Iterable[tuple[str, str]], service: Service
+) -> tuple[Settings, list[str]]:
+    """The settings that a handshake's query asks for, and why parts were left out.
 
     Raises `OptionError` if a parameter has a bad value, or for an encoding that this
     server can't decode.
@@ -155,7 +159,11 @@ def read_query(query: Iterable[tuple[str, str]]) -> tuple[Settings, list[Complai
             _put(values, name, parameter, parameter.parse(written))
         elif name != "token":
             complaints.append(_unknown(name))
-    settings = Settings(values)
+    values.setdefault("speech_model", _default_model(values, service))
+    settings = Settings(values, service)
+    if settings.model not in KNOWN_MODELS:
+        allowed = ", ".join(f"'{name}'" for name in sorted(KNOWN_MODELS))
+        raise OptionError(f"Invalid 'speech_model': Input should be {allowed}")
     if values.get("encoding", _DECODABLE[0]) not in _DECODABLE:
         raise OptionError(
             f"encoding {values['encoding']} can't be decoded by this embedded server; "
@@ -165,7 +173,18 @@ def read_query(query: Iterable[tuple[str, str]]) -> tuple[Settings, list[Complai
     return settings, complaints
 
 
+def _default_model(values: Mapping[str, Any], service: Service) -> str:
+    """The model of a session that asks for none."""
+    if values.get("language_codes") == ["multi"]:
+        (multilingual,) = MULTILINGUAL
+        return multilingual
+    return service.default_model
+
+
 def _put(values: dict[str, Any], name: str, parameter: Parameter, value: Any) -> None:
+    most = parameter.most
+    if most is not None and isinstance(value, list) and len(value) > most:
+        raise OptionError(f"Invalid '{name}': Value error, Max {most} items")
     checked = parameter.check(value)
     if name == parameter.name:
         values[name] = checked
@@ -173,7 +192,7 @@ def _put(values: dict[str, Any], name: str, parameter: Parameter, value: Any) ->
         values.setdefault(parameter.name, checked)
 
 
-def _drop_unused(values: dict[str, Any], model: str) -> list[Complaint]:
+def _drop_unused(values: dict[str, Any], model: str) -> list[str]:
     """Take out of `values` what `model` doesn't take."""
     complaints = []
     for name in list(values):
@@ -182,12 +201,12 @@ def _drop_unused(values: dict[str, Any], model: str) -> list[Complaint]:
         except OptionError as why:
             # Off is what it is anyway: the official plugin says so to every model.
             if values.pop(name) is not False:
-                complaints.append(Complaint(UNUSED_PARAMETER, str(why)))
+                complaints.append(str(why))
     return complaints
 
 
-def _unknown(name: str) -> Complaint:
-    return Complaint(UNKNOWN_PARAMETER, f"there is no parameter {name[:60]!r}")
+def _unknown(name: str) -> str:
+    return f"there is no parameter {name[:60]!r}"
 
 
 def _clamped(silence_ms: int) -> int:

@@ -1,10 +1,12 @@
 """The engine's hypotheses as v3 Turn messages, in the style of each model family.
 
-Universal-3: a SpeechStarted before each turn's first Turn, words that stay open until
-the turn ends, a formatted final with `utterance`. Universal-Streaming: words become
-final one by one and `transcript` holds those only; `utterance` is filled at a pause
-and at the end; with `format_turns` a second, formatted final follows the first.
-Source: AssemblyAI's message sequence pages for both families. No I/O here.
+Universal-3: a SpeechStarted before each turn's first Turn; partials are guesses,
+written as formatted text and flagged so; the final has `utterance`.
+Universal-Streaming: words become final one by one and `transcript` holds those only;
+`utterance` is filled at a pause and at the end; with `format_turns` a second, formatted
+final follows the first.
+Source: captures of the service for Universal-3 and speakers, AssemblyAI's message
+sequence pages for the rest. No I/O here.
 """
 
 from __future__ import annotations
@@ -15,12 +17,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .engine import HeardWord, Hypothesis
+from .guesses import guess
 
 WORD_IS_FINAL_AFTER_MS = 700
 """Universal-Streaming: a word is final when this much more audio has been heard."""
 
 _QUESTION_WORDS = {"are", "can", "do", "how", "is", "what", "when", "where", "who"}
 _LANGUAGE_CONFIDENCE = 0.99
+
+PENDING = "PENDING"
+"""The label of a turn whose speaker isn't known yet: one of a single word."""
+_SPEAKER_CONFIDENCE = 0.95
+_REVISED = 0.012
+"""A SpeakerRevision's word confidences are on another scale: 0.84 became 0.01."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,8 @@ class Style:
     language_code: str | None = "en"
     """None: the model speaks one language and doesn't say which."""
     language_detection: bool = False
+    steady_partials: bool = False
+    """Universal-3: don't guess, and format nothing but finals."""
 
 
 @dataclass
@@ -45,6 +56,7 @@ class _Turn:
     uttered: int = 0
     """How many of the words an earlier `utterance` has covered."""
     last: dict[str, Any] | None = None
+    partials: int = 0
 
 
 class TurnTeller:
@@ -54,6 +66,8 @@ class TurnTeller:
         self.style = style
         self._order = 0
         self._turn = _Turn()
+        self._ended_ms = 0  # the last word of the last final
+        self._pending: list[dict[str, Any]] = []  # revisions of turns told as PENDING
 
     def speech_started(self, at_ms: int) -> None:
         """Speech began at `at_ms`; told when the turn's first Turn is."""
@@ -61,13 +75,16 @@ class TurnTeller:
 
     def hypothesis(self, heard: Hypothesis) -> list[dict[str, Any]]:
         """The messages that tell `heard`; none if it says nothing new."""
-        turn = self._turn
-        words = self._glue(heard)
+        turn, guesses = self._turn, self._guesses
+        words: Sequence[HeardWord] = self._glue(heard)
+        if guesses and not heard.end_of_turn:
+            words = guess(words, turn.partials, self._ended_ms)
         if not words and not heard.end_of_turn:
             return []
         told = self._tell(heard, words)
         if told == turn.last:
             return []
+        turn.partials += 1
         messages = [told]
         if turn.last is None and turn.started_ms is not None and self.style.universal_3:
             messages.insert(0, _speech_started(turn.started_ms, words))
@@ -75,9 +92,52 @@ class TurnTeller:
         if heard.end_of_turn:
             if self.style.format_turns and not self.style.universal_3:
                 messages.append(_formatted(told))
-            self._order += 1
-            self._turn = _Turn()
+            self._over(words)
         return messages
+
+    def _over(self, words: Sequence[HeardWord]) -> None:
+        if words:
+            self._ended_ms = words[-1].end_ms
+            if self.style.speaker_labels and _label(words) == PENDING:
+                self._revise(words)
+        self._order += 1
+        self._turn = _Turn()
+
+    def farewell(self) -> list[dict[str, Any]]:
+        """What is told at the end of the session, if no turn is open then."""
+        if self.style.universal_3 or self._turn.last is not None:
+            return []
+        return [self._tell(Hypothesis((), 0, True, 1.0), [])]
+
+    def revision(self) -> list[dict[str, Any]]:
+        """The SpeakerRevision: the speakers of turns that were told without one."""
+        revisions, self._pending = self._pending, []
+        if not revisions:
+            return []
+        return [{"type": "SpeakerRevision", "revisions": revisions}]
+
+    def _revise(self, words: Sequence[HeardWord]) -> None:
+        speaker = words[0].speaker
+        if speaker is None:  # the engine doesn't know either
+            return
+        style = self.style
+        texts = format_words([word.text for word in words])
+        revised = []
+        for word, text in zip(words, texts, strict=True):
+            message = _word(word, True, style, label=speaker)
+            message["confidence"] = round(word.confidence * _REVISED, 4)
+            revised.append({**message, "text": text})
+        self._pending.append(
+            {
+                "turn_order": self._order,
+                "speaker_label": speaker,
+                "words": revised,
+            }
+        )
+
+    @property
+    def _guesses(self) -> bool:
+        return self.style.universal_3 and not self.style.steady_partials
 
     def _glue(self, heard: Hypothesis) -> list[HeardWord]:
         """The turn's words: those told as final, then what the engine has after them.
@@ -103,7 +163,7 @@ class TurnTeller:
             count += 1
         return count
 
-    def _tell(self, heard: Hypothesis, words: list[HeardWord]) -> dict[str, Any]:
+    def _tell(self, heard: Hypothesis, words: Sequence[HeardWord]) -> dict[str, Any]:
         style, turn = self.style, self._turn
         final = len(turn.final)
         message: dict[str, Any] = {
@@ -113,7 +173,10 @@ class TurnTeller:
             "end_of_turn": heard.end_of_turn,
             "transcript": _text(words if style.universal_3 else words[:final]),
             "end_of_turn_confidence": round(heard.end_of_turn_confidence, 6),
-            "words": [_word(w, i < final, style) for i, w in enumerate(words)],
+            "words": [
+                _word(w, i < final, style, label=_label(words))
+                for i, w in enumerate(words)
+            ],
             "utterance": "",
         }
         if heard.end_of_turn or (heard.pause and not style.universal_3):
@@ -123,13 +186,27 @@ class TurnTeller:
                 message["language_code"] = style.language_code
                 if style.language_detection:
                     message["language_confidence"] = _LANGUAGE_CONFIDENCE
-        speakers = Counter(w.speaker for w in words if w.speaker is not None)
-        if style.speaker_labels and speakers:
-            message["speaker_label"] = speakers.most_common(1)[0][0]
-        if style.universal_3 and heard.end_of_turn:
+        if style.speaker_labels and words:
+            label = _label(words)
+            message["speaker_label"] = label
+            message["speaker_confidence"] = _speaker_confidence(label)
+        if self._guesses or (style.universal_3 and heard.end_of_turn):
             message = _formatted(message)
+        if style.universal_3 and heard.end_of_turn:
             message["utterance"] = message["transcript"]
         return message
+
+
+def _label(words: Sequence[HeardWord]) -> str:
+    """Who says most of the `words`. Of a single one that isn't known yet."""
+    speakers = Counter(word.speaker for word in words if word.speaker is not None)
+    if len(words) < 2 or not speakers:
+        return PENDING
+    return str(speakers.most_common(1)[0][0])
+
+
+def _speaker_confidence(label: str) -> float:
+    return 0.0 if label == PENDING else _SPEAKER_CONFIDENCE
 
 
 def _after(final: list[HeardWord], heard: Sequence[HeardWord]) -> list[HeardWord]:
@@ -151,7 +228,7 @@ def _not_before(start_ms: int, word: HeardWord) -> HeardWord:
     return HeardWord(word.text, start_ms, end_ms, word.confidence, word.speaker)
 
 
-def _word(word: HeardWord, final: bool, style: Style) -> dict[str, Any]:
+def _word(word: HeardWord, final: bool, style: Style, *, label: str) -> dict[str, Any]:
     message: dict[str, Any] = {
         "start": word.start_ms,
         "end": word.end_ms,
@@ -159,12 +236,14 @@ def _word(word: HeardWord, final: bool, style: Style) -> dict[str, Any]:
         "confidence": round(word.confidence, 6),
         "word_is_final": final,
     }
-    if style.speaker_labels and word.speaker is not None:
-        message["speaker"] = word.speaker
+    if style.speaker_labels:
+        speaker = PENDING if label == PENDING else word.speaker or label
+        message["speaker"] = speaker
+        message["speaker_confidence"] = _speaker_confidence(speaker)
     return message
 
 
-def _speech_started(at_ms: int, words: list[HeardWord]) -> dict[str, Any]:
+def _speech_started(at_ms: int, words: Sequence[HeardWord]) -> dict[str, Any]:
     confidence = round(words[0].confidence, 6) if words else 0.0
     return {"type": "SpeechStarted", "timestamp": at_ms, "confidence": confidence}
 
