@@ -14,6 +14,7 @@ from aai_stream import mint_token
 from aai_stream.emulator.clock import LoopClock, Timer
 from aai_stream.emulator.marked import MarkedEngine, check_marked, marked_audio
 from aai_stream.emulator.server import Emulator
+from aai_stream.emulator.service import Service
 from aai_stream.messages import AudioLost, Begin, Event, Heartbeat
 from tests.servers import until, within
 from tests.talks import (
@@ -55,7 +56,7 @@ async def test_before_it_expires_another_session_takes_over() -> None:
     first, second = (audio[: ms * 16] for ms in (1360 + 960, 2 * (1260 + 1000) + 60))
     in_turn = len(first) + 400 * 16
     async with (
-        Emulator(MarkedEngine(), max_session_seconds=2) as server,
+        Emulator(MarkedEngine(), service=Service(max_session_seconds=2)) as server,
         connect(base_url=server.url) as stream,
     ):
         stream.push(audio[:in_turn])

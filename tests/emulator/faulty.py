@@ -13,7 +13,7 @@ from aai_stream.emulator.engine import Engine, HeardWord, Hypothesis
 from aai_stream.emulator.faults import fault
 from aai_stream.emulator.script import say
 from aai_stream.emulator.server import Emulator
-from tests.emulator.helpers import Client, Message
+from tests.emulator.helpers import PLAIN, Client, Message
 
 SCRIPT = [say("one", at_ms=0), say("two", at_ms=1000), say("three", at_ms=2000)]
 REQUEST = (
@@ -24,7 +24,8 @@ REQUEST = (
 
 
 def faulty(engine: Engine, *texts: str, clock: Clock | None = None) -> Emulator:
-    return Emulator(engine, faults=[fault(text) for text in texts], clock=clock)
+    faults = [fault(text) for text in texts]
+    return Emulator(engine, service=PLAIN, faults=faults, clock=clock)
 
 
 def happened(emulator: Emulator) -> list[str]:

@@ -13,6 +13,7 @@ from aai_stream.emulator.engine import (
     Hypothesis,
 )
 from aai_stream.emulator.server import Emulator
+from aai_stream.emulator.service import Service
 from aai_stream.errors import EngineError
 from tests.emulator.helpers import (
     ManualClock,
@@ -92,7 +93,9 @@ async def test_a_deaf_client_does_not_hold_the_server_up(
     engine: PuppetEngine, clock: ManualClock, chatter: list[Hypothesis]
 ) -> None:
     async with (
-        Emulator(engine, clock=clock, max_session_seconds=60) as emulator,
+        Emulator(
+            engine, clock=clock, service=Service(max_session_seconds=60)
+        ) as emulator,
         connection(emulator),
     ):
         for hypothesis in chatter:

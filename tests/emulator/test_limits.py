@@ -8,6 +8,7 @@ from aai_stream.emulator.engine import TurnSettings
 from aai_stream.emulator.marked import MarkedEngine, check_marked, marked_audio
 from aai_stream.emulator.script import ScriptEngine, say
 from aai_stream.emulator.server import Emulator
+from aai_stream.emulator.service import Service
 from tests.emulator.helpers import (
     PuppetEngine,
     connection,
@@ -43,10 +44,8 @@ async def test_good_chunks_are_heard(engine: PuppetEngine, ms: int) -> None:
     [
         ([1000.0625], "1000.1 ms"),
         ([100, 2000], "2000.0 ms"),
-        ([49.9375 - 0.0625, 50], "49.9 ms"),
-        ([20, 20], "20.0 ms"),
-        ([0, 50], "0.0 ms"),
-        ([100, 10, 100], "10.0 ms"),
+        ([20] * 52, "20.0 ms"),
+        ([49.9375 - 0.0625] * 22, "49.9 ms"),
     ],
 )
 async def test_bad_chunks_end_the_session(
@@ -59,6 +58,33 @@ async def test_bad_chunks_end_the_session(
         assert error["error_code"] == 3007
         assert error["error"].endswith(f"{told}. Expected between 50 and 1000 ms")
         assert engine.puppets[0].closed.is_set()
+
+
+@pytest.mark.parametrize(
+    ("chunks", "told"),
+    [
+        ([49.9375 - 0.0625, 50], "49.9 ms"),
+        ([20, 20], "20.0 ms"),
+        ([100, 10, 100], "10.0 ms"),
+    ],
+)
+async def test_short_chunks_are_bad_at_once_by_the_documentation(
+    engine: PuppetEngine, chunks: list[float], told: str
+) -> None:
+    service = Service(short_audio_ms=0)
+    async with Emulator(engine, service=service) as emulator, connection(emulator) as c:
+        for ms in chunks:
+            await c.ws.send_bytes(chunk(ms))
+        assert f" {told}. Expected between" in (await c.error())["error"]
+
+
+async def test_a_second_of_short_chunks_is_tolerated(engine: PuppetEngine) -> None:
+    async with Emulator(engine) as emulator, connection(emulator) as client:
+        for ms in [*[20] * 51, 0]:
+            await client.ws.send_bytes(chunk(ms))
+        await client.send("Terminate")
+        await client.rest()
+        assert client.close_code == 1000
 
 
 async def test_the_last_chunk_may_be_short(engine: PuppetEngine) -> None:
@@ -170,29 +196,40 @@ async def test_updates_reach_the_recogniser(engine: PuppetEngine) -> None:
             "UpdateConfiguration", min_turn_silence=300, max_turn_silence=None
         )
         await client.settle()
-        assert engine.puppets[0].settings == TurnSettings(300, 1280)
+        assert engine.puppets[0].settings == TurnSettings(300, 1280, 60_000)
         await client.send("UpdateConfiguration", max_turn_silence=500)
         await client.settle()
-        assert engine.puppets[0].settings == TurnSettings(300, 500)
+        assert engine.puppets[0].settings == TurnSettings(300, 500, 60_000)
+
+
+async def test_a_context_that_is_too_long_cancels_the_session(
+    engine: PuppetEngine,
+) -> None:
+    async with Emulator(engine) as emulator, connection(emulator) as client:
+        await client.send("UpdateConfiguration", agent_context="x" * 1751)
+        error = await client.error()
+        assert error["error"] == "Session Cancelled: An error occurred"
+        assert error["error_code"] == 3005
 
 
 @pytest.mark.parametrize(
-    ("fields", "code", "told"),
+    ("fields", "logged"),
     [
-        ({"min_turn_silense": 1}, 1, "no parameter 'min_turn_silense'"),
-        ({"sample_rate": 8000}, 2, "sample_rate can't be changed"),
-        ({"format_turns": True}, 2, "format_turns does not work with"),
+        ({"min_turn_silense": 1}, "no parameter 'min_turn_silense'"),
+        ({"sample_rate": 8000}, "sample_rate can't be changed"),
+        ({"format_turns": True}, "format_turns does not work with"),
     ],
 )
-async def test_what_an_update_can_not_do_is_complained_about(
-    engine: PuppetEngine, fields: dict[str, object], code: int, told: str
+async def test_what_an_update_can_not_do_is_ignored_and_logged(
+    engine: PuppetEngine,
+    caplog: pytest.LogCaptureFixture,
+    fields: dict[str, object],
+    logged: str,
 ) -> None:
     async with Emulator(engine) as emulator, connection(emulator) as client:
         await client.send("UpdateConfiguration", **fields)
-        warning = await client.receive()
-        assert warning["type"] == "Warning"
-        assert warning["warning_code"] == code
-        assert told in warning["warning"]
+        assert [m["type"] for m in await client.transcribe(0)] == ["Termination"]
+    assert logged in caplog.text
 
 
 async def test_formatting_can_be_switched_on_live() -> None:
@@ -203,7 +240,7 @@ async def test_formatting_can_be_switched_on_live() -> None:
     ):
         await client.audio(900)
         await client.send("UpdateConfiguration", format_turns=True)
-        assert finals(await client.transcribe(1000)) == ["one", "two", "Two."]
+        assert finals(await client.transcribe(1000)) == ["one", "two", "Two.", ""]
 
 
 async def test_force_endpoint_ends_the_turn() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import soxr
@@ -96,7 +97,8 @@ async def test_turns_end_by_the_settings() -> None:
 @pytest.mark.parametrize("gap_ms", [10, 20])
 async def test_turns_have_a_longest_length(gap_ms: int) -> None:
     layout = MarkedLayout(words_per_turn=100, gap_ms=gap_ms)
-    told = await listen(marked_audio(12, layout=layout), longest_turn_ms=1000)
+    settings = msgspec.structs.replace(SETTINGS, longest_ms=1000)
+    told = await listen(marked_audio(12, layout=layout), settings=settings)
     ends = [h for h in told if isinstance(h, Hypothesis) and h.end_of_turn]
     assert [len(end.words) for end in ends] == [5, 5, 2]
     started = [t.at_ms for t in told if isinstance(t, SpeechStarted)]

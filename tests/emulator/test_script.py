@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aai_stream.emulator.capture import read_capture
 from aai_stream.emulator.engine import (
     Finished,
     Heard,
@@ -16,7 +19,10 @@ from aai_stream.emulator.engine import (
     SpeechStarted,
     TurnSettings,
 )
-from aai_stream.emulator.script import Said, ScriptEngine, say
+from aai_stream.emulator.script import Said, ScriptEngine, play, say
+from aai_stream.emulator.server import Emulator
+from aai_stream.errors import OptionError
+from tests.emulator.helpers import connection
 
 RATE = 16_000
 SETTINGS = TurnSettings(min_silence_ms=300, max_silence_ms=1000)
@@ -200,3 +206,53 @@ async def test_chunking_changes_nothing(
         await cut.hear(chunk, chunk_ms=chunk)
     await whole.hear(sum(chunks), chunk_ms=sum(chunks))
     assert cut.told == whole.told
+
+
+# ---- raw messages ----
+
+
+TURN = {"type": "Turn", "turn_order": 0, "transcript": "as it was", "new_field": [1]}
+
+
+async def test_raw_messages_are_told_at_their_places() -> None:
+    engine = ScriptEngine(
+        [
+            say("one", at_ms=0),
+            play({"type": "Unheard", "of": 1}, at_ms=900),
+            play(TURN, at_ms=2000),
+        ]
+    )
+    async with Emulator(engine) as emulator, connection(emulator) as client:
+        await client.audio(800)
+        await client.settle()
+        await client.audio(100)
+        assert await client.receive() == {"type": "Unheard", "of": 1}
+        *told, termination = await client.transcribe(200)
+        assert told == [TURN]  # what is left is told at Terminate
+        assert termination["type"] == "Termination"
+
+
+def test_a_capture_is_a_script() -> None:
+    lines = [
+        '{"audio_ms": 0, "message": {"type": "Begin", "id": "x"}}\n',
+        "\n",
+        b'{"audio_ms": 900, "message": {"type": "Turn", "turn_order": 0}}\n',
+        '{"audio_ms": 950, "message": {"type": "Termination"}}',
+    ]
+    assert read_capture(lines) == [play({"type": "Turn", "turn_order": 0}, at_ms=900)]
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("{", "line 2 of the capture"),
+        ('{"audio_ms": 1}', "missing required field `message`"),
+        ('{"audio_ms": 20, "message": {}}', "a message has a type"),
+        ('{"audio_ms": 9, "message": {"type": "Turn"}}', "9 ms come after 10 ms"),
+        ('{"at": 20, "message": {"type": "Turn"}}', "unknown field `at`"),
+    ],
+)
+def test_a_capture_that_is_none(line: str, why: str) -> None:
+    good = '{"audio_ms": 10, "message": {"type": "Turn"}}'
+    with pytest.raises(OptionError, match=re.escape(why)):
+        read_capture([good, line])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from aai_stream.emulator.engine import (
     TurnSettings,
 )
 from aai_stream.emulator.server import Emulator
+from aai_stream.emulator.service import Service
 from tests.emulator.helpers import (
     PuppetEngine,
     connection,
@@ -18,39 +21,41 @@ ENGLISH = "universal-streaming-english"
 
 
 @pytest.mark.parametrize(
-    ("query", "code", "text"),
+    ("query", "logged"),
     [
-        ({"speechModel": "x"}, 1, "no parameter 'speechModel'"),
-        ({"format_turns": "True"}, 2, "format_turns does not work with"),
-        ({"speech_model": ENGLISH, "prompt": "x"}, 2, "prompt does not work with"),
+        ({"speechModel": "x"}, "no parameter 'speechModel'"),
+        ({"format_turns": "True"}, "format_turns does not work with"),
+        ({"speech_model": ENGLISH, "prompt": "x"}, "prompt does not work with"),
+        ({"speech_model": ENGLISH, "language_detection": "false"}, ""),
     ],
 )
-async def test_what_is_ignored_is_complained_about(
-    engine: PuppetEngine, query: dict[str, str], code: int, text: str
+async def test_what_is_ignored_is_logged(
+    engine: PuppetEngine,
+    caplog: pytest.LogCaptureFixture,
+    query: dict[str, str],
+    logged: str,
 ) -> None:
     async with (
         Emulator(engine) as emulator,
         connection(emulator, query) as client,
     ):
-        warning = await client.receive()
-        assert warning["type"] == "Warning"
-        assert warning["warning_code"] == code
-        assert text in warning["warning"]
-
-
-async def test_off_is_not_complained_about(engine: PuppetEngine) -> None:
-    async with (
-        Emulator(engine) as emulator,
-        connection(
-            emulator, speech_model=ENGLISH, language_detection="false"
-        ) as client,
-    ):
-        assert [m["type"] for m in await client.transcribe(0)] == ["Termination"]
+        told = [m["type"] for m in await client.transcribe(0)]
+        assert "Warning" not in told
+    assert logged in caplog.text
+    assert ("ignored" in caplog.text) == bool(logged)
 
 
 @pytest.mark.parametrize(
     ("query", "text"),
     [
+        (
+            {"speech_model": "universal-9"},
+            "User Input Validation Error: Invalid 'speech_model': Input should be 'u3-",
+        ),
+        (
+            {"keyterms_prompt": json.dumps(["x"] * 101)},
+            "Invalid 'keyterms_prompt': Value error, Max 100 items",
+        ),
         ({"sample_rate": 7000}, "sample_rate must be from 8000"),
         ({"sample_rate": "x"}, "sample_rate must be a whole number"),
         ({"encoding": "flac"}, "encoding must be one of"),
@@ -81,7 +86,6 @@ async def test_bad_parameters_end_the_session_before_it_begins(
         ({"mode": "min_latency"}, 128, 640),
         ({"mode": "max_accuracy"}, 512, 2560),
         ({"mode": "of-tomorrow"}, 128, 1280),
-        ({"speech_model": "universal-4-u3"}, 400, 1280),
         ({"speech_model": ENGLISH}, 400, 1280),
         ({"speech_model": "u3-rt-pro", "min_turn_silence": 300}, 300, 1280),
         ({"max_turn_silence": 300}, 128, 300),
@@ -105,7 +109,32 @@ async def test_silences_by_model_and_mode(
     engine: PuppetEngine, query: dict[str, object], low: int, high: int
 ) -> None:
     async with Emulator(engine) as emulator, connection(emulator, query):
-        assert engine.puppets[0].settings == TurnSettings(low, high)
+        assert engine.puppets[0].settings == TurnSettings(low, high, 60_000)
+
+
+async def test_labelled_turns_are_short(engine: PuppetEngine) -> None:
+    async with Emulator(engine) as emulator, connection(emulator, speaker_labels=True):
+        assert engine.puppets[0].settings.longest_ms == 10_000
+
+
+@pytest.mark.parametrize(
+    ("query", "model"),
+    [
+        ({}, "universal-3-5-pro"),
+        ({"language_code": "multi"}, "universal-streaming-multilingual"),
+        ({"language_codes": '["de"]'}, "universal-3-5-pro"),
+        ({"language_code": "multi", "speech_model": "u3-rt-pro"}, "u3-rt-pro"),
+    ],
+)
+async def test_the_model_of_who_asks_for_none(
+    engine: PuppetEngine, query: dict[str, object], model: str
+) -> None:
+    service = Service(default_model="universal-3-5-pro")
+    async with (
+        Emulator(engine, service=service) as emulator,
+        connection(emulator, query) as client,
+    ):
+        assert client.begin["configuration"]["model"] == model
 
 
 @pytest.mark.parametrize("order", [1, -1])

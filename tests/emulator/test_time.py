@@ -6,6 +6,7 @@ import pytest
 
 from aai_stream.emulator.engine import Finished, HeardWord, Hypothesis, Silence
 from aai_stream.emulator.server import Emulator
+from aai_stream.emulator.service import Service
 from tests.emulator.helpers import (
     ManualClock,
     PuppetEngine,
@@ -17,7 +18,9 @@ ENGLISH = "universal-streaming-english"
 
 async def test_sessions_expire(engine: PuppetEngine, clock: ManualClock) -> None:
     async with (
-        Emulator(engine, clock=clock, max_session_seconds=100) as emulator,
+        Emulator(
+            engine, clock=clock, service=Service(max_session_seconds=100)
+        ) as emulator,
         connection(emulator, session_heartbeat=True) as client,
     ):
         clock.advance(99.9)
@@ -158,7 +161,7 @@ async def test_heartbeats_can_be_switched_live(
     [
         ({}, []),
         ({"acknowledge_silence": "true"}, ["Silence"]),
-        ({"acknowledge_silence": "true", "speech_model": ENGLISH}, ["Warning"]),
+        ({"acknowledge_silence": "true", "speech_model": ENGLISH}, ["Turn"]),
     ],
 )
 async def test_silence_is_acknowledged_on_request(

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aai_stream.emulator.engine import HeardWord, Hypothesis
+from aai_stream.emulator.guesses import MOVED_MS
 from aai_stream.emulator.turns import (
     WORD_IS_FINAL_AFTER_MS,
     Style,
@@ -16,7 +17,8 @@ from aai_stream.emulator.turns import (
     format_words,
 )
 
-U3 = Style(universal_3=True)
+U3 = Style(universal_3=True, steady_partials=True)
+GUESSING = Style(universal_3=True)
 US = Style(universal_3=False, language_code=None)
 
 
@@ -222,16 +224,93 @@ def test_speakers_are_told_on_request_only(style: Style) -> None:
     assert all("speaker" not in word for word in plain["words"])
     labelled = TurnTeller(Style(universal_3=style.universal_3, speaker_labels=True))
     (turn,) = told(labelled, heard)
-    assert turn["speaker_label"] == "B"
+    assert (turn["speaker_label"], turn["speaker_confidence"]) == ("B", 0.95)
     assert [w["speaker"] for w in turn["words"]] == ["A", "B", "B"]
+    assert [w["speaker_confidence"] for w in turn["words"]] == [0.95] * 3
     (turn,) = told(labelled, end("nobody knows"))
-    assert "speaker_label" not in turn
-    assert "speaker" not in turn["words"][0]
+    assert (turn["speaker_label"], turn["speaker_confidence"]) == ("PENDING", 0.0)
+    assert turn["words"][0]["speaker"] == "PENDING"
+
+
+def test_the_speaker_of_a_single_word_is_known_later() -> None:
+    teller = TurnTeller(Style(speaker_labels=True))
+    heard = Hypothesis(words("yes", speakers="B"), 0, True, 1.0)
+    told(teller, end("nobody knows"))
+    (turn,) = told(teller, heard)
+    assert turn["speaker_label"] == turn["words"][0]["speaker"] == "PENDING"
+    told(teller, Hypothesis(words("a b", speakers="AA"), 0, True, 1.0))
+    (revision,) = teller.revision()
+    assert revision["type"] == "SpeakerRevision"
+    (changed,) = revision["revisions"]
+    assert (changed["turn_order"], changed["speaker_label"]) == (1, "B")
+    (word,) = changed["words"]
+    assert (word["text"], word["speaker"], word["start"]) == ("Yes.", "B", 0)
+    assert word["confidence"] == 0.006  # it was told with 0.5
+    assert teller.revision() == []
+
+
+# What is guessed
+
+
+def test_partials_are_written_as_finals_are() -> None:
+    (turn,) = told(TurnTeller(GUESSING), partial("how are you"))
+    assert (turn["transcript"], turn["turn_is_formatted"]) == ("How are you?", True)
+    assert [w["text"] for w in turn["words"]] == ["How", "are", "you?"]
+    assert final_words(turn) == []
+    assert turn["utterance"] == ""
+
+
+def test_a_single_word_may_be_final_at_once() -> None:
+    teller = TurnTeller(GUESSING)
+    teller.speech_started(40)
+    assert told(teller, partial("hi"), partial("hi", confidence=0.5)) == []
+    started, turn = told(teller, end("hi"))
+    assert started["type"] == "SpeechStarted"
+    assert turn["end_of_turn"]
+
+
+def test_partials_move_shrink_and_change() -> None:
+    teller = TurnTeller(GUESSING)
+    told(teller, end("before"))  # up to 100 ms
+    text, at = "a word or another", 1300
+    climb = [Hypothesis(words(text, at_ms=at), 0, i == 4, i / 10) for i in range(5)]
+    *partials, final = told(teller, *climb)
+    assert [turn["transcript"] for turn in partials] == [
+        "A word or another.",
+        "A word or another.",
+        "A word or.",
+        "A word or anot.",
+    ]
+    starts = [turn["words"][0]["start"] for turn in partials]
+    assert starts == [at, at - MOVED_MS, at, at]
+    assert final["transcript"] == "A word or another."
+    assert final["words"][0]["start"] == at
+
+
+def test_no_guess_is_before_the_last_final() -> None:
+    teller = TurnTeller(GUESSING)
+    told(teller, end("a b"))
+    heard = [Hypothesis(words("c d", at_ms=210), 0, False, c) for c in (0.0, 0.1)]
+    assert [t["words"][0]["start"] for t in told(teller, *heard)] == [210, 200]
+
+
+# The end of a session
+
+
+def test_universal_streaming_says_good_bye_with_an_empty_turn() -> None:
+    teller = TurnTeller(US)
+    told(teller, end("a"))
+    (turn,) = teller.farewell()
+    assert (turn["turn_order"], turn["transcript"], turn["words"]) == (1, "", [])
+    assert turn["end_of_turn"]
+    told(teller, partial("b"))
+    assert teller.farewell() == []  # the turn that is open is ended
+    assert TurnTeller(U3).farewell() == []
 
 
 def test_language_is_told_at_the_end() -> None:
     teller = TurnTeller(Style(language_code="de", language_detection=True))
-    first, last = told(teller, partial("ja"), end("ja"))
+    first, last = told(teller, partial("ja ja"), end("ja ja"))
     assert "language_code" not in first
     assert last["language_code"] == "de"
     assert 0 < last["language_confidence"] <= 1
