@@ -12,6 +12,7 @@ import aiohttp
 
 from aai_stream.emulator.faults import fault
 from aai_stream.emulator.server import Emulator
+from aai_stream.emulator.service import Service
 from aai_stream.livekit import STT
 from tests.outages import (
     FACES,
@@ -25,6 +26,8 @@ from tests.outages import (
     through_stream,
 )
 from tests.servers import within
+
+SEEN = Service()
 
 
 @dataclass(frozen=True)
@@ -73,12 +76,15 @@ class Caller:
         self,
         *faults: str,
         speech: Speech = SPEECH,
-        longest_turn_ms: float = math.inf,
+        service: Service = SEEN,
         **options: Any,
     ) -> Outcome:
         """`call` a server with these faults, which must happen."""
-        engine = speech.engine(longest_turn_ms)
-        async with Emulator(engine, faults=[fault(text) for text in faults]) as server:
+        async with Emulator(
+            speech.engine(),
+            service=service,
+            faults=[fault(text) for text in faults],
+        ) as server:
             outcome = await self.call(server, speech=speech, **options)
             happened = {applied.fault for applied in server.faults.applied}
             assert happened >= set(server.faults), f"{faults} didn't happen"
@@ -95,6 +101,7 @@ class Row:
     """So many are opened, if it matters."""
     terminated: bool | None = None
     """What `Stream.end` says, if it matters."""
+    service: Service = SEEN
     without_times: bool = False
     """The server doesn't say where the words are."""
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -103,7 +110,10 @@ class Row:
         """What goes wrong."""
         try:
             outcome = await caller.suffer(
-                *self.faults, speech=self.speech, **self.options
+                *self.faults,
+                speech=self.speech,
+                service=self.service,
+                **self.options,
             )
         except AssertionError as exc:  # it hangs, or the faults didn't happen
             return [str(exc)]

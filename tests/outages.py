@@ -7,7 +7,6 @@ shows what was heard: nothing else need be trusted.
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -74,13 +73,9 @@ class Speech:
         end_ms = self.layout.start_ms(self.words - 1) + WORD_MS + self.tail_ms
         return audio[: end_ms * rate // 1000]
 
-    def engine(self, longest_turn_ms: float = math.inf) -> MarkedEngine:
+    def engine(self) -> MarkedEngine:
         """A recogniser that understands it."""
-        return MarkedEngine(
-            peak=self.peak,
-            noisy=self.noise_rms > 0,
-            longest_turn_ms=longest_turn_ms,
-        )
+        return MarkedEngine(peak=self.peak, noisy=self.noise_rms > 0)
 
 
 SPEECH = Speech()

@@ -14,6 +14,7 @@ from aai_stream import rollover
 from aai_stream.emulator.faults import fault
 from aai_stream.emulator.marked import MarkedLayout, check_marked
 from aai_stream.emulator.server import Emulator
+from aai_stream.emulator.service import Service
 from tests.outage_rows import Caller, Row, Rows, wrong
 from tests.outages import FACES, Speech
 from tests.servers import until
@@ -45,7 +46,7 @@ CAPPED = {
         (f"reset,at={at},on=1",),
         capped(gap_ms),
         sessions=2,
-        options={"longest_turn_ms": 1000},
+        service=Service(longest_turn_ms=1000),
     )
     for gap_ms in (10, 20)
     for at in ("final:1", "final:2", "1250ms", "1300ms", "1350ms", "1400ms", "1500ms")
@@ -74,8 +75,11 @@ async def test_a_session_takes_over_in_the_middle_of_speech(
             if ms == ready_at:
                 await until(lambda: server.sessions_opened == 2)
 
+        capped_at = Service(longest_turn_ms=1000)
         soon = fault("expires-at,seconds=-10797,on=1")  # in two seconds and a bit
-        async with Emulator(speech.engine(1000), faults=[soon]) as server:
+        async with Emulator(
+            speech.engine(), service=capped_at, faults=[soon]
+        ) as server:
             said = await caller.call(server, speech=speech, wait=wait, pace=pace)
         assert said.sessions == 2
         return said.problems

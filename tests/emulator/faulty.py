@@ -39,7 +39,7 @@ def turn(text: str, *, end: bool = False) -> Hypothesis:
 
 async def nothing_comes(client: Client) -> None:
     """Fail if the server says a word within a good many turns of the loop."""
-    waiting = asyncio.ensure_future(client.ws.receive())
+    waiting = asyncio.ensure_future(client.next())
     for _ in range(100):
         await asyncio.sleep(0)
     assert not waiting.done()
@@ -50,7 +50,7 @@ async def nothing_comes(client: Client) -> None:
 async def lost(client: Client) -> list[Message]:
     """Everything up to the end of a connection that no close frame ends."""
     messages: list[Message] = []
-    while (message := await client.ws.receive()).type is aiohttp.WSMsgType.TEXT:
+    while (message := await client.next()).type is aiohttp.WSMsgType.TEXT:
         messages.append(message.json())
     assert message.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
     assert client.ws.close_code in (None, 1006)

@@ -163,9 +163,15 @@ class Client:
         assert connection.transport is not None
         connection.transport.abort()
 
+    async def next(self) -> aiohttp.WSMessage:
+        """Whatever comes next, other than pongs."""
+        while (message := await self.ws.receive()).type is aiohttp.WSMsgType.PONG:
+            pass
+        return message
+
     async def receive(self) -> Message:
         """The next message; fails if the server closes instead."""
-        message = await self.ws.receive()
+        message = await self.next()
         assert message.type is aiohttp.WSMsgType.TEXT, message
         got = message.json()
         assert isinstance(got, dict)
@@ -179,15 +185,15 @@ class Client:
 
     async def settle(self) -> None:
         """Wait until the server has dealt with everything sent; reads what it says."""
-        await self.ws.ping()
-        while (await self.ws.receive()).type is not aiohttp.WSMsgType.PONG:
+        await self.ws.ping(b"settle")
+        while (await self.ws.receive()).data != b"settle":
             pass
 
     async def rest(self) -> list[Message]:
         """Everything up to the close, whose code and reason are kept."""
         messages: list[Message] = []
         while True:
-            message = await self.ws.receive()
+            message = await self.next()
             if message.type is aiohttp.WSMsgType.CLOSE:
                 # Not `ws.close_code`, which is wrong for codes aiohttp doesn't know.
                 self.close_code, self.close_reason = message.data, message.extra

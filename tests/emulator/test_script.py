@@ -226,14 +226,14 @@ async def test_raw_messages_are_told_at_their_places() -> None:
         await client.audio(800)
         await client.settle()
         await client.audio(100)
-        assert await client.receive() == {"type": "Unheard", "of": 1}
+        assert await client.until("Unheard") == {"type": "Unheard", "of": 1}
         *told, termination = await client.transcribe(200)
         assert told == [TURN]  # what is left is told at Terminate
         assert termination["type"] == "Termination"
 
 
 def test_a_capture_is_a_script() -> None:
-    lines = [
+    lines: list[str | bytes] = [
         '{"audio_ms": 0, "message": {"type": "Begin", "id": "x"}}\n',
         "\n",
         b'{"audio_ms": 900, "message": {"type": "Turn", "turn_order": 0}}\n',

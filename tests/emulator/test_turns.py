@@ -279,7 +279,7 @@ def test_partials_move_shrink_and_change() -> None:
         "A word or another.",
         "A word or another.",
         "A word or.",
-        "A word or anot.",
+        "A word or ano.",
     ]
     starts = [turn["words"][0]["start"] for turn in partials]
     assert starts == [at, at - MOVED_MS, at, at]

@@ -101,7 +101,7 @@ class Line:
             await self._strike_due("open")
         if message["type"] == "Turn":
             self._counts["turn"] += 1
-            self._counts["final"] += message["end_of_turn"]
+            self._counts["final"] += bool(message.get("end_of_turn"))
             self._shape_due()
         if seconds := self._shaping.lateness(message):
             await self._damage.hold(seconds)

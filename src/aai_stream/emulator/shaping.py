@@ -57,7 +57,7 @@ class Shaping:
         return self._shape_turn(message) if kind == "Turn" else [message]
 
     def _shape_turn(self, message: Message) -> list[Message]:
-        if message["end_of_turn"]:
+        if message.get("end_of_turn"):
             if self.bites("no-final"):
                 return []
             if self.bites("no-words"):
@@ -93,5 +93,5 @@ def _misdated(begin: Message, fault: Fault) -> Message:
 
 
 def _shortened(turn: Message, ms: int) -> Message:
-    words = [{**w, "end": max(w["start"], w["end"] - ms)} for w in turn["words"]]
+    words = [{**w, "end": max(w["start"], w["end"] - ms)} for w in turn.get("words", ())]
     return {**turn, "words": words}
