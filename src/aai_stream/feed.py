@@ -93,8 +93,6 @@ class Feed:
         self._first_turn = 0  # of the latest session
         self._last_turn = -1  # that is final
         self._unended = 0  # sessions, one after the other, that did not end when asked
-        # Of the latest words: their turn, and from where to where in ms.
-        self._words: tuple[int, int, int] = -1, 0, 0
         self._turns = 0
         self._final_samples = 0
 
@@ -308,9 +306,6 @@ class Feed:
         if isinstance(event, (SpeechStarted, Turn)):
             self._outlet.turn_told()
         if isinstance(event, Turn):
-            if event.words:
-                words = event.words
-                self._words = event.turn_order, words[0].start, words[-1].end
             if event.is_final:
                 self._receive_final(event)
                 return
@@ -324,9 +319,9 @@ class Feed:
         if turn.turn_order > self._last_turn:
             self._turns += 1
             self._last_turn = turn.turn_order
-        order, start_ms, end_ms = self._words
-        if order == turn.turn_order:
-            self._cover(start_ms, end_ms)
+        # By its own words alone: those of partials move.
+        if turn.words:
+            self._cover(turn.words[0].start, turn.words[-1].end)
         elif turn.transcript:
             self._coverage.take_final_without_words()
         self._on_event(turn)

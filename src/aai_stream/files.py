@@ -244,7 +244,7 @@ async def heard_turns(
                 event.start_ms / 1000,
                 event.end_ms / 1000,
             )
-        elif isinstance(event, Turn) and event.is_final:
+        elif isinstance(event, Turn) and event.is_final and event.transcript:
             turns[event.turn_order] = event
     in_order = [turns[order] for order in sorted(turns)]
     if lost:
