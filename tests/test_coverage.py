@@ -13,6 +13,7 @@ from aai_stream.coverage import (
     Coverage,
 )
 from aai_stream.messages import AudioLost, Event, SilenceSkipped
+from aai_stream.turns import MOVED_MS
 from tests.audio import hum, speech
 
 RATE = 16_000
@@ -216,7 +217,7 @@ def test_words_that_no_other_session_hears_are_told_as_lost() -> None:
     call = left_open()
     assert call.settle(29.9) == 0  # it may still speak of them
     assert call.settle(30) > 20
-    assert call.lost == [(1000, 2000)]
+    assert call.lost == [(0, 2000 + MOVED_MS)]  # they may have moved
     assert not call.coverage.has_unfinished
 
 
@@ -224,15 +225,28 @@ def test_a_part_of_them_likewise() -> None:
     call = left_open((1, 6))
     call.final(1, 2)
     call.settle(30)
-    assert call.lost == [(2000, 6000)]
+    assert call.lost == [(2000, 6000 + MOVED_MS)]
 
 
 def test_they_are_told_once() -> None:
     call = left_open()
-    call.coverage.take_lost(2 * RATE)  # by the session that left it open as well
+    # By the session that left it open as well.
+    lost = AudioLost(
+        start_sample=0, end_sample=2 * RATE, start_ms=0, end_ms=2000, why=""
+    )
+    call.coverage.take_lost(lost)
     assert not call.coverage.has_unfinished
     call.settle(30)
     assert call.lost == []
+
+
+def test_what_finals_cover_is_not_lost() -> None:
+    call = Call(*TALK)
+    call.final(0, 0.5)
+    lost = AudioLost(start_sample=0, end_sample=RATE, start_ms=0, end_ms=1000, why="")
+    call.coverage.take_lost(lost)
+    assert (lost.start_sample, lost.start_ms) == (RATE // 2, 500)
+    assert (lost.end_sample, lost.end_ms) == (RATE, 1000)
 
 
 def test_speech_that_only_began_holds_nothing_for_ever() -> None:

@@ -161,7 +161,8 @@ async def test_a_turn_that_is_told_twice_counts_once(url: str) -> None:
     ) as stream:
         audio = memory_recording(marked_audio(6), 16000, 1)
         events = [e async for e in play(audio, stream, realtime=False)]
-    ends = [e for e in events if isinstance(e, Turn) and e.end_of_turn]
+    # The empty turn at the end is told, but counts as none.
+    ends = [e for e in events if isinstance(e, Turn) and e.end_of_turn and e.words]
     assert len(ends) == 4
     assert stream.stats.turns == 2
 
@@ -183,7 +184,7 @@ async def test_what_was_not_transcribed_is_raised_with_the_rest() -> None:
     faults = [fault("no-final,at=2000ms")]
     async with Emulator(MarkedEngine(), faults=faults) as server:
         with pytest.raises(
-            LostAudioError, match=r"not transcribed: 2\.36 to"
+            LostAudioError, match=r"not transcribed: 1\.36 to"
         ) as caught:
             await aai_stream.transcribe(
                 marked_audio(12),

@@ -21,7 +21,7 @@ class Session(Clock):
         self.now = 0.0
         self.told: list[Event] = []
         self.lost = 0
-        self.finals = Finals(16_000, self.told.append, self._lose)
+        self.finals = Finals(16_000, self.told.append, self._lose, lambda: SENT_MS)
 
     def _lose(self) -> None:
         self.lost += 1
@@ -43,6 +43,10 @@ def session(monkeypatch: pytest.MonkeyPatch) -> Session:
     return session
 
 
+SENT_MS = 1500
+"""How much audio there is."""
+
+
 def lost(start_ms: int, end_ms: int) -> AudioLost:
     return AudioLost(
         start_sample=16 * start_ms,
@@ -58,7 +62,7 @@ def test_a_missing_final_is_told_as_lost(session: Session) -> None:
     session.run(MISSING_SECONDS - 0.01)
     assert session.told == [turn(0, "one two")]
     session.run(0.01)
-    assert session.told[1:] == [lost(0, 200), final(1, "three")]
+    assert session.told[1:] == [lost(0, 1000), final(1, "three")]
     assert session.waiting == []
 
 
@@ -132,7 +136,7 @@ def test_turn_after_turn_that_is_not_formatted(session: Session) -> None:
 def test_the_end_settles_everything(session: Session) -> None:
     session.hear(raw(0, "one"), turn(1, "two"))
     assert session.finals.finish()
-    assert session.told[2:] == [final(0, "one"), lost(1000, 1100)]
+    assert session.told[2:] == [final(0, "one"), lost(100, SENT_MS)]
     assert session.waiting == []
 
 
@@ -149,7 +153,7 @@ def test_raw_behind_a_missing_final(session: Session) -> None:
     session.run(UNFORMATTED_SECONDS)
     assert session.told == [turn(0, "one"), raw(1, "two")]
     session.run(MISSING_SECONDS)
-    assert session.told[2:] == [lost(0, 100), final(1, "two")]
+    assert session.told[2:] == [lost(0, 1000), final(1, "two")]
     assert session.waiting == []
 
 

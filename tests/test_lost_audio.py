@@ -107,4 +107,4 @@ async def test_all_turns_that_were_never_ended_are_told() -> None:
         stream.push(SECOND)
         await within(5, stream.end())
         lost = [e for e in await collect(stream) if isinstance(e, AudioLost)]
-    assert [(e.start_ms, e.end_ms) for e in lost] == [(0, 100), (400, 500)]
+    assert [(e.start_ms, e.end_ms) for e in lost] == [(0, 200), (300, 1000)]

@@ -21,6 +21,7 @@ from aai_stream.emulator.marked import (
 )
 from aai_stream.emulator.script import ScriptEngine, say
 from aai_stream.emulator.server import Emulator
+from aai_stream.emulator.service import DOCUMENTED, Service
 
 START = SpeechEventType.START_OF_SPEECH
 INTERIM = SpeechEventType.INTERIM_TRANSCRIPT
@@ -29,6 +30,7 @@ FINAL = SpeechEventType.FINAL_TRANSCRIPT
 END = SpeechEventType.END_OF_SPEECH
 USAGE = SpeechEventType.RECOGNITION_USAGE
 
+STEADY = Service(steady_partials=True)
 RATE = 16_000
 SCRIPT = [say("hello world", at_ms=200), say("how are you", at_ms=1800, speaker="B")]
 
@@ -90,12 +92,12 @@ async def test_universal_3() -> None:
     told = [kind for kind in kinds(events) if kind != USAGE]
     assert told == [START, INTERIM, PREFLIGHT, FINAL, END] * 2
     assert kinds(events).count(USAGE) in (1, 2)
-    assert texts(events, INTERIM)[:2] == ["hello", "hello world"]
+    assert texts(events, INTERIM)[0] == "Hello world."
     assert texts(events, PREFLIGHT) == texts(events, FINAL)
     assert texts(events, FINAL) == ["Hello world.", "How are you?"]
     first, second = (e.alternatives[0] for e in events if e.type == FINAL)
     assert first.language == "en"
-    assert first.speaker_id is None
+    assert first.speaker_id == "PENDING"  # which is no speaker
     assert second.speaker_id == "B"
     assert second.start_time == pytest.approx(1.8, abs=0.1)
     assert second.end_time == pytest.approx(2.55, abs=0.1)
@@ -120,17 +122,23 @@ async def test_universal_streaming(format_turns: bool | None) -> None:
         events = await recognise(emulator, silence(4500), **options)
     told = [kind for kind in kinds(events) if kind not in (USAGE, INTERIM)]
     # The model has no SpeechStarted. The pause in the second turn is a preflight.
-    assert told == [PREFLIGHT, FINAL, END, PREFLIGHT, PREFLIGHT, FINAL, END]
+    turns = [PREFLIGHT, FINAL, END, PREFLIGHT, PREFLIGHT, FINAL, END]
+    assert told[: len(turns)] == turns
     assert texts(events, PREFLIGHT) == ["hello world", "how", "are you"]
     if format_turns:
+        assert told == turns
         assert texts(events, FINAL) == ["Hello world.", "How are you?"]
-    else:
-        assert texts(events, FINAL) == ["hello world", "how are you"]
+    else:  # the model says good-bye with an empty turn, which the plugin hands on
+        assert told[len(turns) :] == [FINAL, END]
+        assert texts(events, FINAL) == ["hello world", "how are you", ""]
 
 
 async def test_force_endpoint() -> None:
     engine = ScriptEngine([say("one two three four", at_ms=0)])
-    async with Emulator(engine) as emulator, streaming(emulator) as stream:
+    async with (
+        Emulator(engine, service=STEADY) as emulator,
+        streaming(emulator) as stream,
+    ):
         push(stream, silence(600))
         events = []
         async for event in stream:
@@ -148,7 +156,7 @@ async def test_updates_take_effect() -> None:
     audio = marked_audio(6, layout=layout).tobytes()
     third = len(audio) // 2
     async with (
-        Emulator(MarkedEngine()) as emulator,
+        Emulator(MarkedEngine(), service=STEADY) as emulator,
         streaming(emulator, min_turn_silence=1000, max_turn_silence=1000) as stream,
     ):
         push(stream, audio[:third])
@@ -178,9 +186,18 @@ async def test_marked_words_through_the_plugin() -> None:
 
 async def test_a_refused_key_is_an_error() -> None:
     async with Emulator(ScriptEngine(), api_keys={"good"}) as emulator:
-        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        async with streaming(emulator) as stream:
+            push(stream, silence(100))
+            with pytest.raises(APIStatusError) as refused:
+                async for _ in stream:
+                    pass
+    assert "1008" in str(refused.value.body)
+    async with Emulator(
+        ScriptEngine(), api_keys={"good"}, service=DOCUMENTED
+    ) as emulator:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as answered:
             await recognise(emulator, silence(100))
-    assert refused.value.status == 401
+    assert answered.value.status == 401
 
 
 async def test_bad_chunks_are_an_error() -> None:
@@ -188,7 +205,7 @@ async def test_bad_chunks_are_an_error() -> None:
         Emulator(ScriptEngine()) as emulator,
         streaming(emulator, buffer_size_seconds=0.02) as stream,
     ):
-        push(stream, silence(600))
+        push(stream, silence(2000))
         with pytest.raises(APIStatusError, match="closed unexpectedly") as ended:
             async for _ in stream:
                 pass

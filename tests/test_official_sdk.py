@@ -24,8 +24,9 @@ from assemblyai.streaming.v3 import (
 )
 
 from aai_stream.emulator.marked import MarkedEngine, check_marked, marked_audio
-from aai_stream.emulator.script import ScriptEngine, say
+from aai_stream.emulator.script import ScriptEngine, play, say
 from aai_stream.emulator.server import Emulator
+from aai_stream.emulator.service import DOCUMENTED
 
 # The SDK asks websockets for a close code in a way that websockets has deprecated.
 pytestmark = pytest.mark.filterwarnings(
@@ -117,7 +118,8 @@ async def test_universal_3() -> None:
     assert talk.kinds.count("SpeechStartedEvent") == 2
     assert talk.events[1].timestamp == 200
     partials = [turn for turn in talk.turns if not turn.end_of_turn]
-    assert [t.transcript for t in partials[:2]] == ["hello", "hello world"]
+    assert [t.transcript for t in partials[:2]] == ["Hello world.", "How are?"]
+    assert all(turn.turn_is_formatted for turn in talk.turns)
     assert not any(word.word_is_final for turn in partials for word in turn.words)
     assert [(t.turn_order, t.transcript) for t in talk.finals] == [
         (0, "Hello world."),
@@ -156,10 +158,10 @@ async def test_universal_streaming(format_turns: bool) -> None:
     formatted = ["Hello world.", "How are you today?"]
     told = [turn.transcript for turn in talk.finals]
     if format_turns:
-        assert told == [plain[0], formatted[0], plain[1], formatted[1]]
-        assert [t.turn_is_formatted for t in talk.finals] == [False, True] * 2
+        assert told == [plain[0], formatted[0], plain[1], formatted[1], ""]
+        assert [t.turn_is_formatted for t in talk.finals] == [*[False, True] * 2, False]
     else:
-        assert told == plain
+        assert told == [*plain, ""]  # the good-bye
     for turn in talk.turns:
         final = [word.text for word in turn.words if word.word_is_final]
         if not turn.turn_is_formatted:
@@ -201,16 +203,18 @@ async def test_marked_words_through_the_sdk() -> None:
     assert check_marked(words, count=20) == []
 
 
+WARNING = {"type": "Warning", "warning_code": 7, "warning": "not as one likes it"}
+
+
 async def test_warnings_arrive() -> None:
     async with (
-        Emulator(ScriptEngine()) as emulator,
-        conversation(
-            emulator, SpeechModel.universal_3_6_pro, format_turns=True
-        ) as talk,
+        Emulator(ScriptEngine([play(WARNING, at_ms=100)])) as emulator,
+        conversation(emulator, SpeechModel.universal_3_6_pro) as talk,
     ):
+        await talk.client.stream([CHUNK] * 2)
         await talk.client.disconnect(terminate=True)
     assert talk.kinds == ["BeginEvent", "WarningEvent", "TerminationEvent"]
-    assert "format_turns" in talk.events[1].warning
+    assert talk.events[1].warning == WARNING["warning"]
 
 
 async def test_silence_is_acknowledged() -> None:
@@ -230,6 +234,14 @@ async def test_silence_is_acknowledged() -> None:
 
 async def test_a_refused_key_is_an_error() -> None:
     async with Emulator(ScriptEngine(), api_keys={"good"}) as emulator:
+        talk = Conversation(emulator, api_key="bad")
+        await talk.connect()
+        error = await talk.until(StreamingError)
+        assert error.code == 1008
+        await talk.client.disconnect()
+    async with Emulator(
+        ScriptEngine(), api_keys={"good"}, service=DOCUMENTED
+    ) as emulator:
         talk = Conversation(emulator, api_key="bad")
         await talk.connect()
         error = await talk.until(StreamingError)
@@ -258,7 +270,7 @@ async def test_bad_chunks_are_an_error() -> None:
         Emulator(ScriptEngine()) as emulator,
         conversation(emulator, SpeechModel.universal_3_6_pro) as talk,
     ):
-        await talk.client.stream([bytes(320)] * 2)
+        await talk.client.stream([bytes(320)] * 120)
         error = await talk.until(StreamingError)
         assert error.code == 3007
         assert "Input Duration" in str(error)

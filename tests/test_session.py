@@ -183,7 +183,7 @@ async def test_a_server_that_still_tells_turns_is_given_time() -> None:
     # The turn that it told piece by piece was never ended.
     lost = caller.events[-2]
     assert isinstance(lost, messages.AudioLost)
-    assert (lost.start_ms, lost.end_ms, lost.end_sample) == (0, 60, 960)
+    assert (lost.start_ms, lost.end_ms, lost.end_sample) == (0, 100, 1600)
 
 
 @pytest.mark.parametrize("repeats_itself", [False, True])

@@ -240,7 +240,7 @@ async def test_a_refused_key_is_an_error_at_once() -> None:
         with pytest.raises(RefusedError) as caught:
             async with connect(api_key="wrong", base_url=server.url):
                 pytest.fail("the stream opened")
-    assert caught.value.code == 401
+    assert caught.value.code == 1008
     assert "wrong" not in repr(caught.value)
 
 

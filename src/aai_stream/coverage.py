@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .losses import Losses
-from .messages import Event
+from .messages import AudioLost, Event
 from .silence import Silence, end_of_sound, first_pause
+from .turns import MOVED_MS
 
 if TYPE_CHECKING:
     from ._core import AudioRing
@@ -45,6 +46,7 @@ class Coverage:
         self.input_ended = False
         self._ring = ring
         self._slack = ring.sample_rate * SLACK_MS // 1000
+        self._moved = ring.sample_rate * MOVED_MS // 1000
         self._lead = round(LEAD_SECONDS * ring.sample_rate)
         # How far the last final's last word may sound; None once that is known.
         self._tail_limit: int | None = None
@@ -75,9 +77,13 @@ class Coverage:
         if pause is not None:
             self._let_go(pause)
 
-    def take_lost(self, end: int) -> None:
-        """It was told that words up to `end` are lost: nobody waits for them."""
-        if self._words is not None and end >= self._words[1] - self._slack:
+    def take_lost(self, lost: AudioLost) -> None:
+        """A session has lost a turn: nobody waits for its words any more. What finals
+        cover already is taken out of `lost`."""
+        if lost.start_sample < self.losses.covered < lost.end_sample:
+            lost.start_sample = self.losses.covered
+            lost.start_ms = lost.start_sample * 1000 // self._ring.sample_rate
+        if self._words is not None and lost.end_sample >= self._words[1] - self._slack:
             self._forget_unfinished()
 
     def expire(self, heard: int) -> None:
@@ -185,9 +191,10 @@ class Coverage:
         """Another session has heard it all again, and found no words."""
         words = self._words
         if words is not None and words[1] > self.losses.covered:
-            start = max(words[0], self.losses.covered)
-            self.losses.report(start, words[1], "its turn was begun, but never ended")
-            self._let_go(min(words[1], self._ring.sent))
+            start = max(words[0] - self._moved, self.losses.covered)
+            end = min(words[1] + self._moved, self._ring.sent)
+            self.losses.report(start, end, "its turn was begun, but never ended")
+            self._let_go(end)
         self._forget_unfinished()
 
     def _forget_unfinished(self) -> None:

@@ -310,14 +310,14 @@ class Feed:
                 self._receive_final(event)
                 return
         elif isinstance(event, AudioLost):
-            self._coverage.take_lost(event.end_sample)
+            self._coverage.take_lost(event)
         elif isinstance(event, Silence) and self._is_idle:
             self._losses.cover(self._sample(event.end_ms - SILENCE_OVERLAP_MS))
         self._on_event(event)
 
     def _receive_final(self, turn: Turn) -> None:
         if turn.turn_order > self._last_turn:
-            self._turns += 1
+            self._turns += bool(turn.transcript)
             self._last_turn = turn.turn_order
         # By its own words alone: those of partials move.
         if turn.words:

@@ -20,7 +20,8 @@ class Finals:
     """Turns in their order, until their session ends; see `TurnOrder`.
 
     `formats` is as there. What may be told goes to `tell`. `lose` is called to have
-    another session hear a turn that this one did not end.
+    another session hear a turn that this one did not end. `sent_ms` says how far the
+    session was sent the stream.
 
     Attributes:
         insists: that is wanted; otherwise such a turn is told as lost.
@@ -32,6 +33,7 @@ class Finals:
         sample_rate: int,
         tell: Callable[[Event], None],
         lose: Callable[[], None],
+        sent_ms: Callable[[], int],
         *,
         formats: bool = False,
     ) -> None:
@@ -40,6 +42,7 @@ class Finals:
         self._sample_rate = sample_rate
         self._tell = tell
         self._lose = lose
+        self._sent_ms = sent_ms
         self._turns = TurnOrder(formats=formats)
         self._speech_started = False  # of which no turn has been told
         self._missing: asyncio.TimerHandle | None = None
@@ -134,7 +137,8 @@ class Finals:
             self._lose()
             return True
         spans, turns = self._turns.give_up(everything=everything)
-        for start_ms, end_ms in spans:
+        for start_ms, told_end_ms in spans:
+            end_ms = min(told_end_ms, max(start_ms, self._sent_ms()))
             self._tell(
                 AudioLost(
                     start_sample=start_ms * self._sample_rate // 1000,

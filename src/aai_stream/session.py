@@ -73,6 +73,7 @@ class Session:
             sample_rate,
             self._tell,
             self._lose_unfinished,
+            lambda: self.clock.to_stream_ms(self.clock.samples_ms),
             formats=options.formats_turns,
         )
         self._credentials = credentials

@@ -11,6 +11,10 @@ from .messages import Turn
 MOST_OPEN = 64
 """Turns that are remembered as open; more are a server's nonsense."""
 
+MOVED_MS = 1100
+"""The words of a turn that is still open may be so far from where they turn out to be;
+1008 ms were seen."""
+
 SLACK_MS = 250
 """The formatted version of a turn may end so much later than the first one."""
 
@@ -103,13 +107,29 @@ class TurnOrder:
         """Wait no longer for finals that are missing: of `everything` that is open, or
         of what others wait for.
 
-        Returns the (start, end) in ms of what they would have covered, and the turns
-        that were held for them.
+        Returns from where to where in ms their words may be, and the turns that were
+        held for them.
         """
         last = max(self._held, default=0)
         missing = [o for o in sorted(self._open) if everything or o < last]
-        spans = [(self._open[o].start, self._open.pop(o).end) for o in missing]
+        spans: list[tuple[int, int]] = []
+        for start, end in map(self._surroundings, missing):
+            spans.append((max(start, spans[-1][1]) if spans else start, end))
+        for order in missing:
+            del self._open[order]
         return spans, self._release()
+
+    def _surroundings(self, order: int) -> tuple[int, int]:
+        """Where the words of an open turn may be: about where they were told, but not
+        in other turns."""
+        told = self._open[order]
+        held = {order: _told(turn) for order, turn in self._held.items()}
+        others = self._ended | held | self._open
+        before = [other.end for o, other in others.items() if o < order]
+        after = [other.start for o, other in others.items() if o > order and other.end]
+        start = max([0, told.start - MOVED_MS, *before])
+        end = min([told.end + MOVED_MS, *after])
+        return min(start, told.start), max(end, told.end)
 
     def _hold_raw(self, before: float) -> None:
         for order in [order for order in self._raw if order < before]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -68,8 +69,12 @@ def test_faults_happen_and_are_shown() -> None:
     assert asyncio.run(statuses(url)) == [429, 503, 101]
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
-    assert err.splitlines() == [
+    lines = [line.split(" ", 1)[1] for line in err.splitlines()]  # without the time
+    assert lines[:2] == [
         "fault on connection 1, 0 ms of audio: status,at=connect,on=1,code=429",
         "fault on connection 2, 0 ms of audio: status,at=connect,on=2,code=503",
     ]
+    opened, closed = lines[2:]
+    assert re.fullmatch(r"session \w{8} open: universal-3-6-pro, 16000 Hz", opened)
+    assert "closed (" in closed
     assert process.returncode == 0

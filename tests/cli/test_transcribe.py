@@ -142,7 +142,7 @@ def test_what_goes_wrong_is_one_line_and_a_status(
 @pytest.mark.parametrize(
     ("key", "host", "status", "says"),
     [
-        ("wrong", "{url}", 77, "refused (HTTP 401)"),
+        ("wrong", "{url}", 77, "Unauthorized Connection: Invalid API key"),
         ("right", "ws://127.0.0.1:1", 69, "cannot connect to 127.0.0.1:1"),
     ],
 )
@@ -232,7 +232,7 @@ def test_what_was_not_transcribed_is_told_and_the_next_file_is_done(
         "W0000 w0001 w0002 w0003.",
     ]
     assert result.stderr.splitlines()[-1] == (
-        f"aai-stream: {longer}: not transcribed: 2.36 to 3.10 s "
+        f"aai-stream: {longer}: not transcribed: 1.36 to 3.21 s "
         "(the server never ended this turn)"
     )
 

@@ -93,5 +93,7 @@ def _misdated(begin: Message, fault: Fault) -> Message:
 
 
 def _shortened(turn: Message, ms: int) -> Message:
-    words = [{**w, "end": max(w["start"], w["end"] - ms)} for w in turn.get("words", ())]
+    words = [
+        {**w, "end": max(w["start"], w["end"] - ms)} for w in turn.get("words", ())
+    ]
     return {**turn, "words": words}
