@@ -13,6 +13,7 @@ from aai_stream.addresses import endpoint
 from aai_stream.credentials import Credentials
 from aai_stream.emulator.script import ScriptEngine
 from aai_stream.emulator.server import Emulator
+from aai_stream.emulator.service import DOCUMENTED, Service
 from aai_stream.errors import (
     DroppedError,
     OptionError,
@@ -135,16 +136,21 @@ def test_what_is_no_base_url(base: Any) -> None:
     assert "abc" not in str(caught.value)
 
 
-async def test_a_minted_token_opens_a_session_once() -> None:
-    async with Emulator(ScriptEngine([]), api_keys={"k"}) as emulator:
+@pytest.mark.parametrize("service", [Service(), DOCUMENTED])
+async def test_a_minted_token_opens_a_session(service: Service) -> None:
+    async with Emulator(ScriptEngine([]), api_keys={"k"}, service=service) as emulator:
         token = await mint_token(
             api_key="k", base_url=emulator.url, max_session_duration_seconds=60
         )
         async with connect(token=token, base_url=emulator.url) as stream:
             assert stream.expires_at is not None
-        with pytest.raises(RefusedError):
-            async with connect(token=token, base_url=emulator.url):
+        again = connect(token=token, base_url=emulator.url)
+        if service.reusable_tokens:
+            async with again:
                 pass
+        else:
+            with pytest.raises(RefusedError):
+                await again.__aenter__()
 
 
 async def test_minting_says_what_went_wrong() -> None:

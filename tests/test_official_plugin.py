@@ -185,12 +185,14 @@ async def test_marked_words_through_the_plugin() -> None:
 
 
 async def test_a_refused_key_is_an_error() -> None:
-    async with Emulator(ScriptEngine(), api_keys={"good"}) as emulator:
-        async with streaming(emulator) as stream:
-            push(stream, silence(100))
-            with pytest.raises(APIStatusError) as refused:
-                async for _ in stream:
-                    pass
+    async with (
+        Emulator(ScriptEngine(), api_keys={"good"}) as emulator,
+        streaming(emulator) as stream,
+    ):
+        push(stream, silence(100))
+        with pytest.raises(APIStatusError) as refused:
+            async for _ in stream:
+                pass
     assert "1008" in str(refused.value.body)
     async with Emulator(
         ScriptEngine(), api_keys={"good"}, service=DOCUMENTED

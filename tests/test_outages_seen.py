@@ -4,9 +4,14 @@ vain, and LiveKit hears of an end of speech for every start."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import aiohttp
 import pytest
 
+from aai_stream.emulator.faults import fault
+from aai_stream.emulator.server import Emulator
+from aai_stream.emulator.service import DOCUMENTED, Service
 from tests.outage_rows import Caller, Row, wrong
 from tests.outages import FACES, SPEECH, Speech
 
@@ -106,6 +111,48 @@ async def test_a_clock_that_is_wrong(
     """For which sessions seem to live for a second, or less."""
     skewed = Row((f"expires-at,seconds={seconds}",), sessions=1, options={"pace": 0.5})
     assert await wrong({"skewed": skewed}, http_session) == {}
+
+
+# Where the service and its documentation differ
+
+PICTURES = {"as seen": Service(), "as documented": DOCUMENTED}
+
+TAKEN = {
+    f"a place stays taken, {name}, reset at {at}": Row(
+        (f"reset,at={at},on=1",),
+        sessions=2,
+        service=replace(service, max_sessions=1, lost_place_seconds=0.5),
+    )
+    for name, service in PICTURES.items()
+    for at in ("1300ms", "turn:2", "final:2")
+} | {
+    "all takes its time": Row(
+        ("reset,at=final:2,on=1",),
+        sessions=2,
+        service=Service(begin_seconds=0.2, termination_seconds=0.2),
+    )
+}
+
+
+async def test_places_that_stay_taken(
+    http_session: aiohttp.ClientSession | None,
+) -> None:
+    assert await wrong(TAKEN, http_session) == {}
+
+
+@pytest.mark.parametrize("service", PICTURES.values(), ids=PICTURES)
+@pytest.mark.parametrize("face", FACES)
+async def test_a_refused_key(
+    face: str, service: Service, http_session: aiohttp.ClientSession | None
+) -> None:
+    """Is no reason to try again."""
+    again = [fault("status,on=2-")]
+    async with Emulator(
+        SPEECH.engine(), api_keys={"good"}, service=service, faults=again
+    ) as server:
+        refused = await Caller(face, http_session).call(server)
+        assert server.faults.applied == []
+    assert "RefusedError" in repr(_causes(refused.failure))
 
 
 # A reason that can't be read
