@@ -140,13 +140,9 @@ async def test_a_conversation(microphone: tuple[int, int, int]) -> None:
     async with calling(Microphone(*microphone)) as call:
         await call.converse()
     assert call.heard == [
-        ("hello", False),
-        ("hello world", False),
         ("Hello world.", False),
         ("Hello world.", True),
-        ("how", False),
-        ("how are", False),
-        ("how are you", False),
+        ("How are?", False),
         ("How are you?", False),
         ("How are you?", True),
     ]
@@ -242,10 +238,10 @@ async def test_a_refused_key_is_final_for_the_stream_only() -> None:
 
 async def test_a_cut_in_mid_turn_loses_no_word() -> None:
     async with calling() as call:
-        call.microphone.hear(0.5)
-        await until(lambda: ("hello", False) in call.heard)
+        call.microphone.hear(0.75)
+        await until(lambda: ("Hello world.", False) in call.heard)
         call.line.cut()
-        call.microphone.hear(1.5)
+        call.microphone.hear(1.25)
         assert await call.reply() == "You said: Hello world."
     (event,) = call.errors
     assert event.error.recoverable

@@ -314,7 +314,7 @@ async def test_words_without_a_final_are_no_transcript() -> None:
         failed = await failure(server.url)
         assert isinstance(failed, APIConnectionError)
         assert failed.retryable
-        assert "not transcribed: 0.20 to 0.45 s" in str(failed)
+        assert "not transcribed: 0.00 to 0.50 s" in str(failed)
         assert "Hello" not in str(failed)
         server.clients.clear()
         errors = errors_of(stt := make_stt(server.url))
