@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import jiwer
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -16,7 +17,6 @@ import soxr
 pytest.importorskip("pocketsphinx", reason="needs the extra `local`")
 
 from aai_stream._core import AudioRing
-from aai_stream.emulator import decoder
 from aai_stream.emulator.decoder import MODEL_RATE, TurnDecoder, load_model
 from aai_stream.emulator.engine import (
     Finished,
@@ -275,8 +275,8 @@ def test_finish_ends_the_open_turn() -> None:
     assert finals(heard) == [heard[-2]]
 
 
-def test_a_turn_has_a_longest_duration(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoder, "_LONGEST_TURN_MS", 1500)
-    ends = [final.heard_ms for final in finals(hear(excerpt(0, 3000)))]
+def test_a_turn_has_a_longest_duration() -> None:
+    settings = msgspec.structs.replace(SETTINGS, longest_ms=1500)
+    ends = [f.heard_ms for f in finals(hear(excerpt(0, 3000), settings=settings))]
     assert len(ends) == 2
     assert ends[0] < 2200
