@@ -1,4 +1,4 @@
-"""The command line: `aai-stream transcribe`, `serve` and `bench`."""
+"""The command line: `aai-stream transcribe`, `serve`, `bench` and `doctor`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..version import __version__
 try:
     import typer
 
-    from . import bench, serve, transcribe
+    from . import bench, doctor, serve, transcribe
 except ImportError as exc:
     sys.exit(f"aai-stream: {exc.name} is missing: pip install 'aai-stream[cli]'")
 
@@ -38,6 +38,7 @@ def aai_stream(
 app.command(epilog=transcribe.EPILOG)(transcribe.transcribe)
 app.command(epilog=serve.EPILOG)(serve.serve)
 app.command()(bench.bench)
+app.command()(doctor.doctor)
 
 
 def main() -> None:

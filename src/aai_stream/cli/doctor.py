@@ -1,0 +1,243 @@
+"""`aai-stream doctor`: what is wrong, on this machine, on the way, or at the server."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import aiohttp
+import msgspec
+import typer
+
+from ..addresses import DEFAULT_URL, is_loopback
+from ..credentials import KEY_VARIABLE
+from ..doctor.account import check_account
+from ..doctor.conformance import ask_all, every_question
+from ..doctor.conversing import Server
+from ..doctor.findings import Finding, Status, doubtful, has_failed
+from ..doctor.machine import check_machine
+from ..doctor.network import check_way
+from ..doctor.roundtrip import call_pcm, check_round_trip
+from ..emulator.recognizer import PocketsphinxEngine
+from ..emulator.script import ScriptEngine
+from ..emulator.server import Emulator
+from ..emulator.service import Service
+from ..errors import EngineError, OptionError
+from .running import Stop, run
+
+REGIONS = (
+    DEFAULT_URL,
+    "wss://streaming.us.assemblyai.com",
+    "wss://streaming.eu.assemblyai.com",
+)
+_EMBEDDED_KEY = "embedded"
+_AT_ONCE = 4
+"""Questions that the embedded server is asked at once; others are asked one by one."""
+_MARKS = {Status.FINE: "✓", Status.DOUBTFUL: "!", Status.FAILED: "✗"}
+_PLAIN_MARKS = {Status.FINE: "+", Status.DOUBTFUL: "!", Status.FAILED: "x"}
+
+
+@dataclass(frozen=True)
+class Patient:
+    """The server that is examined."""
+
+    urls: tuple[str, ...]
+    key: str
+    is_embedded: bool = False
+    hears: bool = True
+    """Whether it understands speech."""
+
+
+def doctor(
+    url: Annotated[
+        str | None, typer.Option(help="A server other than AssemblyAI's or our own.")
+    ] = None,
+    conformance: Annotated[
+        bool,
+        typer.Option(
+            "--conformance",
+            help="Ask the server everything that the protocol says, and compare.",
+        ),
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Don't ask before sessions that are billed.")
+    ] = False,
+    sessions: Annotated[
+        int, typer.Option(min=1, help="Open so many at once; each is billed.")
+    ] = 2,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object on standard output.")
+    ] = False,
+    allow_unencrypted: Annotated[
+        bool,
+        typer.Option("--allow-unencrypted", help="A server without TLS, anywhere."),
+    ] = False,
+) -> None:
+    """Find out why something doesn't work.
+
+    Checks this machine, the way to the server, the account, and a round trip of twelve
+    seconds of speech. With ASSEMBLYAI_API_KEY set it examines AssemblyAI, which bills
+    about a minute; without a key the embedded server, offline. Nothing secret is shown,
+    so that the output can go into a ticket.
+
+    Exit status: 0 all is well, or doubtful at most; 1 something is wrong; 2 bad usage.
+    """
+
+    async def command(stop: Stop) -> int:
+        async with _patient(url) as patient, aiohttp.ClientSession() as http:
+            examine = _ask if conformance else _check
+            if conformance and not (patient.is_embedded or yes):
+                _confirm(patient)
+            return (
+                await stop.or_done(
+                    examine(patient, http, sessions, as_json, allow_unencrypted)
+                )
+                or 0
+            )
+
+    raise typer.Exit(run(command))
+
+
+@contextlib.asynccontextmanager
+async def _patient(url: str | None) -> AsyncIterator[Patient]:
+    key = os.environ.get(KEY_VARIABLE, "").strip()
+    if url is not None:
+        if not key and not is_loopback(urlsplit(url).hostname or ""):
+            raise OptionError(f"a server elsewhere needs a key: set {KEY_VARIABLE}")
+        yield Patient((url,), key or _EMBEDDED_KEY)
+        return
+    if key:
+        yield Patient(REGIONS, key)
+        return
+    _say(f"{KEY_VARIABLE} is not set: examining the embedded server, offline")
+    logging.getLogger("aai_stream.emulator").setLevel(logging.ERROR)
+    service = Service(place_seconds=0, lost_place_seconds=0)
+    keys = {_EMBEDDED_KEY}
+    hears = True
+    emulator = Emulator(PocketsphinxEngine(16), api_keys=keys, service=service)
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(emulator)
+        except EngineError:
+            emulator = Emulator(ScriptEngine(), api_keys=keys, service=service)
+            await stack.enter_async_context(emulator)
+            hears = False
+        yield Patient((emulator.url,), _EMBEDDED_KEY, is_embedded=True, hears=hears)
+
+
+async def _check(
+    patient: Patient,
+    http: aiohttp.ClientSession,
+    sessions: int,
+    as_json: bool,
+    allow_unencrypted: bool,
+) -> int:
+    findings: list[Finding] = []
+
+    def add(more: list[Finding]) -> None:
+        findings.extend(more)
+        if not as_json:
+            for finding in more:
+                _show(finding)
+
+    def server(base_url: str) -> Server:
+        return Server(http, base_url, patient.key, allow_unencrypted=allow_unencrypted)
+
+    add(check_machine())
+    good = None
+    for base_url in patient.urls:
+        way = await check_way(http, base_url, server(base_url))
+        add(way)
+        if good is None and not has_failed(way):
+            good = base_url
+    if good is not None:
+        add(await check_account(server(good), sessions))
+        if patient.hears:
+            add(
+                await check_round_trip(
+                    good, patient.key, allow_unencrypted=allow_unencrypted
+                )
+            )
+        else:
+            advice = "pip install 'aai-stream[local]' for speech recognition offline"
+            add([doubtful("words", "the embedded server can't hear", advice)])
+    if as_json:
+        print(msgspec.json.encode([f.as_dict() for f in findings]).decode())
+    return int(has_failed(findings))
+
+
+async def _ask(
+    patient: Patient,
+    http: aiohttp.ClientSession,
+    sessions: int,
+    as_json: bool,
+    allow_unencrypted: bool,
+) -> int:
+    if not patient.hears:
+        raise EngineError("this needs speech: pip install 'aai-stream[local]'")
+    server = Server(
+        http,
+        patient.urls[0],
+        patient.key,
+        pace=math.inf if patient.is_embedded else 1.0,
+        allow_unencrypted=allow_unencrypted,
+    )
+    answers = []
+    async for answer in ask_all(
+        server,
+        every_question,
+        call_pcm(),
+        at_once=_AT_ONCE if patient.is_embedded else 1,
+    ):
+        answers.append(answer)
+        if not as_json:
+            mark = _marks()[Status.FINE if answer.conforms else Status.FAILED]
+            print(f"{mark} {answer.question}: {answer.found}", flush=True)
+            if not answer.conforms:
+                print(f"    expected: {' | '.join(answer.expected)}", flush=True)
+    others = sum(not answer.conforms for answer in answers)
+    if as_json:
+        print(msgspec.json.encode([a.as_dict() for a in answers]).decode())
+    else:
+        print(
+            f"{len(answers)} questions, {others} answered otherwise; "
+            f"{server.sessions} sessions, {server.seconds:.0f} s billed"
+        )
+    return int(others > 0)
+
+
+def _confirm(patient: Patient) -> None:
+    host = urlsplit(patient.urls[0]).hostname
+    _say(
+        f"This asks {host} {len(every_question)} questions, one after the other: about "
+        "60 sessions and 5 minutes, all billed, and up to 20 new sessions a minute."
+    )
+    if not sys.stdin.isatty() or not typer.confirm("Go on?", err=True):
+        raise OptionError("not asked; --yes goes on without asking")
+
+
+def _show(finding: Finding) -> None:
+    took = f" ({finding.seconds * 1000:.0f} ms)" if finding.seconds is not None else ""
+    print(f"{_marks()[finding.status]} {finding.name}: {finding.found}{took}")
+    if finding.advice:
+        print(f"    {finding.advice}")
+    sys.stdout.flush()
+
+
+def _marks() -> dict[Status, str]:
+    try:
+        "".join(_MARKS.values()).encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return _PLAIN_MARKS
+    return _MARKS
+
+
+def _say(what: str) -> None:
+    print(what, file=sys.stderr)

@@ -1,0 +1,1 @@
+"""What is wrong when something doesn't work: `aai-stream doctor`."""

@@ -1,0 +1,59 @@
+"""What the account is given: a token, a model, sessions at once."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+
+from .conversing import Server
+from .findings import Finding, doubtful, failed, fine, redacted
+
+
+async def check_account(server: Server, sessions: int) -> list[Finding]:
+    """A token that works, the model by default, and that many sessions at once."""
+    return [
+        await _token(server),
+        await _model(server),
+        await _at_once(server, sessions),
+    ]
+
+
+async def _token(server: Server) -> Finding:
+    status, answer = await server.mint({"expires_in_seconds": "60"})
+    token = answer.get("token")
+    if not isinstance(token, str):
+        return failed("token", f"/v3/token answers {status}", "check the key")
+    async with server.connect({"token": token}, authorization=None) as exchange:
+        if await exchange.until("Begin"):
+            return fine("token", "minted, and opens a session")
+        found = [redacted(str(e.get("error")), token) for e in exchange.of("Error")]
+    told = ", ".join(found) or f"HTTP status {exchange.status}"
+    return failed("token", f"minted, and refused: {told}", "check this machine's clock")
+
+
+async def _model(server: Server) -> Finding:
+    async with server.session() as exchange:
+        model = exchange.configuration.get("model")
+    if not model:
+        return doubtful("model", "Begin names none", "name one: speech_model=…")
+    return fine("model", f"{model} when none is asked for")
+
+
+async def _at_once(server: Server, most: int) -> Finding:
+    name = "sessions at once"
+    async with AsyncExitStack() as stack:
+        for number in range(1, most + 1):
+            exchange = await stack.enter_async_context(server.session())
+            if exchange.begin is None:
+                told = [str(error.get("error")) for error in exchange.of("Error")]
+                why = redacted(", ".join(told), server.key) or "no Begin"
+                return doubtful(
+                    name,
+                    f"the {_ordinal(number)} was refused: {why}",
+                    "close other streams of this account, or ask for more",
+                )
+    return fine(name, f"{most} opened (--sessions tries more; each is billed)")
+
+
+def _ordinal(number: int) -> str:
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10 * (number // 10 % 10 != 1))
+    return f"{number}{ending or 'th'}"
