@@ -1,0 +1,113 @@
+"""What a check says, by what it saw."""
+
+from __future__ import annotations
+
+import ssl
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from aai_stream.doctor.findings import Status, fine, has_failed, redacted
+from aai_stream.doctor.machine import check_machine, clock, proxies
+from aai_stream.doctor.network import judge_certificate
+from aai_stream.doctor.roundtrip import TEXT, judge_delays, judge_words
+
+NOON = datetime(2026, 11, 28, 12, tzinfo=timezone.utc)
+DATE = "Sat, 28 Nov 2026 12:00:00 GMT"
+
+
+def test_this_machine_is_fine() -> None:
+    findings = {finding.name: finding for finding in check_machine()}
+    assert set(findings) == {"Python", "packages", "compiled core", "TLS", "proxies"}
+    assert findings["compiled core"].status is Status.FINE
+    assert "picows" in findings["packages"].found
+    assert ssl.OPENSSL_VERSION in findings["TLS"].found
+    assert not has_failed(findings.values())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "status", "says"),
+    [
+        (0, Status.FINE, "agrees"),
+        (-30, Status.FINE, "agrees"),
+        (120, Status.DOUBTFUL, "120 s ahead of the server's"),
+        (-7200, Status.DOUBTFUL, "7200 s behind the server's"),
+    ],
+)
+def test_a_clock(seconds: int, status: Status, says: str) -> None:
+    finding = clock(DATE, NOON + timedelta(seconds=seconds))
+    assert finding.status is status
+    assert says in finding.found
+
+
+@pytest.mark.parametrize("date", [None, "", "soon"])
+def test_a_server_that_does_not_say_what_time_it_is(date: str | None) -> None:
+    assert clock(date, NOON).status is Status.DOUBTFUL
+
+
+def test_proxies_are_named_without_their_passwords() -> None:
+    assert proxies({"no": "localhost"}).status is Status.FINE
+    finding = proxies({"https": "http://me:secret@proxy:3128", "no": "localhost"})
+    assert finding.status is Status.DOUBTFUL
+    assert finding.found == "https: http://***@proxy:3128; not used"
+    assert "trust_env=True" in finding.advice
+
+
+def test_what_is_redacted() -> None:
+    text = "wss://me:pw@host/v3/ws?token=t0k%2Fen refused k/ey and k%2Fey"
+    assert redacted(text, "k/ey", None) == "wss://***@host/v3/ws refused *** and ***"
+
+
+CERTIFICATE: dict[str, Any] = {
+    "notAfter": "Dec 28 12:00:00 2026 GMT",
+    "issuer": ((("countryName", "US"),), (("organizationName", "Authority"),)),
+}
+
+
+@pytest.mark.parametrize(("days", "status"), [(30, Status.FINE), (13, Status.DOUBTFUL)])
+def test_a_certificate(days: int, status: Status) -> None:
+    now = NOON.timestamp() + (30 - days) * 86_400
+    finding = judge_certificate("TLS", "TLSv1.3", CERTIFICATE, now, 0.1)
+    assert finding.status is status
+    assert finding.found == f"TLSv1.3, issued by Authority, good for {days} days"
+
+
+@pytest.mark.parametrize(
+    ("heard", "lost", "status", "says"),
+    [
+        (TEXT, 0.0, Status.FINE, "22 of 22 right"),
+        (TEXT.upper().replace("Miller".upper(), "MUELLER"), 0.0, Status.FINE, "21 of"),
+        ("Hello, this is", 0.0, Status.FAILED, "3 of 22 right"),
+        ("", 0.0, Status.FAILED, "0 of 22 right"),
+        (TEXT, 1.25, Status.FAILED, "22 of 22 right, 1.2 s lost"),
+    ],
+)
+def test_words(heard: str, lost: float, status: Status, says: str) -> None:
+    finding = judge_words(heard, lost)
+    assert finding.status is status
+    assert says in finding.found
+
+
+@pytest.mark.parametrize(
+    ("delays", "status", "says"),
+    [
+        ([0.5, 0.3, 1.0], Status.FINE, "0.5 s after a turn's last word, 1.0 s at"),
+        ([3.0], Status.DOUBTFUL, "3.0 s after"),
+        ([], Status.FAILED, "none came"),
+    ],
+)
+def test_finals(delays: list[float], status: Status, says: str) -> None:
+    finding = judge_delays(delays)
+    assert finding.status is status
+    assert says in finding.found
+
+
+def test_findings_are_json() -> None:
+    assert fine("name", "found", 0.5).as_dict() == {
+        "name": "name",
+        "status": "fine",
+        "found": "found",
+        "advice": "",
+        "seconds": 0.5,
+    }
