@@ -137,3 +137,9 @@ async def test_a_round_trip_that_is_refused() -> None:
     assert only.status is Status.FAILED
     assert "Invalid API key" in only.found
     assert BAD not in only.found
+
+
+async def test_one_check_that_fails_hides_no_other(http: aiohttp.ClientSession) -> None:
+    findings = await check_account(Server(http, "ws://127.0.0.1:1", KEY), 1)
+    assert names(findings) == ["token", "model", "sessions at once"]
+    assert {finding.found for finding in findings} == {"Connection refused"}

@@ -73,7 +73,7 @@ def doctor(
         int, typer.Option(min=1, help="Open so many at once; each is billed.")
     ] = 2,
     as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object on standard output.")
+        bool, typer.Option("--json", help="A JSON list on standard output.")
     ] = False,
     allow_unencrypted: Annotated[
         bool,

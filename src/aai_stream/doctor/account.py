@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 
-from .conversing import Server
+from .conversing import FAILURES, Server, describe
 from .findings import Finding, doubtful, failed, fine, redacted
 
 
 async def check_account(server: Server, sessions: int) -> list[Finding]:
     """A token that works, the model by default, and that many sessions at once."""
-    return [
-        await _token(server),
-        await _model(server),
-        await _at_once(server, sessions),
-    ]
+    checks = {
+        "token": _token(server),
+        "model": _model(server),
+        "sessions at once": _at_once(server, sessions),
+    }
+    findings = []
+    for name, check in checks.items():
+        try:
+            findings.append(await check)
+        except FAILURES as exc:
+            findings.append(failed(name, describe(exc), "see the checks above"))
+    return findings
 
 
 async def _token(server: Server) -> Finding:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
+import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -19,6 +21,8 @@ Message = dict[str, Any]
 
 PATIENCE_SECONDS = 20.0
 """Nothing that is waited for may take longer."""
+FAILURES = (OSError, aiohttp.ClientError, asyncio.TimeoutError)
+"""What may become of a connection."""
 RATE = 16_000
 _BYTES_PER_MS = 32
 
@@ -156,21 +160,22 @@ class Server:
         loop = asyncio.get_running_loop()
         params = {"sample_rate": str(RATE), **(query or {})}
         timeout = aiohttp.ClientWSTimeout(ws_close=5)
+        connecting = self._http.ws_connect(
+            self._url, params=params, headers=headers, timeout=timeout
+        )
         try:
-            socket = await self._http.ws_connect(
-                self._url, params=params, headers=headers, timeout=timeout
-            )
+            websocket = await asyncio.wait_for(connecting, PATIENCE_SECONDS)
         except aiohttp.WSServerHandshakeError as exc:
             yield Exchange(None, exc.status, self.pace, loop.time())
             return
-        exchange = Exchange(socket, 101, self.pace, loop.time())
+        exchange = Exchange(websocket, 101, self.pace, loop.time())
         try:
             yield exchange
         finally:
-            if exchange.close_code is None and not socket.closed:
+            if exchange.close_code is None and not websocket.closed:
                 await exchange.say("Terminate")
                 await exchange.rest(seconds=5)
-                await socket.close()
+                await websocket.close()
             if exchange.begin is not None:
                 self.sessions += 1
                 self.seconds += loop.time() - exchange.opened_at
@@ -188,10 +193,24 @@ class Server:
         """The status and the answer of a request for a token."""
         headers = {"Authorization": key or self.key}
         async with self._http.get(
-            self._token_url, params=dict(query), headers=headers
+            self._token_url,
+            params=dict(query),
+            headers=headers,
+            timeout=aiohttp.ClientTimeout(total=PATIENCE_SECONDS),
         ) as response:
             try:
                 answer = await response.json(content_type=None)
             except ValueError:
                 answer = None
             return response.status, answer if isinstance(answer, dict) else {}
+
+
+def describe(exc: BaseException) -> str:
+    """One of `FAILURES` in a few words."""
+    if isinstance(exc, asyncio.TimeoutError):
+        return "no answer in time"
+    if isinstance(exc, socket.gaierror):
+        return str(exc.strerror)
+    if isinstance(exc, OSError) and exc.errno is not None and exc.errno > 0:
+        return os.strerror(exc.errno)
+    return type(exc).__name__

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import ssl
 import time
@@ -15,7 +14,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from . import machine
-from .conversing import Server
+from .conversing import FAILURES, Server, describe
 from .findings import Finding, doubtful, failed, fine, has_failed, redacted
 
 T = TypeVar("T")
@@ -60,16 +59,6 @@ async def _timed(work: Awaitable[T], seconds: float = STEP_SECONDS) -> tuple[T, 
     return result, time.monotonic() - began
 
 
-def _why(exc: Exception) -> str:
-    if isinstance(exc, asyncio.TimeoutError):
-        return f"nothing within {STEP_SECONDS:g} s"
-    if isinstance(exc, socket.gaierror):
-        return str(exc.strerror)
-    if isinstance(exc, OSError) and exc.errno is not None and exc.errno > 0:
-        return os.strerror(exc.errno)
-    return type(exc).__name__
-
-
 async def _name(host: str, port: int) -> Finding:
     name = f"{host}: DNS"
     loop = asyncio.get_running_loop()
@@ -77,7 +66,9 @@ async def _name(host: str, port: int) -> Finding:
     try:
         found, seconds = await _timed(lookup)
     except (OSError, asyncio.TimeoutError) as exc:
-        return failed(name, _why(exc), "check the name, and this machine's resolver")
+        return failed(
+            name, describe(exc), "check the name, and this machine's resolver"
+        )
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     more = f" and {len(addresses) - 3} more" if len(addresses) > 3 else ""
     return fine(name, ", ".join(addresses[:3]) + more, seconds)
@@ -88,7 +79,7 @@ async def _tcp(host: str, port: int) -> Finding:
     try:
         (_, writer), seconds = await _timed(asyncio.open_connection(host, port))
     except (OSError, asyncio.TimeoutError) as exc:
-        return failed(name, f"port {port}: {_why(exc)}", NETWORK)
+        return failed(name, f"port {port}: {describe(exc)}", NETWORK)
     writer.transport.abort()
     return fine(name, f"port {port} is open", seconds)
 
@@ -107,7 +98,7 @@ async def _tls(host: str, port: int) -> Finding:
             "if a proxy looks into TLS here, add its authority to this machine's",
         )
     except (OSError, asyncio.TimeoutError) as exc:
-        return failed(name, _why(exc), NETWORK)
+        return failed(name, describe(exc), NETWORK)
     certificate = writer.get_extra_info("peercert") or {}
     version = writer.get_extra_info("ssl_object").version()
     writer.transport.abort()
@@ -153,8 +144,8 @@ async def _session(host: str, server: Server) -> Finding:
                 if begun > SLOW_BEGIN_SECONDS:
                     return doubtful(name, found, "Begin usually takes 0.3 to 1.3 s")
                 return fine(name, found, upgraded + begun)
-    except (OSError, aiohttp.ClientError, asyncio.TimeoutError) as exc:
-        return failed(name, _why(exc), NETWORK)
+    except FAILURES as exc:
+        return failed(name, describe(exc), NETWORK)
     if exchange.status in (401, 403) or exchange.close_code == 1008:
         errors = [str(error.get("error")) for error in exchange.of("Error")]
         found = errors[0] if errors else f"HTTP status {exchange.status}"
