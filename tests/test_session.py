@@ -365,7 +365,7 @@ async def test_what_the_server_did_not_take_is_warned_of(
         session = await caller.open(url)
         await session.close()
     assert [record.getMessage() for record in caplog.records] == [
-        "the server did not take: mode"
+        "session session-1: the server did not take: mode"
     ]
 
 

@@ -19,8 +19,8 @@ is formatted before."""
 class Finals:
     """Turns in their order, until their session ends; see `TurnOrder`.
 
-    `formats` is as there. What may be told goes to `tell`. `lose` is called to have
-    another session hear a turn that this one did not end.
+    What may be told goes to `tell`. `lose` is called to have another session hear a
+    turn that this one did not end.
 
     Attributes:
         insists: that is wanted; otherwise such a turn is told as lost.
@@ -32,18 +32,20 @@ class Finals:
         sample_rate: int,
         tell: Callable[[Event], None],
         lose: Callable[[], None],
-        *,
-        formats: bool = False,
     ) -> None:
         self.insists = False
         self.was_unfinished = False
         self._sample_rate = sample_rate
         self._tell = tell
         self._lose = lose
-        self._turns = TurnOrder(formats=formats)
+        self._turns = TurnOrder()
         self._speech_started = False  # of which no turn has been told
         self._missing: asyncio.TimerHandle | None = None
         self._unformatted: dict[int, asyncio.TimerHandle] = {}  # by turn
+
+    def expect_formatted(self) -> None:
+        """The session tells each turn that has ended again, formatted."""
+        self._turns.formats = True
 
     @property
     def is_idle(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +20,9 @@ class Rule:
     """What a parameter's value must be, besides its type.
 
     `low` and `high` bound a number, or the length of a string; `most` bounds the items
-    of a list and `longest` each item's characters. `models` is the family that takes
-    the parameter, None meaning all; models that we don't know are never refused.
+    of a list. An item should have no more characters than `longest`, but may. `models`
+    is the family that takes the parameter, None meaning all; models that we don't know
+    are never refused.
     """
 
     models: frozenset[str] | None = None
@@ -73,11 +75,6 @@ class Parameter(Rule):
         for item in items:
             if not isinstance(item, str) or not item:
                 raise self._error(item, "takes strings that are not empty")
-            if self.longest is not None and len(item) > self.longest:
-                raise OptionError(
-                    f"{self.name} has an item of {len(item)} characters; "
-                    f"at most {self.longest} are allowed"
-                )
         if self.name == "language_codes":
             self._check_languages(items)
         return items
@@ -89,10 +86,28 @@ class Parameter(Rule):
         if "multi" in codes and len(codes) > 1:
             raise OptionError(f"{self.name}: multi can't go with other codes")
 
+    def too_long(self, items: Iterable[str]) -> str | None:
+        """What to warn of if `items`, which were checked, are longer than they should
+        be: how many, since AssemblyAI documents a limit and takes more."""
+        count = sum(len(item) > self.longest for item in items) if self.longest else 0
+        if not count:
+            return None
+        return (
+            f"{self.name} has {count} of more than {self.longest} characters, "
+            "which AssemblyAI may not use"
+        )
+
+    def fits(self, model: str) -> bool:
+        """Whether `model` takes this parameter, as far as we know."""
+        return (
+            self.models is None or model in self.models or model not in KNOWN_MODELS
+        )
+
     def check_model(self, model: str) -> None:
         """Raise `OptionError` if `model` is known not to take this parameter."""
-        if self.models is None or model in self.models or model not in KNOWN_MODELS:
+        if self.fits(model):
             return
+        assert self.models is not None
         raise OptionError(
             f"{self.name} does not work with speech_model {model!r}; "
             f"it needs one of {', '.join(sorted(self.models))}"

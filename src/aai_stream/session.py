@@ -55,6 +55,7 @@ class Session:
         id: AssemblyAI's name for it, to quote in a support request.
         expires_at: unix seconds, None if the server didn't say.
         configuration: what the server understood, as `Begin` told it.
+        model: the speech model, as far as it is known.
         malformed_messages: how many messages could not be read.
         options: as they were last updated.
         clock: from this session's ms to stream time.
@@ -67,14 +68,10 @@ class Session:
         self.id = ""
         self.expires_at: int | None = None
         self.configuration: dict[str, Any] = {}
+        self.model = options.model({})
         self.malformed_messages = 0
         self.clock = SessionClock(sample_rate)
-        self.finals = Finals(
-            sample_rate,
-            self._tell,
-            self._lose_unfinished,
-            formats=options.formats_turns,
-        )
+        self.finals = Finals(sample_rate, self._tell, self._lose_unfinished)
         self._credentials = credentials
         self.options = options
         self._on_event: Callable[[Event], None] | None = None
@@ -117,8 +114,9 @@ class Session:
         options = self.options
         await self._begin
         logger.debug("session %s is open", self.id)
-        if ignored := options.not_understood(self.configuration):
-            logger.warning("the server did not take: %s", ", ".join(ignored))
+        for difference in options.differences(self.configuration):
+            told = self._credentials.redact(difference)[:300]
+            logger.warning("session %s: %s", self.id, told)
 
     def watch(self, seconds: float) -> None:
         """From here on it is lost if the server says nothing for so long."""
@@ -267,7 +265,7 @@ class Session:
             self._covered_ms = max(self._covered_ms, end)
         if not self.clock.is_stream_time:
             messages.retime(turn, self.clock.to_stream_ms)
-        turn.is_final = turn.end_of_turn and self.options.is_final(turn)
+        turn.is_final = self.options.is_final(turn, self.model)
         self.finals.take(turn)
 
     def _lose_unfinished(self) -> None:
@@ -300,6 +298,9 @@ class Session:
             self.id = event.id
             self.expires_at = event.expires_at
             self.configuration = event.configuration or {}
+            self.model = self.options.model(self.configuration)
+            if self.options.formats_turns(self.model):
+                self.finals.expect_formatted()
             self._is_open = True
             self._begin.set_result(None)
             self._tell(event)

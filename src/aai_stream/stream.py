@@ -249,7 +249,8 @@ class Stream:
     def update(self, **live: Unpack[LiveParameters]) -> None:
         """Change live parameters, for example `keyterms_prompt` or `agent_context`.
 
-        Raises `OptionError` if any can't be changed live or is bad; then none is.
+        Raises `OptionError` if any can't be changed live, is bad, or is not for the
+        session's model; then none is.
         """
         self._check_open()
         self._feed.update(live)
