@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from .addresses import DEFAULT_URL
 from .connector import BEGIN_SECONDS, DEAD_AFTER_SECONDS, Connector, check_seconds
 from .credentials import Credentials, TokenSource
 from .errors import AudioError, OptionError
-from .options import Options, refuse_unknown
+from .options import Options, refuse_unknown, warn_of_lengths
 from .pacing import CATCH_UP_RATE
 from .parameters import Parameters
 from .signatures import spelled_out
@@ -20,6 +21,8 @@ from .stream import CLOSE_SECONDS, Stream
 if TYPE_CHECKING:
     import aiohttp
     from typing_extensions import Unpack
+
+logger = logging.getLogger("aai_stream")
 
 REPLAY_SECONDS = 120.0
 """Long enough for a turn of a minute, the time until a dead peer is noticed, and an
@@ -137,6 +140,7 @@ def connect(
     )
     ring = make_ring(sample_rate, encoding, chunk_ms, replay_seconds, resampler)
     bound_replay_memory(replay_memory_mb)
+    warn_of_lengths(logger, parameters)
     return Stream(
         connector,
         options,

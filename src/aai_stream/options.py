@@ -5,6 +5,7 @@ UpdateConfiguration of every live change.
 from __future__ import annotations
 
 import copy
+import logging
 import warnings
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -169,6 +170,13 @@ def _fits(name: str, value: Any, model: str | None) -> bool:
         return True
     # Which chose that model, where no other was asked for.
     return name == "language_codes" and value == ["multi"] and model in MULTILINGUAL
+
+
+def warn_of_lengths(logger: logging.Logger, values: Mapping[str, Any]) -> None:
+    """Log what of `values`, which were checked, AssemblyAI documents otherwise."""
+    for name in values.keys() & PARAMETERS.keys():
+        if told := PARAMETERS[name].too_long(values[name]):
+            logger.warning("%s", told)
 
 
 def refuse_unknown(names: Iterable[str], taken: Collection[str]) -> None:

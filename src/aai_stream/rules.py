@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,10 +85,13 @@ class Parameter(Rule):
         if "multi" in codes and len(codes) > 1:
             raise OptionError(f"{self.name}: multi can't go with other codes")
 
-    def too_long(self, items: Iterable[str]) -> str | None:
-        """What to warn of if `items`, which were checked, are longer than they should
-        be: how many, since AssemblyAI documents a limit and takes more."""
-        count = sum(len(item) > self.longest for item in items) if self.longest else 0
+    def too_long(self, value: Any) -> str | None:
+        """What to warn of if `value`, which was checked, has items that are longer than
+        they should be: how many, since AssemblyAI documents a limit and takes more."""
+        if self.longest is None or value is None:
+            return None
+        items = [value] if isinstance(value, str) else value
+        count = sum(len(item) > self.longest for item in items)
         if not count:
             return None
         return (
@@ -99,9 +101,7 @@ class Parameter(Rule):
 
     def fits(self, model: str) -> bool:
         """Whether `model` takes this parameter, as far as we know."""
-        return (
-            self.models is None or model in self.models or model not in KNOWN_MODELS
-        )
+        return self.models is None or model in self.models or model not in KNOWN_MODELS
 
     def check_model(self, model: str) -> None:
         """Raise `OptionError` if `model` is known not to take this parameter."""

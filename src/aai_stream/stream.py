@@ -17,7 +17,7 @@ from .feed import Feed
 from .inbox import Inbox
 from .lifetime import weakly, when_dropped
 from .messages import Event, Termination
-from .options import Options
+from .options import Options, warn_of_lengths
 from .parameters import LiveParameters
 from .reconnecting import Reconnector
 from .retries import Retries
@@ -254,6 +254,7 @@ class Stream:
         """
         self._check_open()
         self._feed.update(live)
+        warn_of_lengths(logger, live)
 
     def force_endpoint(self) -> None:
         """End the current turn, behind the audio that waits to be sent.

@@ -25,7 +25,8 @@ from ..connector import BEGIN_SECONDS, DEAD_AFTER_SECONDS, Connector
 from ..credentials import Credentials, TokenSource
 from ..errors import AaiStreamError, OptionError
 from ..files import heard_turns, memory_recording
-from ..models import DEFAULT_MODEL
+from ..models import DEFAULT_MODEL, is_universal_3
+from ..options import warn_of_lengths
 from ..pacing import CATCH_UP_RATE
 from ..parameters import PARAMETERS
 from ..signatures import spelled_out
@@ -40,7 +41,6 @@ from .options import (
     all_keyterms,
     check_family,
     given,
-    is_universal_3,
     languages,
     live_changes,
     renamed,
@@ -187,6 +187,7 @@ class STT(stt.STT[Literal["server_message"]]):
             manual_flush=manual_flush,
         )
         self._config.check()
+        warn_of_lengths(logger, parameters)
         bound_replay_memory(replay_memory_mb)
         super().__init__(
             capabilities=STTCapabilities(
@@ -200,7 +201,9 @@ class STT(stt.STT[Literal["server_message"]]):
                 manual_flush=manual_flush,
             )
         )
-        self._user_keyterms: list[str] = parameters.get("keyterms_prompt", [])
+        self._user_keyterms: list[str] = PARAMETERS["keyterms_prompt"].check(
+            parameters.get("keyterms_prompt", [])
+        )
         self._session_keyterms: list[str] = []
         self._streams = weakref.WeakSet[SpeechStream]()
 
@@ -277,13 +280,14 @@ class STT(stt.STT[Literal["server_message"]]):
         changes = live_changes(options, self.model)
         user_keyterms = changes.get("keyterms_prompt")
         if user_keyterms is not None:
-            PARAMETERS["keyterms_prompt"].check(user_keyterms)
+            user_keyterms = PARAMETERS["keyterms_prompt"].check(user_keyterms)
             changes["keyterms_prompt"] = all_keyterms(
                 user_keyterms, self._session_keyterms
             )
         self._apply(changes)
         if user_keyterms is not None:
-            self._user_keyterms = list(user_keyterms)
+            self._user_keyterms = user_keyterms
+            warn_of_lengths(logger, {"keyterms_prompt": user_keyterms})
 
     def _apply(self, changes: Mapping[str, Any]) -> None:
         self._config = self._config.updated(changes)
@@ -296,6 +300,7 @@ class STT(stt.STT[Literal["server_message"]]):
             return
         self._session_keyterms = list(keyterms)
         self._apply({"keyterms_prompt": all_keyterms(self._user_keyterms, keyterms)})
+        warn_of_lengths(logger, {"keyterms_prompt": keyterms})
 
     def _push_conversation_item(self, ev: ConversationItemAddedEvent) -> None:
         """LiveKit's hook: what the agent said is context for what the user answers."""
