@@ -236,11 +236,10 @@ class Session:
         if isinstance(event, Turn):
             self._receive_turn(event)
             return
-        if isinstance(event, messages.Error):
-            event.error = self._credentials.redact(event.error)
-            self._last_error = event
-        elif isinstance(event, messages.Warning):
-            event.warning = self._credentials.redact(event.warning)
+        if isinstance(event, (messages.Error, messages.Warning)):
+            messages.redact(event, self._credentials.redact)
+            if isinstance(event, messages.Error):
+                self._last_error = event
         elif isinstance(event, Termination):
             self._compare_accounts(event)
             if not self.finals.finish():
@@ -353,9 +352,14 @@ class Session:
             return EndedError("the server ended the session", code=code)
         if self._terminating and code == 1000:
             return DroppedError("the session ended without a Termination", code=code)
-        text = reason
-        if self._last_error is not None:
-            text = self._last_error.error
-            if code in (1000, ABNORMAL) and self._last_error.error_code is not None:
-                code = self._last_error.error_code
-        return closed_error(code, self._credentials.redact(text)[:300])
+        text, error = reason, self._last_error
+        if error is not None:
+            text = error.error
+            if code in (1000, ABNORMAL) and error.error_code is not None:
+                code = error.error_code
+        return closed_error(
+            code,
+            self._credentials.redact(text)[:300],
+            retryable=error.retryable if error else None,
+            retry_after=error.retry_after_seconds if error else None,
+        )

@@ -6,7 +6,7 @@ import math
 
 import msgspec
 
-from .messages import Turn
+from .messages import Turn, copy_of
 
 MOST_OPEN = 64
 """Turns that are remembered as open; more are a server's nonsense."""
@@ -88,7 +88,7 @@ class TurnOrder:
         self.formats = True
         ready = self.settle() if len(self._raw) >= MOST_OPEN else []
         # A copy: what is told is its receiver's, to number and to change.
-        self._raw[turn.turn_order] = msgspec.structs.replace(turn)
+        self._raw[turn.turn_order] = copy_of(turn)
         return [*ready, turn]
 
     def awaits_formatted(self, order: int) -> bool:
