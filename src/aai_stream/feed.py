@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import timeouts
 from ._core import held_memory
+from .cancelled import Cancellations
 from .coverage import Coverage
 from .errors import StateError, TimedOutError, TooFastError, UnfinishedError
 from .messages import (
@@ -92,6 +93,7 @@ class Feed:
         self._before: Session | None = None  # the session before the latest
         self._first_turn = 0  # of the latest session
         self._last_turn = -1  # that is final
+        self._cancellations = Cancellations()
         self._unended = 0  # sessions, one after the other, that did not end when asked
         # Of the latest words: their turn, and from where to where in ms.
         self._words: tuple[int, int, int] = -1, 0, 0
@@ -350,6 +352,13 @@ class Feed:
 
     def _session_closed(self, failure: SessionError | None) -> None:
         self._leave_unfinished()
+        if (latest := self._sessions.latest) is not None:
+            failure = self._cancellations.judge(
+                failure,
+                model=latest.model,
+                seconds=latest.lasted_seconds,
+                told=latest.told_turn,
+            )
         is_unended = isinstance(failure, UnfinishedError)
         self._unended = self._unended + 1 if is_unended else 0
         if isinstance(failure, TooFastError):

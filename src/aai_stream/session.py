@@ -56,6 +56,8 @@ class Session:
         expires_at: unix seconds, None if the server didn't say.
         configuration: what the server understood, as `Begin` told it.
         model: the speech model, as far as it is known.
+        told_turn: whether any turn was told.
+        lasted_seconds: from Begin to the end, once that has come.
         malformed_messages: how many messages could not be read.
         options: as they were last updated.
         clock: from this session's ms to stream time.
@@ -69,6 +71,9 @@ class Session:
         self.expires_at: int | None = None
         self.configuration: dict[str, Any] = {}
         self.model = options.model({})
+        self.told_turn = False
+        self.lasted_seconds = 0.0
+        self._began_at = 0.0  # by the loop's clock
         self.malformed_messages = 0
         self.clock = SessionClock(sample_rate)
         self.finals = Finals(sample_rate, self._tell, self._lose_unfinished)
@@ -258,6 +263,7 @@ class Session:
 
     def _receive_turn(self, turn: Turn) -> None:
         self._last_error = None  # it didn't end the session
+        self.told_turn = True
         if turn.words:
             # Bounded by what was sent, so that progress comes to an end.
             end = min(turn.words[-1].end, self.clock.samples_ms)
@@ -297,9 +303,11 @@ class Session:
             self.id = event.id
             self.expires_at = event.expires_at
             self.configuration = event.configuration or {}
-            self.model = self.options.model(self.configuration)
+            told = self.options.model(self.configuration)
+            self.model = self._credentials.redact(told)[:100]  # for logs and errors
             if self.options.formats_turns(self.model):
                 self.finals.expect_formatted()
+            self._began_at = asyncio.get_running_loop().time()
             self._is_open = True
             self._begin.set_result(None)
             self._tell(event)
@@ -342,6 +350,7 @@ class Session:
         if self._end is not None:
             return
         self._end = (failure,)
+        self.lasted_seconds = asyncio.get_running_loop().time() - self._began_at
         if not self._closing:  # what is left of it
             self._closer = asyncio.ensure_future(self.close())
         if self._on_closed is not None:

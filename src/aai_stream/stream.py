@@ -196,8 +196,9 @@ class Stream:
     ) -> None:
         """Take audio; every chunk that it fills goes to the socket before this returns.
 
-        While the socket is full, or audio comes faster than `catch_up_rate`, audio
-        waits: up to `replay_seconds` of it, then the oldest is dropped and counted.
+        Before the stream is entered, while the socket is full, or when audio comes
+        faster than `catch_up_rate`, audio waits: up to `replay_seconds` of it, then the
+        oldest is dropped and counted.
         `drain` waits for its turn.
 
         Args:
@@ -209,10 +210,9 @@ class Stream:
         Raises:
             AudioError: `data` is no such audio; nothing was taken.
             SessionError: what ended the stream, if it failed.
-            StateError: the stream isn't open, was ended, or another thread or a fork
-                calls.
+            StateError: the stream was ended, or another thread or a fork calls.
         """
-        self._check_open()
+        self._check_not_ended()
         rate = self._sample_rate if sample_rate is None else sample_rate
         view = as_bytes(data, rate, num_channels)
         step = 2 * num_channels * int(LONGEST_WRITE_SECONDS * rate)
@@ -225,8 +225,10 @@ class Stream:
         For audio that comes faster than the network takes it: with a `drain` after
         each, pushes shorter than `replay_seconds` never drop anything.
 
-        Raises what ended the stream, if it failed.
+        Raises what ended the stream, if it failed; `StateError` before it is entered.
         """
+        if not self._is_open and not self._is_over:
+            raise StateError("the stream is not open yet")
         await self._feed.drain()
         while self._feed.has_backlog and not self._is_over:
             await self._reconnector.done()
@@ -240,7 +242,7 @@ class Stream:
         Drains the resampler, so do it where speech rests. While other audio waits, the
         rest stays with what follows it.
         """
-        self._check_open()
+        self._check_not_ended()
         self._feed.flush()
 
     # ---- control ----
@@ -261,7 +263,7 @@ class Stream:
 
         Audio that is no full chunk yet is in the next turn, unless it was flushed.
         """
-        self._check_open()
+        self._check_not_ended()
         self._feed.force_endpoint()
 
     def keep_alive(self) -> None:
@@ -302,13 +304,14 @@ class Stream:
 
     # ---- inside ----
 
+    def _check_not_ended(self) -> None:
+        if self._ended:
+            raise self._failure or StateError("the stream was ended")
+
     def _check_open(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-        if self._ended or not self._is_open:
-            raise StateError(
-                "the stream was ended" if self._ended else "the stream is not open yet"
-            )
+        self._check_not_ended()
+        if not self._is_open:
+            raise StateError("the stream is not open yet")
 
 
 async def _close(reconnector: Reconnector, feed: Feed) -> None:
