@@ -250,6 +250,10 @@ class Feed:
         self._losses.look()
         self._outlet.pump()
 
+    def pcm_of(self, data: Audio, sample_rate: int, num_channels: int = 1) -> bytes:
+        """A copy of what `push` would take, checked as there; for any thread."""
+        return self._ring.pcm_of(data, sample_rate, num_channels)
+
     @property
     def has_backlog(self) -> bool:
         """Whether a full chunk waits to be sent."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import weakref
+from collections import deque
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
@@ -15,7 +16,7 @@ from .connector import Connector
 from .errors import AaiStreamError, SessionError, StateError
 from .feed import Feed
 from .inbox import Inbox
-from .lifetime import weakly, when_dropped
+from .lifetime import running_loop, weakly, when_dropped
 from .messages import Event, Termination
 from .options import Options, warn_of_lengths
 from .parameters import LiveParameters
@@ -46,7 +47,8 @@ class Stream:
     """Audio in, turns out; made by `aai_stream.connect`.
 
     Push audio of any rate as it comes; iterate over the server's messages. The two
-    may be done by different tasks, but all of it on one event loop and its thread.
+    may be done by different tasks, but all of it on one event loop and its thread,
+    except for `push_threadsafe`.
     Times in messages are stream time: ms since the first sample that was pushed. Up to
     `MOST_PENDING` messages wait for the iteration; beyond, only what matters does.
 
@@ -91,6 +93,9 @@ class Stream:
             connect_timeout,
             finish,
         )
+        self._loop = running_loop()
+        # By other threads: PCM16, rate, channels.
+        self._handed_over: deque[tuple[bytes, int, int]] = deque()
         self._failed: asyncio.Future[None] | None = None  # letting go of what is left
         self._finalizer: weakref.finalize[Any, Any] | None = None  # once entered
         self._failure: AaiStreamError | None = None
@@ -106,6 +111,7 @@ class Stream:
         if self._entered or self._feed.closed:
             raise StateError("a stream can be entered only once")
         self._entered = True
+        self._loop = asyncio.get_running_loop()
         self._finalizer = when_dropped(
             self, partial(_close_dropped, self._reconnector, self._feed)
         )
@@ -137,6 +143,7 @@ class Stream:
         then words may be missing. Raises what ended the stream, if it failed.
         """
         self._check_open()
+        self._take_handed_over()
         self._ended = True
         self._reconnector.end(END_RETRIES)
         self._feed.finish_input()
@@ -203,12 +210,13 @@ class Stream:
 
         Args:
             data: interleaved int16 in any contiguous buffer (bytes, NumPy, LiveKit's
-                `AudioFrame.data`, …), of any length.
+                `AudioFrame.data`, …), of any length; or float32 from -1 to 1.
             sample_rate: of `data` in Hz, the stream's own if None.
             num_channels: of `data`; they are mixed down.
 
         Raises:
-            AudioError: `data` is no such audio; nothing was taken.
+            AudioError: `data` is no such audio, or the first of it is how a file
+                begins; nothing was taken.
             SessionError: what ended the stream, if it failed.
             StateError: the stream was ended, or another thread or a fork calls.
         """
@@ -218,6 +226,33 @@ class Stream:
         step = 2 * num_channels * int(LONGEST_WRITE_SECONDS * rate)
         for start in range(0, len(view), step):
             self._feed.push(view[start : start + step], rate, num_channels)
+
+    def push_threadsafe(
+        self, data: Audio, *, sample_rate: int | None = None, num_channels: int = 1
+    ) -> None:
+        """`push`, for threads that are not the event loop's, such as a sound card's.
+
+        Copies `data` and hands it to the loop, in the order of the calls. `end` takes
+        what was handed over before.
+
+        Raises as `push` does; also `StateError` before the stream is entered, unless it
+        was made on the event loop.
+        """
+        self._check_not_ended()
+        if self._loop is None:
+            raise StateError("the stream is not open yet")
+        rate = self._sample_rate if sample_rate is None else sample_rate
+        pcm = self._feed.pcm_of(data, rate, num_channels)
+        self._handed_over.append((pcm, rate, num_channels))
+        try:
+            self._loop.call_soon_threadsafe(self._take_handed_over)
+        except RuntimeError:
+            raise StateError("the stream's event loop is closed") from None
+
+    def _take_handed_over(self) -> None:
+        while self._handed_over and not self._ended:
+            pcm, rate, num_channels = self._handed_over.popleft()
+            self.push(pcm, sample_rate=rate, num_channels=num_channels)
 
     async def drain(self) -> None:
         """Wait until all full chunks are on their way.
