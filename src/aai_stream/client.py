@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._core import AudioRing, limit_memory
-from .addresses import DEFAULT_URL
+from .addresses import DEFAULT_URL, host_of
 from .connector import BEGIN_SECONDS, DEAD_AFTER_SECONDS, Connector, check_seconds
 from .credentials import Credentials, TokenSource
 from .errors import AudioError, OptionError
@@ -82,10 +82,11 @@ def connect(
     """A stream to AssemblyAI; use it as `async with connect(…) as stream`.
 
     Args:
-        api_key: or the environment variable ASSEMBLYAI_API_KEY, or else `token`.
+        api_key: or the environment variable ASSEMBLYAI_API_KEY, or else `token`. None
+            is needed if `base_url` is on loopback.
         token: a temporary token, or a callable or coroutine function that gives one.
         base_url: for example `wss://streaming.eu.assemblyai.com`, or the embedded
-            server's.
+            server's; with `/v3/ws` behind it or without.
         sample_rate: what is sent, in Hz; audio of other rates is resampled to it.
         encoding: what is sent: `pcm_s16le`, or `pcm_mulaw` for half the bytes.
         chunk_ms: length of a message, 50 to 1000 ms.
@@ -130,7 +131,7 @@ def connect(
     check_seconds("connect_timeout", connect_timeout)
     check_seconds("close_timeout", close_timeout)
     connector = Connector(
-        Credentials(api_key, token),
+        Credentials(api_key, token, host=host_of(base_url)),
         base_url,
         http_session=http_session,
         begin_timeout=begin_timeout,

@@ -147,6 +147,18 @@ def finals(played: Played) -> list[str]:
     ]
 
 
+async def test_difference_loopback_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ASSEMBLYAI_API_KEY", raising=False)
+    for plugin in (assemblyai.STT, STT):
+        with pytest.raises(ValueError, match="API key"):
+            plugin()
+    async with ScriptServer(Script()).running() as server:
+        with pytest.raises(ValueError, match="API key"):
+            assemblyai.STT(base_url=server.url)
+        ((_, key),) = await handshakes(server, STT(base_url=server.url))
+    assert key == "no-key"
+
+
 async def test_difference_unformatted() -> None:
     told = {
         name: tuple(finals(played) for played in await both(script, **FORMATTED))

@@ -19,7 +19,7 @@ from livekit.agents import (
 )
 from livekit.agents.stt import STTCapabilities
 
-from ..addresses import DEFAULT_URL
+from ..addresses import DEFAULT_URL, host_of
 from ..client import REPLAY_SECONDS, bound_replay_memory
 from ..connector import BEGIN_SECONDS, DEAD_AFTER_SECONDS, Connector
 from ..credentials import Credentials, TokenSource
@@ -63,7 +63,8 @@ class STT(stt.STT[Literal["server_message"]]):
     everything that a server says and LiveKit has no event for.
 
     Args:
-        api_key: or the environment variable ASSEMBLYAI_API_KEY, or else `token`.
+        api_key: or the environment variable ASSEMBLYAI_API_KEY, or else `token`. None
+            is needed if `base_url` is on loopback.
         token: a temporary token, or a callable or coroutine function that gives a new
             one for each connection.
         model: AssemblyAI's `speech_model`.
@@ -71,7 +72,8 @@ class STT(stt.STT[Literal["server_message"]]):
             rate of a stream's first frame.
         encoding: `pcm_s16le`, or `pcm_mulaw` for half the bytes.
         buffer_size_seconds: length of a message, 0.05 to 1.
-        base_url: of another region, or of the embedded server.
+        base_url: of another region, or of the embedded server; with `/v3/ws` behind it
+            or without.
         http_session: an aiohttp session to connect with, for example through a proxy;
             without it picows connects straight to the server.
         manual_flush: `flush()` ends the turn (ForceEndpoint), and LiveKit is told so.
@@ -166,7 +168,7 @@ class STT(stt.STT[Literal["server_message"]]):
         check_family(model, list(parameters))
         self._config = Config(
             connector=Connector(
-                Credentials(options.get("api_key"), token),
+                Credentials(options.get("api_key"), token, host=host_of(base_url)),
                 base_url,
                 http_session=http_session,
                 begin_timeout=begin_timeout,
