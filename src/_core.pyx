@@ -25,7 +25,7 @@ from libc.string cimport memcpy, memset, strcmp
 
 from _kernels cimport (
     add_moments, decode_mulaw, encode_mulaw, filter_pcm, mask, mix_to_float,
-    mix_to_pcm, round_to_int16,
+    mix_to_pcm, round_to_int16, scale_to_pcm,
 )
 
 import math
@@ -35,7 +35,7 @@ from os import urandom
 
 import numpy
 
-from aai_stream import filters
+from aai_stream import containers, filters
 from aai_stream.errors import AudioError, StateError
 
 if sys.byteorder != "little":
@@ -46,6 +46,7 @@ cdef int64_t FIRST_MS = 250
 # Conversions go through this many samples on the stack, which stays in the L1 cache.
 cdef enum:
     SCRATCH = 512
+    HEAD_BYTES = 8  # that tell a file from PCM
 
 # How often this process has been forked off another one, since this was imported.
 cdef uint64_t forks = 0
@@ -171,13 +172,15 @@ cdef class AudioRing:
         Args:
             data: interleaved int16 in any contiguous buffer: bytes, bytearray, array,
                 memoryview of format `h` or `B`, NumPy int16 of shape (frames,) or
-                (frames, channels).
+                (frames, channels). Or float32 from -1 to 1 likewise, of format `f`: it
+                is scaled and rounded to int16, and clipped if a little louder.
             sample_rate: of `data`, 1000 to 768000 Hz.
             num_channels: of `data`, 1 to 64.
 
         Raises:
-            AudioError: `data` is none of these, or not whole frames, or `fir` can't
-                resample from `sample_rate`. The ring is as before.
+            AudioError: `data` is none of these, or not whole frames, or the stream's
+                first bytes are those of a file, or `fir` can't resample from
+                `sample_rate`. The ring is as before.
             StateError: called from another thread than the first call.
         """
         cdef int64_t rate = whole(sample_rate, "sample_rate", MIN_RATE, MAX_RATE)
@@ -185,12 +188,15 @@ cdef class AudioRing:
         cdef int64_t start = self.written, frames = 0
         cdef Py_buffer view
         self.check_thread()
-        acquire(data, channels, &view, &frames)
+        cdef int item = acquire(data, channels, &view, &frames)
         try:
+            if item == FLOAT_BYTES:
+                return self.write(from_floats(&view), rate, channels)
             if <size_t>view.buf & 1:  # int16 must lie on even addresses
                 return self.write(bytes(data), rate, channels)
             if frames > 0:
                 if rate != self.rate_in:
+                    self.check_head(&view)
                     self.change_rate(rate)
                 self.take(<const int16_t*>view.buf, <Py_ssize_t>channels, frames)
                 if self.adrift:
@@ -198,6 +204,39 @@ cdef class AudioRing:
             return self.written - start
         finally:
             PyBuffer_Release(&view)
+
+    def pcm_of(self, data, sample_rate, num_channels=1):
+        """A copy of `data` as bytes of PCM16, for a `write` with the other arguments.
+
+        Nothing is changed, and any thread may call this.
+
+        Raises `AudioError` as `write` would, `StateError` in a fork.
+        """
+        cdef int64_t rate = whole(sample_rate, "sample_rate", MIN_RATE, MAX_RATE)
+        cdef int64_t channels = whole(num_channels, "num_channels", 1, MAX_CHANNELS)
+        cdef int64_t frames = 0
+        cdef Py_buffer view
+        if self.thread != 0 and self.process != forks:
+            self.check_thread()
+        cdef int item = acquire(data, channels, &view, &frames)
+        try:
+            if frames > 0 and rate != self.rate_in:
+                if item == 2:
+                    self.check_head(&view)
+                if rate != self.sample_rate:
+                    filter_between(self.kind, rate, self.sample_rate)
+            if item == FLOAT_BYTES:
+                return from_floats(&view)
+            return PyBytes_FromStringAndSize(<const char*>view.buf, view.len)
+        finally:
+            PyBuffer_Release(&view)
+
+    cdef int check_head(self, const Py_buffer* view) except -1:
+        """See that the stream doesn't begin as a file does, if it begins here."""
+        if self.rate_in == 0 and not self.earlier_input:
+            containers.refuse(PyBytes_FromStringAndSize(
+                <const char*>view.buf, min(view.len, HEAD_BYTES)))
+        return 0
 
     cdef int change_rate(self, int64_t rate) except -1:
         """Finish what came at the old rate and get ready for `rate`."""
@@ -581,7 +620,8 @@ cdef class AudioRing:
         if self.thread != here or self.process != forks:
             if self.thread != 0:
                 raise StateError(
-                    "an AudioRing belongs to the thread that used it first"
+                    "an AudioRing belongs to the thread that used it first; "
+                    "Stream.push_threadsafe is for others"
                     if self.process == forks else
                     "an AudioRing belongs to the process that used it first, "
                     "and this is a fork of it")

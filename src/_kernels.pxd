@@ -69,6 +69,18 @@ cdef inline void mix_to_float(
         target[i] = <float>total / <float>channels
 
 
+cdef inline bint scale_to_pcm(float* samples, Py_ssize_t count) noexcept nogil:
+    """Scale from -1 to 1 to units of one PCM16 step; whether all are within 8."""
+    cdef Py_ssize_t i
+    cdef int32_t outside = 0
+    cdef float most = 8.0, step = 32768.0
+    for i in range(count):
+        # Written so that NaN is outside.
+        outside |= not (-most <= samples[i] <= most)
+        samples[i] *= step
+    return outside == 0
+
+
 cdef inline void round_to_int16(
     const float* source, int16_t* target, Py_ssize_t count
 ) noexcept nogil:

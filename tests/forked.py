@@ -26,6 +26,7 @@ from tests.talks import SECOND
 
 CALLS: list[Callable[[Stream], Any]] = [
     lambda stream: stream.push(SECOND),
+    lambda stream: stream.push_threadsafe(SECOND),
     Stream.flush,
     Stream.force_endpoint,
     Stream.keep_alive,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aai_stream.addresses import DEFAULT_URL, endpoint, is_loopback
+from aai_stream.addresses import DEFAULT_URL, endpoint, host_of, is_loopback
 from aai_stream.errors import OptionError
 
 
@@ -56,6 +56,41 @@ def test_another_machine(host: str) -> None:
 
 def test_the_default_is_encrypted() -> None:
     assert endpoint(DEFAULT_URL, "/v3/ws") == "wss://streaming.assemblyai.com/v3/ws"
+
+
+@pytest.mark.parametrize(
+    ("path", "before"),
+    [
+        ("", ""),
+        ("/", ""),
+        ("/v3/ws", ""),
+        ("/v3/ws/", ""),
+        ("/proxy/", "/proxy"),
+        ("/proxy/v3/ws", "/proxy"),
+        ("/v3", "/v3"),
+        ("/other-v3/ws", "/other-v3/ws"),
+    ],
+)
+def test_the_path_may_be_there_already(path: str, before: str) -> None:
+    for wanted in ("/v3/ws", "/v3/token"):
+        url = endpoint(f"https://streaming.eu.assemblyai.com{path}", wanted)
+        assert url == f"wss://streaming.eu.assemblyai.com{before}{wanted}"
+
+
+@pytest.mark.parametrize(
+    ("base", "host"),
+    [
+        ("ws://LOCALHOST:80/v3/ws", "localhost"),
+        ("ws://[::1]:80", "::1"),
+        ("localhost:8765", ""),
+        ("ws://[::1", ""),
+        ("", ""),
+        (None, ""),
+        (b"ws://localhost", ""),
+    ],
+)
+def test_the_host_of_what_may_be_no_url(base: object, host: str) -> None:
+    assert host_of(base) == host
 
 
 @pytest.mark.parametrize("base", ["WS://LOCALHOST:80", "HTTP://127.0.0.1"])

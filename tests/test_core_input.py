@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import math
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 from livekit import rtc
+from numpy.typing import NDArray
 
 from aai_stream._core import AudioRing, as_bytes
 from aai_stream.errors import AudioError, InputError
@@ -20,6 +23,11 @@ from tests.audio import everything, noise, to_frames, to_pcm, to_samples
 RATE = 16000
 
 PCM = noise(801)
+
+
+def f32(samples: Iterable[float]) -> NDArray[np.float32]:
+    return np.array(list(samples), np.float32)
+
 
 BUFFERS: dict[str, Callable[[bytes], Any]] = {
     "bytes": bytes,
@@ -64,12 +72,6 @@ def test_a_chunk_of_the_ring_can_be_written_back() -> None:
     assert everything(ring) == PCM[:1600] * 30
 
 
-def test_nothing_is_a_fine_input() -> None:
-    ring = AudioRing(RATE)
-    assert ring.write(b"", 8000, 2) == 0
-    assert (ring.samples_in, ring.memory_bytes) == ({}, 0)
-
-
 REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "odd count": (b"\0" * 3, {}, "3 bytes .* 1-channel"),
     "half a frame": (b"\0" * 6, {"num_channels": 2}, "6 bytes .* 2-channel"),
@@ -80,11 +82,31 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "gaps, NumPy": (np.zeros(8, np.int16)[::2], {}, "contiguous"),
     "turned": (np.zeros((8, 2), np.int16).T, {"num_channels": 8}, "contiguous"),
     "released": (memoryview(b""), {}, "released"),
-    "float32": (np.zeros(4, np.float32), {}, "int16 .* 'f'"),
-    "int32": (np.zeros(4, np.int32), {}, "int16 .* 'i'"),
-    "uint16": (np.zeros(4, np.uint16), {}, "int16 .* 'H'"),
-    "int8": (np.zeros(4, np.int8), {}, "int16 .* 'b'"),
-    "big-endian": (np.zeros(4, ">i2"), {}, "int16 .* '>h'"),
+    "float64": (np.zeros(4), {}, "int16, float32 .* 'd'"),
+    "float16": (np.zeros(4, np.float16), {}, "int16, float32 .* 'e'"),
+    "big-endian floats": (np.zeros(4, ">f4"), {}, "'>f'"),
+    "half a frame of floats": (
+        np.zeros(3, np.float32),
+        {"num_channels": 2},
+        "12 bytes .* 2-channel float32 frames .8 bytes",
+    ),
+    "floats of other channels": (
+        np.zeros((8, 2), np.float32),
+        {"num_channels": 4},
+        r"\(frames, 4\)",
+    ),
+    "floats as loud as int16": (
+        f32([0.5, 120]),
+        {},
+        "from -1 to 1.*within 8: divide by 32768",
+    ),
+    "floats just too loud": (f32([-8.0001]), {}, "within 8"),
+    "NaN": (f32([0.5] * 600 + [math.nan]), {}, "replace NaN"),
+    "infinite": (f32([-math.inf]), {}, "numbers from -1 to 1"),
+    "int32": (np.zeros(4, np.int32), {}, "int16, .* 'i'"),
+    "uint16": (np.zeros(4, np.uint16), {}, "int16, .* 'H'"),
+    "int8": (np.zeros(4, np.int8), {}, "int16, .* 'b'"),
+    "big-endian": (np.zeros(4, ">i2"), {}, "int16, .* '>h'"),
     "other channels": (np.zeros((8, 2), np.int16), {}, r"\(frames, 1\)"),
     "bytes in columns": (np.zeros((8, 2), np.uint8), {"num_channels": 2}, "shape"),
     "three dimensions": (np.zeros((2, 2, 1), np.int16), {}, "3 dimensions"),
@@ -100,6 +122,168 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
     "channels as bool": (PCM, {"num_channels": True}, "not True"),
 }
 REFUSED["released"][0].release()
+
+
+FLOATS: dict[str, Callable[[NDArray[np.float32]], Any]] = {
+    "NumPy": lambda samples: samples,
+    "NumPy (n, 1)": lambda samples: samples.reshape(-1, 1),
+    "array": lambda samples: array("f", samples.tolist()),
+    "memoryview": lambda samples: memoryview(samples.tobytes()).cast("f"),
+    "memoryview of @f": lambda samples: memoryview(samples.tobytes()).cast("@f"),
+    "odd address": lambda samples: np.frombuffer(
+        b"!" + samples.tobytes(), "<f4", offset=1
+    ),
+}
+
+
+def pcm_of(samples: Iterable[float]) -> bytes:
+    """int16 of floats, the obvious way: to the nearest, ties to even, clipped."""
+    return to_pcm(max(-32768, min(32767, round(s * 32768))) for s in samples)
+
+
+def floats(count: int, seed: int = 5) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).uniform(-1.2, 1.2, count).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", FLOATS)
+def test_every_kind_of_float32_buffer(kind: str) -> None:
+    ring = AudioRing(RATE)
+    samples = floats(801)
+    assert ring.write(FLOATS[kind](samples), RATE) == 801
+    assert everything(ring) == pcm_of(samples.tolist())
+    assert ring.samples_in == {RATE: 801}
+
+
+def test_floats_are_scaled_rounded_and_clipped() -> None:
+    step = 1 / 32768
+    values = {
+        0.0: 0,
+        1.0: 32767,
+        -1.0: -32768,
+        1.5: 32767,
+        -8.0: -32768,
+        8.0: 32767,
+        0.4 * step: 0,
+        0.5 * step: 0,
+        1.5 * step: 2,
+        -0.5 * step: 0,
+        -1.5 * step: -2,
+        32766.6 * step: 32767,
+        1e-40: 0,
+    }
+    ring = AudioRing(RATE)
+    ring.write(f32(values), RATE)
+    assert to_samples(everything(ring)) == list(values.values())
+
+
+@pytest.mark.parametrize("rate", [16_000, 24_000, 44_100])
+@pytest.mark.parametrize("channels", [1, 2, 3])
+@pytest.mark.parametrize("columns", [False, True])
+def test_floats_are_what_int16_would_be(
+    rate: int, channels: int, columns: bool
+) -> None:
+    samples = floats(2400 * channels)
+    pcm = pcm_of(samples.tolist())
+    first, second = AudioRing(RATE), AudioRing(RATE)
+    first.write(samples.reshape(-1, channels) if columns else samples, rate, channels)
+    second.write(pcm, rate, channels)
+    assert everything(first) == everything(second)
+    assert first.samples_in == second.samples_in
+
+
+def test_no_floats_are_a_fine_input() -> None:
+    ring = AudioRing(RATE)
+    assert ring.write(np.zeros((0, 2), np.float32), 8000, 2) == 0
+    assert (ring.samples_in, ring.memory_bytes) == ({}, 0)
+
+
+FILES = {
+    "WAV": b"RIFF\x24\0\0\0WAVEfmt ",
+    "MP3": b"ID3\x04\0\0\0\0\x00\x23",
+    "Ogg": b"OggS\0\x02\0\0",
+    "WebM": b"\x1a\x45\xdf\xa3\x9f\x42\x86\x81",
+    "FLAC": b"fLaC\0\0\0\x22",
+    "MP4": b"\0\0\0\x20ftypisom",
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize("rate", [16_000, 24_000])
+def test_a_file_is_no_pcm(kind: str, rate: int) -> None:
+    ring = AudioRing(RATE)
+    head = FILES[kind] + bytes(1600)
+    for data in (head, np.frombuffer(head, np.int16)):
+        with pytest.raises(AudioError, match=f"begins like a file: .*{kind}.* decode"):
+            ring.write(data, rate)
+        with pytest.raises(AudioError, match=f"begins like a file: .*{kind}.* decode"):
+            ring.pcm_of(data, rate)
+    assert (ring.written, ring.samples_in, ring.memory_bytes) == (0, {}, 0)
+    ring.write(bytes(2), rate)
+    ring.write(head, rate)  # by then it is audio, whatever it looks like
+
+
+def test_only_a_stream_s_first_bytes_can_be_a_file_s() -> None:
+    ring = AudioRing(RATE)
+    ring.write(b"", RATE)
+    with pytest.raises(AudioError, match="begins like a file"):
+        ring.write(FILES["WAV"], RATE)
+    ring.write(bytes(2), RATE)
+    ring.drain()
+    ring.flush()
+    ring.write(FILES["WAV"], RATE)
+    ring.write(FILES["WAV"], 24_000)
+    assert ring.pcm_of(FILES["WAV"], 8_000) == FILES["WAV"]
+    for short in (b"RI", b"OggR", b"ID"):
+        AudioRing(RATE).write(bytes(2) if len(short) % 2 else short, RATE)
+
+
+@pytest.mark.parametrize("kind", BUFFERS)
+def test_a_copy_of_every_kind_of_buffer(kind: str) -> None:
+    ring = AudioRing(RATE)
+    assert ring.pcm_of(BUFFERS[kind](PCM), 24_000) == PCM
+    assert (ring.written, ring.samples_in) == (0, {})
+
+
+@pytest.mark.parametrize("kind", FLOATS)
+def test_a_copy_of_every_kind_of_float32_buffer(kind: str) -> None:
+    samples = floats(300)
+    expected = pcm_of(samples.tolist())
+    assert AudioRing(RATE).pcm_of(FLOATS[kind](samples), RATE) == expected
+    assert bytes(as_bytes(FLOATS[kind](samples), RATE)) == expected
+
+
+def test_a_copy_is_one() -> None:
+    data = bytearray(PCM)
+    copy = AudioRing(RATE).pcm_of(data, RATE)
+    data[:] = bytes(len(data))
+    assert copy == PCM
+
+
+def test_any_thread_may_copy() -> None:
+    ring = AudioRing(RATE)
+    ring.write(PCM, RATE)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(ring.pcm_of, PCM, 24_000).result() == PCM
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_copy_is_refused_as_a_write_is(what: str) -> None:
+    data, arguments, message = REFUSED[what]
+    with pytest.raises(AudioError, match=message):
+        AudioRing(RATE).pcm_of(data, **{"sample_rate": RATE, **arguments})
+
+
+def test_a_copy_at_a_rate_that_fir_cannot_take() -> None:
+    ring = AudioRing(RATE, resampler="fir")
+    with pytest.raises(AudioError, match="resampler='fir' can't make 16000 Hz of 441"):
+        ring.pcm_of(PCM, 44_100)
+    assert ring.pcm_of(PCM, 48_000) == PCM
+
+
+def test_nothing_is_a_fine_input() -> None:
+    ring = AudioRing(RATE)
+    assert ring.write(b"", 8000, 2) == 0
+    assert (ring.samples_in, ring.memory_bytes) == ({}, 0)
 
 
 @pytest.mark.parametrize("what", REFUSED)
@@ -257,7 +441,8 @@ def test_as_bytes_shows_what_write_takes(data: Any) -> None:
     ("data", "rate", "channels"),
     [
         (bytes(3), 16000, 1),
-        (np.zeros(4, np.float32), 16000, 1),
+        (np.zeros(4), 16000, 1),
+        (f32([9]), 16000, 1),
         (np.zeros((4, 2), np.int16), 16000, 1),
         (b"", 0, 1),
         (b"", 16000, 0),

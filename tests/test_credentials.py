@@ -49,6 +49,45 @@ async def test_the_environment_is_asked_for_a_key(
         Credentials()
 
 
+@pytest.mark.parametrize(
+    "host", ["", "streaming.assemblyai.com", "10.0.0.1", "localhost.example.com"]
+)
+def test_another_machine_needs_a_key(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ASSEMBLYAI_API_KEY", raising=False)
+    with pytest.raises(OptionError, match="API key is needed"):
+        Credentials(host=host)
+
+
+async def test_this_machine_needs_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ASSEMBLYAI_API_KEY", raising=False)
+    headers, query = await Credentials(host="127.0.0.1").for_connect()
+    assert (headers["Authorization"], query) == ("no-key", {})
+    headers, _ = await Credentials("mine", host="localhost").for_connect()
+    assert headers["Authorization"] == "mine"
+    headers, query = await Credentials(token="t", host="::1").for_connect()
+    assert query == {"token": "t"}
+    assert "Authorization" not in headers
+    monkeypatch.setenv("ASSEMBLYAI_API_KEY", "from-env")
+    headers, _ = await Credentials(host="::1").for_connect()
+    assert headers["Authorization"] == "from-env"
+
+
+async def test_the_embedded_server_needs_no_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("ASSEMBLYAI_API_KEY", raising=False)
+    async with Emulator(ScriptEngine([])) as server:
+        token = await mint_token(base_url=f"{server.url}/v3/ws")
+        for own in (None, token):
+            url = f"{server.url}/v3/ws/"
+            async with connect(base_url=url, token=own) as stream:
+                await stream.end()
+    with pytest.raises(OptionError, match="must look like"):
+        connect(base_url="127.0.0.1:8765", api_key="k")
+
+
 async def test_a_token_source_is_asked_for_each_connect() -> None:
     tokens = iter(["one", "two"])
 

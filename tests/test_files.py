@@ -122,8 +122,8 @@ async def test_a_file_read_in_blocks_is_what_it_is_as_a_whole(
     whole, _ = soundfile.read(path, dtype="float32", always_2d=True)
     expected = (whole * 32768).round().clip(-32768, 32767)
     recording = open_recording(path)
-    blocks = [np.asarray(block) async for block in recording.blocks]
-    assert {len(block) for block in blocks[:-1]} == {800}
+    blocks = [np.asarray(block).view("i2") async for block in recording.blocks]
+    assert {len(block) for block in blocks[:-1]} == {800 * channels}
     read = np.concatenate(blocks).reshape(-1, channels)
     assert recording.seconds == len(whole) / 16_000
     assert read.shape == expected.shape
@@ -226,7 +226,9 @@ async def test_audio_that_cannot_be_taken(tmp_path: Path) -> None:
         await aai_stream.transcribe(b"", api_key="k")
     bad: list[tuple[Any, int, int]] = [
         (np.zeros(10, "i2")[::2], 16000, 1),
-        (np.zeros(10, "f4"), 16000, 1),
+        (np.zeros(10), 16000, 1),
+        (np.full(10, np.nan, "f4"), 16000, 1),
+        (b"RIFF\0\0\0\0WAVEfmt ", 16000, 1),
         (np.zeros((10, 2), "i2"), 16000, 1),
         (bytes(3), 16000, 1),
         (bytes(4), 0, 1),
@@ -240,6 +242,11 @@ async def test_audio_that_cannot_be_taken(tmp_path: Path) -> None:
             )
     with pytest.raises(FileNotFoundError):
         await aai_stream.transcribe(tmp_path / "none.wav", api_key="k")
+    scaled = np.full(1600, 1000.0, np.float32)
+    soundfile.write(tmp_path / "scaled.wav", scaled, 16000, subtype="FLOAT")
+    with pytest.raises(AudioError, match="divide by 32768"):
+        async for _ in open_recording(tmp_path / "scaled.wav").blocks:
+            pass
     (tmp_path / "text.wav").write_text("not audio")
     with pytest.raises(AudioError, match=r"text\.wav"):
         await aai_stream.transcribe(tmp_path / "text.wav", api_key="k")

@@ -46,7 +46,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
 @pytest.mark.parametrize(
     ("act", "kind"),
     [
-        (closed_with(3005, after_ms=1000), DroppedError),
+        (closed_with(1011, after_ms=1000), DroppedError),
         (lost_after(0), DroppedError),
         (lost_after(1000), DroppedError),
         (lost_after(1000, turn(0, ("a", 0, 100))), DroppedError),
@@ -84,7 +84,7 @@ async def test_too_many_sessions_for_longer_than_audio_is_kept() -> None:
 
 
 async def test_sessions_that_die_as_they_open() -> None:
-    server = Server(closed_with(3005))
+    server = Server(closed_with(1011))
     async with server.serve() as url:
         stream = connect(base_url=url, max_retries=3)
         with pytest.raises(DroppedError, match="gave up after 4 attempts"):
@@ -98,7 +98,7 @@ async def test_long_waits_are_no_long_life(
 ) -> None:
     monkeypatch.setattr("aai_stream.reconnecting.PROGRESS_SECONDS", 0.02)
     waits.really = 0.03
-    server = Server(closed_with(3005, after_ms=1000))
+    server = Server(closed_with(1011, after_ms=1000))
     async with server.serve() as url, connect(base_url=url, max_retries=2) as stream:
         stream.push(SECOND)
         reading = asyncio.ensure_future(all_events(stream))
@@ -109,7 +109,7 @@ async def test_long_waits_are_no_long_life(
 
 
 async def test_a_full_ring_is_no_progress() -> None:
-    server = Server(closed_with(3005, after_ms=1200))
+    server = Server(closed_with(1011, after_ms=1200))
     async with (
         server.serve() as url,
         connect(base_url=url, max_retries=2, replay_seconds=1) as stream,

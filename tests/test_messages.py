@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
+import sys
 from typing import Any
 
 import msgspec
@@ -42,11 +44,19 @@ EXAMPLES: list[tuple[dict[str, Any], messages.Event]] = [
             "end_of_turn": True,
             "transcript": "Hi.",
             "end_of_turn_confidence": 1.0,
-            "words": [{**WORD, "word_is_final": True, "speaker": "A"}],
+            "words": [
+                {
+                    **WORD,
+                    "word_is_final": True,
+                    "speaker": "A",
+                    "speaker_confidence": 0.75,
+                }
+            ],
             "utterance": "Hi.",
             "language_code": "en",
             "language_confidence": 0.99,
             "speaker_label": "A",
+            "speaker_confidence": 0.5,
         },
         messages.Turn(
             turn_order=3,
@@ -62,12 +72,14 @@ EXAMPLES: list[tuple[dict[str, Any], messages.Event]] = [
                     confidence=0.9,
                     word_is_final=True,
                     speaker="A",
+                    speaker_confidence=0.75,
                 )
             ],
             utterance="Hi.",
             language_code="en",
             language_confidence=0.99,
             speaker_label="A",
+            speaker_confidence=0.5,
         ),
     ),
     (
@@ -153,9 +165,105 @@ def test_every_message_is_read_whole(
     assert decode(json.dumps(sent).encode()) == expected
 
 
-def test_fields_that_are_new_are_passed_over() -> None:
-    heard = decode('{"type":"SpeechStarted","timestamp":1,"surprise":{"a":[]}}')
+def test_fields_that_are_new_are_kept() -> None:
+    text = '{"type":"SpeechStarted","timestamp":1,"surprise":{"a":[]}}'
+    heard = decode(text)
+    assert isinstance(heard, messages.SpeechStarted)
     assert heard == messages.SpeechStarted(timestamp=1)
+    assert heard.raw == json.loads(text)
+    retime(heard, lambda ms: ms + 1000)
+    assert (heard.timestamp, heard.raw["timestamp"]) == (1001, 1)
+    heard.raw.clear()
+    assert heard.raw == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        *(sent for sent, _ in EXAMPLES),
+        {"error": "said without a type", "error_code": 3005},
+        {"type": "Turn", "turn_order": 1.0, "language_code": 7},
+    ],
+)
+def test_what_came_can_be_read_from_every_message(sent: dict[str, Any]) -> None:
+    for text in (json.dumps(sent), json.dumps(sent).encode()):
+        event = decode(text)
+        assert not isinstance(event, (messages.AudioLost, messages.SilenceSkipped))
+        assert event.raw == sent
+
+
+def test_what_came_is_no_field() -> None:
+    text = b'{"type":"Turn","turn_order":1,"new":"x"}'
+    turn, made = decode(text), messages.Turn(turn_order=1)
+    assert turn == made
+    assert repr(turn) == repr(made)
+    assert msgspec.json.encode(turn) == msgspec.json.encode(made)
+    assert made.raw == {}
+
+
+def test_a_copy_of_a_turn_has_what_came() -> None:
+    turn = decode(b'{"type":"Turn","turn_order":1,"new":"x"}')
+    assert isinstance(turn, messages.Turn)
+    copied = messages.copy_of(turn)
+    copied.turn_order = 2
+    assert (turn.turn_order, copied.raw["new"]) == (1, "x")
+    assert messages.copy_of(messages.Turn()) == messages.Turn()
+
+
+def test_what_came_is_let_go_with_the_message() -> None:
+    text = b'{"type":"Turn","turn_order":1}' + b" " * 1000
+    before = sys.getrefcount(text)
+    turns = [decode(text) for _ in range(10)]
+    assert sys.getrefcount(text) == before + 10
+    assert not any(gc.is_tracked(turn) for turn in turns)
+    del turns
+    assert sys.getrefcount(text) == before
+
+
+def test_new_fields_that_cannot_be_read() -> None:
+    turn = decode('{"type":"Turn","turn_order":1,"new":1e999}')
+    assert isinstance(turn, messages.Turn)
+    with pytest.raises(MessageError, match="out of range"):
+        turn.raw  # noqa: B018
+
+
+def test_what_an_error_may_say_of_itself() -> None:
+    said = {
+        "type": "Error",
+        "error": "too many",
+        "error_code": 3009,
+        "error_type": "rate_limit",
+        "param": "speech_model",
+        "retryable": True,
+        "retry_after_seconds": 2,
+    }
+    fields = {k: v for k, v in said.items() if k != "type"}
+    assert decode(json.dumps(said)) == messages.Error(**fields)  # type: ignore[arg-type]
+    assert decode(json.dumps(fields)) == messages.Error(**fields)  # type: ignore[arg-type]
+    odd = {**said, "retryable": "maybe", "retry_after_seconds": -1, "param": 3}
+    assert decode(json.dumps(odd)) == messages.Error(
+        error="too many", error_code=3009, error_type="rate_limit"
+    )
+
+
+def test_redacting_reaches_what_came() -> None:
+    event = decode(
+        b'{"type":"Error","error":"key k1","param":"k1",'
+        b'"new":{"k1":["a k1",{"deep":"k1"}],"n":1}}'
+    )
+    assert isinstance(event, messages.Error)
+    messages.redact(event, lambda text: text.replace("k1", "***"))
+    assert (event.error, event.param) == ("key ***", "***")
+    assert event.raw == {
+        "type": "Error",
+        "error": "key ***",
+        "param": "***",
+        "new": {"***": ["a ***", {"deep": "***"}], "n": 1},
+    }
+    unreadable = decode(b'{"type":"Warning","warning":"k1","k1":1e999}')
+    assert isinstance(unreadable, messages.Warning)
+    messages.redact(unreadable, lambda text: text.replace("k1", "***"))
+    assert (unreadable.warning, unreadable.raw) == ("***", {})
 
 
 def test_what_the_server_may_leave_out_has_a_default() -> None:

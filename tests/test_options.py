@@ -11,11 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aai_stream.errors import OptionError
+from aai_stream.messages import Turn
+from aai_stream.models import DEFAULT_MODEL, is_universal_3
 from aai_stream.options import Options
 from aai_stream.parameters import PARAMETERS, RENAMED
 
 U3 = "universal-3-6-pro"
 US = "universal-streaming-english"
+MULTILINGUAL = "universal-streaming-multilingual"
 
 
 def test_the_table_has_every_parameter_of_the_reference() -> None:
@@ -117,7 +120,6 @@ def test_extra_params_go_through_unchecked_and_win() -> None:
         ({"interruption_delay": 1001}, "from 0 to 1000"),
         ({"speaker_labels": 1}, "true or false, not 1"),
         ({"keyterms_prompt": ["x"] * 101}, "101 items; at most 100"),
-        ({"keyterms_prompt": ["x" * 51]}, "51 characters; at most 50"),
         ({"keyterms_prompt": [""]}, "not empty"),
         ({"keyterms_prompt": 0}, "a list of strings"),
         ({"prompt": "x" * 1751}, "1751 characters long; at most 1750"),
@@ -131,7 +133,7 @@ def test_extra_params_go_through_unchecked_and_win() -> None:
         ({"llm_gateway": "x"}, "a JSON object"),
         ({"speech_model": US, "prompt": "x"}, "prompt does not work with"),
         ({"speech_model": US, "language_detection": True}, "language_detection"),
-        ({"format_turns": True}, "format_turns does not work with"),
+        ({"speech_model": U3, "format_turns": True}, "format_turns does not work with"),
         (
             {"speech_model": U3, "end_of_turn_confidence_threshold": 0.5},
             "does not work",
@@ -147,6 +149,105 @@ def test_bad_values_are_refused_with_what_is_allowed(
 
 def test_models_that_we_do_not_know_take_everything() -> None:
     Options({"speech_model": "universal-9", "prompt": "x", "format_turns": True})
+
+
+def test_the_account_s_own_model_is_not_known_before_begin() -> None:
+    """So what is for one family or the other can't be refused."""
+    options = Options({"prompt": "x", "format_turns": True})
+    assert options.asked_model is None
+    after, _ = options.updated({"end_of_turn_confidence_threshold": 0.5})
+    assert after.query().keys() >= {"prompt", "format_turns"}
+
+
+def test_a_model_named_by_extra_params_is_asked_for() -> None:
+    with pytest.raises(OptionError, match=f"prompt does not work with .*{US}"):
+        Options({"prompt": "x"}, {"speech_model": US})
+
+
+@pytest.mark.parametrize(
+    ("model", "is_it"),
+    [
+        ("universal-3-6-pro", True),
+        ("u3-rt-pro-beta-7", True),
+        ("universal-4", True),
+        ("universal-streaming-english", False),
+        ("universal-streaming-multilingual", False),
+        ("universal-streaming-klingon", False),
+    ],
+)
+def test_a_model_s_family_is_known_by_its_name(model: str, is_it: bool) -> None:
+    assert is_universal_3(model) is is_it
+
+
+@pytest.mark.parametrize(
+    ("values", "configuration", "model"),
+    [
+        ({"speech_model": US}, {"model": U3}, U3),
+        ({}, {"model": US}, US),
+        ({"speech_model": US}, {}, US),
+        ({"speech_model": US}, {"model": None}, US),
+        ({}, {"model": 3}, DEFAULT_MODEL),
+        ({}, {}, DEFAULT_MODEL),
+        ({"speech_model": ""}, {}, DEFAULT_MODEL),
+        ({"language_codes": ["multi"]}, {}, MULTILINGUAL),
+        ({"language_codes": ["multi"]}, {"model": U3}, U3),
+        ({"language_codes": ["multi"], "speech_model": U3}, {}, U3),
+        ({"language_codes": ["de"]}, {}, DEFAULT_MODEL),
+    ],
+)
+def test_a_session_s_model_is_the_one_that_it_tells(
+    values: dict[str, Any], configuration: dict[str, Any], model: str
+) -> None:
+    assert Options(values).model(configuration) == model
+
+
+@pytest.mark.parametrize("formatted", [False, True])
+@pytest.mark.parametrize("format_turns", [None, False, True])
+def test_a_universal_3_turn_is_final_when_it_has_ended(
+    formatted: bool, format_turns: bool | None
+) -> None:
+    options = Options({"format_turns": format_turns})
+    ended = Turn(end_of_turn=True, turn_is_formatted=formatted)
+    assert options.is_final(ended, U3)
+    assert not options.is_final(Turn(turn_is_formatted=formatted), U3)
+    assert not options.formats_turns(U3)
+
+
+@pytest.mark.parametrize(
+    ("format_turns", "end_of_turn", "formatted", "is_final"),
+    [
+        (False, True, False, True),
+        (False, True, True, True),
+        (False, False, False, False),
+        (True, True, False, False),
+        (True, True, True, True),
+        (True, False, True, False),
+    ],
+)
+def test_a_universal_streaming_turn_is_final_when_it_is_formatted_if_it_will_be(
+    format_turns: bool, end_of_turn: bool, formatted: bool, is_final: bool
+) -> None:
+    for options in (
+        Options({"format_turns": format_turns}),
+        Options({}, {"format_turns": format_turns}),
+    ):
+        turn = Turn(end_of_turn=end_of_turn, turn_is_formatted=formatted)
+        assert options.is_final(turn, US) is is_final
+        assert options.formats_turns(US) is format_turns
+
+
+@pytest.mark.parametrize("length", [50, 51, 200])
+def test_long_key_terms_are_sent_and_counted(length: int) -> None:
+    """AssemblyAI documents a limit; the service took 200."""
+    terms = ["x" * length, "short", "y" * length]
+    assert json.loads(Options({"keyterms_prompt": terms}).query()["keyterms_prompt"])
+    told = PARAMETERS["keyterms_prompt"].too_long(terms)
+    if length <= 50:
+        assert told is None
+    else:
+        assert told is not None
+        assert "keyterms_prompt has 2 of more than 50 characters" in told
+        assert "xx" not in told
 
 
 def test_modes_are_open() -> None:
@@ -222,11 +323,73 @@ def test_a_bad_live_change_changes_nothing(live: dict[str, Any], says: str) -> N
     assert options.query() == {"speech_model": U3, "prompt": "old"}
 
 
-def test_begin_shows_what_was_not_understood() -> None:
-    options = Options({"speech_model": U3, "mode": "warp", "prompt": "x"})
-    assert options.not_understood({"model": U3, "mode": "warp"}) == []
-    told = {"model": "other", "mode": "balanced", "api_version": "1"}
-    assert options.not_understood(told) == ["speech_model", "mode"]
+@pytest.mark.parametrize(
+    ("values", "extra", "live", "told", "says"),
+    [
+        ({}, {}, {"prompt": "x"}, US, f"prompt does not work with .*{US}"),
+        ({}, {}, {"prompt": "x"}, U3, None),
+        ({}, {}, {"format_turns": True}, U3, f"format_turns does not .*{U3}"),
+        ({"speech_model": U3}, {}, {"format_turns": True}, US, None),
+        ({"speech_model": U3}, {}, {"prompt": "x"}, US, f"prompt does not .*{US}"),
+        ({"speech_model": U3}, {}, {"format_turns": True}, None, U3),
+        ({}, {"speech_model": U3}, {"format_turns": True}, None, U3),
+        ({}, {}, {"language_codes": ["multi"]}, MULTILINGUAL, None),
+        ({}, {}, {"language_codes": ["de"]}, MULTILINGUAL, "language_codes does not"),
+    ],
+)
+def test_a_live_change_is_for_the_model_that_the_session_tells(
+    values: dict[str, Any],
+    extra: dict[str, Any],
+    live: dict[str, Any],
+    told: str | None,
+    says: str | None,
+) -> None:
+    options = Options(values, extra)
+    if says is None:
+        assert options.updated(live, told)[1] == {"type": "UpdateConfiguration", **live}
+    else:
+        with pytest.raises(OptionError, match=says):
+            options.updated(live, told)
+
+
+@pytest.mark.parametrize(
+    ("values", "configuration", "found"),
+    [
+        ({"speech_model": U3, "mode": "warp"}, {"model": U3, "mode": "warp"}, []),
+        ({"speech_model": U3}, {}, []),
+        ({}, {"model": US, "mode": None}, []),
+        (
+            {"speech_model": U3, "mode": "max_accuracy", "prompt": "x"},
+            {"model": U3, "mode": "balanced", "api_version": "1"},
+            ["the server did not take: mode"],
+        ),
+        (
+            {"speech_model": U3, "mode": "balanced", "prompt": "x"},
+            {"model": US, "mode": None},
+            [
+                f"the session's model is {US}, but {U3} was asked for",
+                f"{US} does not take: mode, prompt",
+            ],
+        ),
+        (
+            {"prompt": "x", "interruption_delay": 0, "continuous_partials": False},
+            {"model": US},
+            [f"{US} does not take: prompt, interruption_delay"],
+        ),
+        ({"format_turns": True}, {"model": U3}, [f"{U3} does not take: format_turns"]),
+        ({"format_turns": True}, {"model": "universal-9"}, []),
+        ({"language_codes": ["multi"]}, {"model": MULTILINGUAL}, []),
+        (
+            {"language_codes": ["de"]},
+            {"model": MULTILINGUAL},
+            [f"{MULTILINGUAL} does not take: language_codes"],
+        ),
+    ],
+)
+def test_begin_shows_what_is_not_as_asked(
+    values: dict[str, Any], configuration: dict[str, Any], found: list[str]
+) -> None:
+    assert Options(values).differences(configuration) == found
 
 
 def _example(name: str) -> st.SearchStrategy[Any]:

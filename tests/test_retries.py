@@ -56,6 +56,10 @@ def bounds(failures: list[TransientError]) -> list[tuple[float, float]]:
             [(42 + low, 42 + high) for low, high in BACKOFF],
         ),
         (DroppedError("back at once", code=503, retry_after=0), BACKOFF),
+        (
+            ExpiredError("in a while", code=3008, retry_after=5),
+            [(5 + low, 5 + high) for low, high in AT_ONCE],
+        ),
     ],
     ids=str,
 )

@@ -365,7 +365,7 @@ async def test_what_the_server_did_not_take_is_warned_of(
         session = await caller.open(url)
         await session.close()
     assert [record.getMessage() for record in caplog.records] == [
-        "the server did not take: mode"
+        "session session-1: the server did not take: mode"
     ]
 
 
@@ -404,3 +404,46 @@ def test_every_code_has_its_type(
     assert error.code == code
     assert str(code) in str(error)
     assert text in str(error)
+
+
+@pytest.mark.parametrize(
+    ("code", "retryable", "kind"),
+    [
+        (1008, None, RefusedError),
+        (1008, False, RefusedError),
+        (1008, True, DroppedError),
+        (3005, None, DroppedError),
+        (3005, True, DroppedError),
+        (3005, False, EndedError),
+        (3009, None, BusyError),
+        (3009, True, BusyError),
+        (3009, False, EndedError),
+    ],
+)
+def test_the_server_decides_whether_to_try_again(
+    code: int, retryable: bool | None, kind: type[SessionError]
+) -> None:
+    error = closed_error(code, "so", retryable=retryable, retry_after=7)
+    assert type(error) is kind
+    assert error.code == code
+    assert getattr(error, "retry_after", None) == (7 if error.retryable else None)
+
+
+@pytest.mark.parametrize("begins", [True, False])
+async def test_an_error_tells_when_to_try_again(begins: bool) -> None:
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        if begins:
+            await socket.send_json(BEGIN)
+        error = {"error": "busy", "error_code": 1008, "retryable": True}
+        await socket.send_json({"type": "Error", **error, "retry_after_seconds": 2.5})
+        await socket.close(code=1008)
+
+    if begins:
+        failure, _ = await how_it_ends(handler)
+    else:
+        async with websocket_server(handler) as url:
+            with pytest.raises(DroppedError) as caught:
+                await Caller().open(url)
+        failure = caught.value
+    assert isinstance(failure, DroppedError)
+    assert (failure.code, failure.retry_after) == (1008, 2.5)

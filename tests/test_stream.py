@@ -510,11 +510,53 @@ async def test_a_server_that_ends_on_its_own() -> None:
             stream.push(SECOND)
 
 
+async def test_what_is_pushed_before_the_stream_is_entered_waits() -> None:
+    script = ScriptEngine([say("hello", at_ms=0), say("world", at_ms=1000)])
+    async with Emulator(script) as server:
+        stream = connect(api_key="k", base_url=server.url, replay_seconds=4)
+        stream.push(SECOND)
+        stream.force_endpoint()
+        stream.push(bytes(96_000), sample_rate=48_000)
+        stream.flush()
+        async with stream:
+            await within(5, stream.end())
+            turns = finals(await collect(stream))
+            assert stream.stats.sent_samples == 32_000
+            assert stream.stats.dropped_samples == 0
+    assert [turn.transcript for turn in turns] == ["Hello.", "World."]
+
+
+async def test_more_than_is_kept_may_be_pushed_before_the_stream_is_entered() -> None:
+    async with Emulator(ScriptEngine([])) as server:
+        stream = connect(api_key="k", base_url=server.url, replay_seconds=1)
+        for _ in range(3):
+            stream.push(SECOND)
+        async with stream:
+            await within(5, stream.end())
+            events = await collect(stream)
+    (lost,) = (e for e in events if isinstance(e, messages.AudioLost))
+    assert (lost.start_ms, lost.end_ms) == (0, 2000)
+
+
+async def test_what_is_pushed_before_a_refusal_is_let_go() -> None:
+    async with Emulator(ScriptEngine([]), api_keys={"other"}) as server:
+        stream = connect(api_key="k", base_url=server.url)
+        stream.push(SECOND)
+        with pytest.raises(RefusedError):
+            await stream.__aenter__()
+        with pytest.raises(StateError, match="ended"):
+            stream.push(SECOND)
+
+
 async def test_calls_at_the_wrong_time() -> None:
     async with Emulator(ScriptEngine([])) as server:
         stream = connect(api_key="k", base_url=server.url)
-        with pytest.raises(StateError, match="not open yet"):
-            stream.push(SECOND)
+        for early in (stream.drain, stream.end):
+            with pytest.raises(StateError, match="not open yet"):
+                await early()
+        for call in (stream.keep_alive, partial(stream.update, prompt="x")):
+            with pytest.raises(StateError, match="not open yet"):
+                call()
         async with stream:
             await stream.end()
             with pytest.raises(StateError, match="ended"):

@@ -240,7 +240,9 @@ def test_formatted_pairs(came: list[Turn], passed: list[Turn]) -> None:
 
 def test_formatted_though_that_was_switched_off() -> None:
     """The server was on its way already."""
-    assert told(TurnOrder(formats=True), AS_IT_IS, FORMATTED) == [AS_IT_IS]
+    turns = TurnOrder()
+    turns.formats = True
+    assert told(turns, AS_IT_IS, FORMATTED) == [AS_IT_IS]
 
 
 def test_the_unformatted_one_behind_its_formatted_one() -> None:

@@ -10,9 +10,12 @@ from .errors import OptionError
 DEFAULT_URL = "wss://streaming.assemblyai.com"
 """AssemblyAI's edge-routed endpoint; `.us.` and `.eu.` hosts stay in their region."""
 
+STREAMING_PATH = "/v3/ws"
+
 
 def endpoint(base_url: str, path: str, *, allow_unencrypted: bool = False) -> str:
-    """The `ws:` or `wss:` URL of `path` on `base_url`, which may say http, too.
+    """The `ws:` or `wss:` URL of `path` on `base_url`, which may say http, too, and may
+    end with a slash or with the path of AssemblyAI's documentation, `/v3/ws`.
 
     Raises `OptionError` if `base_url` is no such URL or has a query, or if it would
     carry keys and speech without TLS to another machine; `allow_unencrypted` lets it.
@@ -35,7 +38,16 @@ def endpoint(base_url: str, path: str, *, allow_unencrypted: bool = False) -> st
             f"base_url has no TLS, and {host} is another machine: use wss://, or pass "
             "allow_unencrypted=True to send it key and speech all the same"
         )
-    return f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}{path}"
+    base = parts.path.rstrip("/").removesuffix(STREAMING_PATH)
+    return f"{scheme}://{parts.netloc}{base}{path}"
+
+
+def host_of(base_url: object) -> str:
+    """The host that `base_url` names; empty if it is no URL."""
+    try:
+        return urlsplit(base_url).hostname or "" if isinstance(base_url, str) else ""
+    except ValueError:
+        return ""
 
 
 def is_loopback(host: str) -> bool:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._core import AudioRing, limit_memory
-from .addresses import DEFAULT_URL
+from .addresses import DEFAULT_URL, host_of
 from .connector import BEGIN_SECONDS, DEAD_AFTER_SECONDS, Connector, check_seconds
 from .credentials import Credentials, TokenSource
 from .errors import AudioError, OptionError
-from .options import Options, refuse_unknown
+from .options import Options, refuse_unknown, warn_of_lengths
 from .pacing import CATCH_UP_RATE
 from .parameters import Parameters
 from .signatures import spelled_out
@@ -20,6 +21,8 @@ from .stream import CLOSE_SECONDS, Stream
 if TYPE_CHECKING:
     import aiohttp
     from typing_extensions import Unpack
+
+logger = logging.getLogger("aai_stream")
 
 REPLAY_SECONDS = 120.0
 """Long enough for a turn of a minute, the time until a dead peer is noticed, and an
@@ -79,10 +82,11 @@ def connect(
     """A stream to AssemblyAI; use it as `async with connect(…) as stream`.
 
     Args:
-        api_key: or the environment variable ASSEMBLYAI_API_KEY, or else `token`.
+        api_key: or the environment variable ASSEMBLYAI_API_KEY, or else `token`. None
+            is needed if `base_url` is on loopback.
         token: a temporary token, or a callable or coroutine function that gives one.
         base_url: for example `wss://streaming.eu.assemblyai.com`, or the embedded
-            server's.
+            server's; with `/v3/ws` behind it or without.
         sample_rate: what is sent, in Hz; audio of other rates is resampled to it.
         encoding: what is sent: `pcm_s16le`, or `pcm_mulaw` for half the bytes.
         chunk_ms: length of a message, 50 to 1000 ms.
@@ -127,7 +131,7 @@ def connect(
     check_seconds("connect_timeout", connect_timeout)
     check_seconds("close_timeout", close_timeout)
     connector = Connector(
-        Credentials(api_key, token),
+        Credentials(api_key, token, host=host_of(base_url)),
         base_url,
         http_session=http_session,
         begin_timeout=begin_timeout,
@@ -137,6 +141,7 @@ def connect(
     )
     ring = make_ring(sample_rate, encoding, chunk_ms, replay_seconds, resampler)
     bound_replay_memory(replay_memory_mb)
+    warn_of_lengths(logger, parameters)
     return Stream(
         connector,
         options,

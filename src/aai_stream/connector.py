@@ -9,10 +9,9 @@ import socket
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from . import timeouts
-from .addresses import endpoint
+from .addresses import STREAMING_PATH, endpoint, host_of
 from .errors import OptionError, SessionError, TimedOutError, TokenExpiredError
 from .limiter import shared_limiter
 from .session import Session
@@ -66,8 +65,10 @@ class Connector:
         self._begin_timeout = begin_timeout
         self.http_session = http_session
         self._credentials = credentials
-        self._url = endpoint(base_url, "/v3/ws", allow_unencrypted=allow_unencrypted)
-        self.host = urlsplit(self._url).hostname or ""
+        self._url = endpoint(
+            base_url, STREAMING_PATH, allow_unencrypted=allow_unencrypted
+        )
+        self.host = host_of(self._url)
         self._limiter = shared_limiter(
             self.host, credentials.account, sessions_per_minute
         )

@@ -18,7 +18,7 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 
-from .addresses import DEFAULT_URL, endpoint
+from .addresses import DEFAULT_URL, endpoint, host_of, is_loopback
 from .errors import (
     AaiStreamError,
     DroppedError,
@@ -36,6 +36,9 @@ TokenSource = str | Callable[[], str | Awaitable[str]]
 KEY_VARIABLE = "ASSEMBLYAI_API_KEY"
 """The environment variable that holds the key where none is passed."""
 
+PLACEHOLDER = "no-key"
+"""Sent where none is needed: the embedded server wants the header, not its content."""
+
 API_VERSION = "2025-05-12"
 """The version of the protocol that this client speaks, as its headers say."""
 
@@ -47,24 +50,31 @@ _SALT = secrets.token_bytes(16)
 class Credentials:
     """An API key or a source of tokens.
 
-    With neither, the key is taken from the environment variable ASSEMBLYAI_API_KEY.
-    A token is good for a while, or for one connect, so a stream that is to outlive a
-    session needs a callable.
+    With neither, the key is taken from the environment variable ASSEMBLYAI_API_KEY. A
+    server on this machine, as the embedded one, needs none: if `host` is loopback, a
+    placeholder is sent where there is no key. A token is good for a while, or for one
+    connect, so a stream that is to outlive a session needs a callable.
 
     Raises `OptionError` if both are given, or none is found.
     """
 
     def __init__(
-        self, api_key: str | None = None, token: TokenSource | None = None
+        self,
+        api_key: str | None = None,
+        token: TokenSource | None = None,
+        *,
+        host: str = "",
     ) -> None:
         if api_key and token:
             raise OptionError("give api_key or token, not both")
         self._token = token
         self._key = api_key or (None if token else os.environ.get(KEY_VARIABLE))
         if not self._key and not token:
-            raise OptionError(
-                f"an API key is needed: pass api_key, or set {KEY_VARIABLE}"
-            )
+            if not is_loopback(host):
+                raise OptionError(
+                    f"an API key is needed: pass api_key, or set {KEY_VARIABLE}"
+                )
+            self._key = PLACEHOLDER
         if self._key:
             self._key = _checked(self._key)
         self._tokens: deque[str] = deque(maxlen=16)  # the latest, to be redacted
@@ -135,7 +145,7 @@ async def mint_token(
     """A temporary token from `GET /v3/token`, to hand to a client without a key.
 
     Args:
-        api_key: or the environment variable ASSEMBLYAI_API_KEY.
+        api_key: or the environment variable ASSEMBLYAI_API_KEY; not needed on loopback.
         expires_in_seconds: from 1 to 600; how long the token can open a session.
         max_session_duration_seconds: from 60 to 10800; how long that session may last.
         base_url: the streaming endpoint; the token is good there only.
@@ -147,7 +157,7 @@ async def mint_token(
         OptionError: an argument is out of its range, or there is no key.
         SessionError: by type as for a connect: refused, unreachable, timed out, ….
     """
-    credentials = Credentials(api_key)
+    credentials = Credentials(api_key, host=host_of(base_url))
     query = {"expires_in_seconds": _seconds(expires_in_seconds, "expires_in", 1, 600)}
     if max_session_duration_seconds is not None:
         query["max_session_duration_seconds"] = _seconds(

@@ -62,7 +62,7 @@ class SessionError(AaiStreamError):
 
 
 class RefusedError(SessionError):
-    """The key, the token or the account was refused."""
+    """The key, the token or the account was refused, or a model to that account."""
 
 
 class TokenExpiredError(RefusedError):

@@ -22,6 +22,7 @@ from .errors import (
     TimedOutError,
     TokenExpiredError,
     TooFastError,
+    TransientError,
     UnreachableError,
     UntrustedError,
 )
@@ -45,11 +46,20 @@ _BY_CODE: dict[int, type[SessionError]] = {
 }
 
 
-def closed_error(code: int, text: str) -> SessionError:
+def closed_error(
+    code: int,
+    text: str,
+    *,
+    retryable: bool | None = None,
+    retry_after: float | None = None,
+) -> SessionError:
     """The error for a websocket that was closed with `code`.
 
     1008 is told for a bad key, for a token that is too old and for too many sessions,
-    3006 for bad input and for inactivity: there the text decides.
+    3006 for bad input and for inactivity: there the text decides. Whether to try again
+    is as that has it, unless the server says so itself, by `retryable`: then what would
+    be final is a `DroppedError`, and what would be tried again an `EndedError`.
+    `retry_after`, in seconds, is kept by errors that may be tried again.
     """
     kind = _BY_CODE.get(code)
     if kind is None:
@@ -61,8 +71,13 @@ def closed_error(code: int, text: str) -> SessionError:
         kind = TokenExpiredError
     elif code == 3006 and "inactiv" in words:
         kind = EndedError
+    if retryable is not None and retryable is not kind.retryable:
+        kind = DroppedError if retryable else EndedError
     said = f": {text}" if text else ""
-    return kind(f"the server closed the session with code {code}{said}", code=code)
+    message = f"the server closed the session with code {code}{said}"
+    if issubclass(kind, TransientError):
+        return kind(message, code=code, retry_after=retry_after)
+    return kind(message, code=code)
 
 
 def http_failure(status: int, headers: Mapping[str, str]) -> SessionError:

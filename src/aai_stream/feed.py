@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import timeouts
 from ._core import held_memory
+from .cancelled import Cancellations
 from .coverage import Coverage
 from .errors import StateError, TimedOutError, TooFastError, UnfinishedError
 from .messages import (
@@ -92,6 +93,7 @@ class Feed:
         self._before: Session | None = None  # the session before the latest
         self._first_turn = 0  # of the latest session
         self._last_turn = -1  # that is final
+        self._cancellations = Cancellations()
         self._unended = 0  # sessions, one after the other, that did not end when asked
         self._turns = 0
         self._final_samples = 0
@@ -246,6 +248,10 @@ class Feed:
         self._losses.look()
         self._outlet.pump()
 
+    def pcm_of(self, data: Audio, sample_rate: int, num_channels: int = 1) -> bytes:
+        """A copy of what `push` would take, checked as there; for any thread."""
+        return self._ring.pcm_of(data, sample_rate, num_channels)
+
     @property
     def has_backlog(self) -> bool:
         """Whether a full chunk waits to be sent."""
@@ -345,6 +351,13 @@ class Feed:
 
     def _session_closed(self, failure: SessionError | None) -> None:
         self._leave_unfinished()
+        if (latest := self._sessions.latest) is not None:
+            failure = self._cancellations.judge(
+                failure,
+                model=latest.model,
+                seconds=latest.lasted_seconds,
+                told=latest.told_turn,
+            )
         is_unended = isinstance(failure, UnfinishedError)
         self._unended = self._unended + 1 if is_unended else 0
         if isinstance(failure, TooFastError):

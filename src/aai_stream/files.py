@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from . import containers
 from ._core import as_bytes
 from .client import ConnectOptions, connect
 from .errors import AudioError, InputError, LostAudioError, MissingExtraError
@@ -24,7 +23,6 @@ from .signatures import spelled_out
 from .stream import Stream
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from typing_extensions import Unpack
 
     from .typing import Audio
@@ -78,7 +76,7 @@ def open_recording(path: str | os.PathLike[str]) -> Recording:
             size = file.samplerate * BLOCK_MS // 1000
             # As int16, what a lossy format made louder than full scale would wrap.
             while len(block := file.read(size, "float32")):
-                yield _from_floats(block)
+                yield as_bytes(block, file.samplerate, file.channels)
 
     return Recording(
         blocks(), file.samplerate, file.channels, file.frames / file.samplerate
@@ -106,11 +104,12 @@ def raw_recording(fd: int, sample_rate: int, num_channels: int = 1) -> Recording
 
 
 def memory_recording(data: Audio, sample_rate: int, num_channels: int) -> Recording:
-    """Audio in memory: interleaved int16 in a contiguous buffer.
+    """Audio in memory: interleaved int16, or float32, in a contiguous buffer.
 
-    Raises `AudioError` if it isn't that.
+    Raises `AudioError` if it isn't that, or begins like a file.
     """
     view = as_bytes(data, sample_rate, num_channels)
+    containers.refuse(bytes(view[:8]))
     size = sample_rate * BLOCK_MS // 1000 * 2 * num_channels
 
     async def blocks() -> AsyncIterator[Audio]:
@@ -119,10 +118,6 @@ def memory_recording(data: Audio, sample_rate: int, num_channels: int) -> Record
 
     seconds = len(view) / (2 * num_channels * sample_rate)
     return Recording(blocks(), sample_rate, num_channels, seconds)
-
-
-def _from_floats(block: NDArray[np.float32]) -> NDArray[np.int16]:
-    return (block * 32768).round().clip(-32768, 32767).astype(np.int16)
 
 
 async def _read(fd: int, size: int) -> bytes:
@@ -198,7 +193,7 @@ async def transcribe(
 
     Args:
         audio: a path (WAV, FLAC, OGG, MP3; needs the `cli` extra), or interleaved
-            int16 in a buffer.
+            int16 in a buffer, or float32 from -1 to 1.
         sample_rate: of a buffer, in Hz.
         num_channels: of a buffer.
         realtime: push at the audio's own speed, which AssemblyAI asks for; False is

@@ -19,9 +19,9 @@ is formatted before."""
 class Finals:
     """Turns in their order, until their session ends; see `TurnOrder`.
 
-    `formats` is as there. What may be told goes to `tell`. `lose` is called to have
-    another session hear a turn that this one did not end. `sent_ms` says how far the
-    session was sent the stream.
+    What may be told goes to `tell`. `lose` is called to have another session hear a
+    turn that this one did not end. `sent_ms` says how far the session was sent the
+    stream.
 
     Attributes:
         insists: that is wanted; otherwise such a turn is told as lost.
@@ -34,8 +34,6 @@ class Finals:
         tell: Callable[[Event], None],
         lose: Callable[[], None],
         sent_ms: Callable[[], int],
-        *,
-        formats: bool = False,
     ) -> None:
         self.insists = False
         self.was_unfinished = False
@@ -43,10 +41,14 @@ class Finals:
         self._tell = tell
         self._lose = lose
         self._sent_ms = sent_ms
-        self._turns = TurnOrder(formats=formats)
+        self._turns = TurnOrder()
         self._speech_started = False  # of which no turn has been told
         self._missing: asyncio.TimerHandle | None = None
         self._unformatted: dict[int, asyncio.TimerHandle] = {}  # by turn
+
+    def expect_formatted(self) -> None:
+        """The session tells each turn that has ended again, formatted."""
+        self._turns.formats = True
 
     @property
     def is_idle(self) -> bool:

@@ -22,6 +22,14 @@ def weakly(method: Callable[[T, Any], None], owner: T) -> Callable[[Any], None]:
     return call
 
 
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The event loop that this is called on, if it is."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
 Close = Callable[[], Coroutine[Any, Any, None]]
 
 

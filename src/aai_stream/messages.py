@@ -24,8 +24,27 @@ UnixSeconds = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799)]
 """A moment before the year 10000, the last one that Python's calendar has."""
 
 
-class Message(msgspec.Struct, tag_field="type", kw_only=True, gc=False):
+class _HasText:
+    """Keeps a message's text where it is no field: neither compared nor shown."""
+
+    __slots__ = ("_text",)
+    _text: bytes | str
+
+
+class Message(_HasText, msgspec.Struct, tag_field="type", kw_only=True, gc=False):
     """A message from the server; the subclass is its `type`."""
+
+    @property
+    def raw(self) -> dict[str, Any]:
+        """The message as it came, also what this version doesn't know; times are the
+        server's, not the stream's. Parsed anew each time; empty for one that was made
+        otherwise.
+
+        Raises `MessageError` if what this version doesn't know can't be read.
+        """
+        text = getattr(self, "_text", None)
+        raw: dict[str, Any] = {} if text is None else _parsed(text)
+        return raw
 
 
 class Begin(Message, tag="Begin"):
@@ -54,6 +73,7 @@ class Word(msgspec.Struct, kw_only=True, gc=False):
     confidence: float = 0.0
     word_is_final: bool = False
     speaker: str | None = None
+    speaker_confidence: float | None = None
 
 
 MOST_WORDS = 10_000
@@ -79,6 +99,7 @@ class Turn(Message, tag="Turn"):
     language_confidence: float | None = None
     speaker_label: str | None = None
     """`A`, `B`, …; `PENDING` and `UNKNOWN` mean that no speaker is known."""
+    speaker_confidence: float | None = None
     is_final: bool = False
     """Whether nothing more will be said of this turn, as the stream sees it. With
     `format_turns` that is its formatted version, which follows the first one that ends;
@@ -97,6 +118,11 @@ class Error(Message, tag="Error"):
 
     error: str
     error_code: int | None = None
+    error_type: str | None = None
+    param: str | None = None
+    """Which parameter it is about."""
+    retryable: bool | None = None
+    retry_after_seconds: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
 
 class Warning(Message, tag="Warning"):
@@ -131,7 +157,8 @@ class Revision(msgspec.Struct, kw_only=True, gc=False):
 
 
 class SpeakerRevision(Message, tag="SpeakerRevision"):
-    """The speakers of earlier turns, corrected; text and times stay."""
+    """The speakers of earlier turns, corrected; text, times and the words' confidence
+    stay as the turns told them: a revision has its confidences on another scale."""
 
     revisions: list[Revision] = []
 
@@ -167,7 +194,7 @@ class SilenceSkipped(msgspec.Struct, kw_only=True, gc=False):
 
 
 class Unknown(msgspec.Struct, gc=False):
-    """A message of a type that this version doesn't know, as it came."""
+    """A message of a type that this version doesn't know; `raw` is as `Message.raw`."""
 
     type: str
     raw: dict[str, Any]
@@ -224,32 +251,38 @@ def decode(text: bytes | str) -> Event:
     fields of the wrong type. The error says where, never what: it quotes no content.
     """
     try:
-        return _decoder.decode(text)
+        event = _decoder.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return _decode_unusual(text)
+    event._text = text
+    return event
+
+
+def _parsed(text: bytes | str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        raise MessageError("not JSON, or a number out of range") from None
 
 
 def _decode_unusual(text: bytes | str) -> Event:
     """Read what the typed decoder would not: unknown types, the untagged error, nulls,
     fractions, and side remarks of the wrong type."""
-    try:
-        raw = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        raise MessageError("not JSON, or a number out of range") from None
+    raw = _parsed(text)
     if not isinstance(raw, dict):
         raise MessageError(f"expected a JSON object, got {type(raw).__name__}")
     kind = raw.get("type")
     if kind is None and isinstance(raw.get("error"), str):
-        code = raw.get("error_code")
-        return Error(error=raw["error"], error_code=code if type(code) is int else None)
+        kind = "Error"
     if not isinstance(kind, str):
         raise MessageError("the message has no type")
     if kind not in _KNOWN_TYPES:
         return Unknown(type=kind, raw=raw)
     try:
-        event: Event = msgspec.convert(_tidied(raw), _Known)
+        event: _Known = msgspec.convert(_tidied({**raw, "type": kind}), _Known)
     except (msgspec.ValidationError, RecursionError) as exc:
         raise MessageError(f"{kind}: {exc}") from None
+    event._text = text
     return event
 
 
@@ -275,6 +308,35 @@ def _is_readable(name: str, value: Any) -> bool:
     except msgspec.ValidationError:
         return False
     return True
+
+
+def copy_of(turn: Turn) -> Turn:
+    """Another `turn` of the same words."""
+    copied = msgspec.structs.replace(turn)
+    if (text := getattr(turn, "_text", None)) is not None:
+        copied._text = text
+    return copied
+
+
+def redact(event: Error | Warning, clean: Callable[[str], str]) -> None:
+    """Let `clean` have all text of `event`, in place: also what it was made of."""
+    for name in event.__struct_fields__:
+        if isinstance(value := getattr(event, name), str):
+            setattr(event, name, clean(value))
+    try:
+        event._text = msgspec.json.encode(_cleaned(event.raw, clean))
+    except MessageError:
+        event._text = b"{}"
+
+
+def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, list):
+        return [_cleaned(item, clean) for item in value]
+    if isinstance(value, dict):
+        return {clean(k): _cleaned(v, clean) for k, v in value.items()}
+    return value
 
 
 def retime(event: Event, to_stream_ms: Callable[[int], int]) -> None:

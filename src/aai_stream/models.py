@@ -5,7 +5,8 @@ says itself.
 """
 
 DEFAULT_MODEL = "universal-3-6-pro"
-"""What the server uses when `speech_model` isn't given."""
+"""The server's own according to its documentation. It differs by account, so what a
+session uses is known from its Begin."""
 
 UNIVERSAL_3 = frozenset(
     {
@@ -20,3 +21,8 @@ UNIVERSAL_3 = frozenset(
 MULTILINGUAL = frozenset({"universal-streaming-multilingual"})
 UNIVERSAL_STREAMING = MULTILINGUAL | {"universal-streaming-english"}
 KNOWN_MODELS = UNIVERSAL_3 | UNIVERSAL_STREAMING
+
+
+def is_universal_3(model: str) -> bool:
+    """Whether `model` is of the Universal-3 family, as those to come will be."""
+    return not model.startswith("universal-streaming")

@@ -4,6 +4,8 @@ UpdateConfiguration of every live change.
 
 from __future__ import annotations
 
+import copy
+import logging
 import warnings
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from .errors import OptionError
-from .models import DEFAULT_MODEL
+from .models import DEFAULT_MODEL, MULTILINGUAL, is_universal_3
 from .parameters import PARAMETERS, RENAMED
 from .suggestions import did_you_mean
 
@@ -26,9 +28,10 @@ class Options:
     unchecked, and win over an option of the same name: the way to a parameter that
     this version doesn't know, or whose range AssemblyAI has widened since.
 
-    Raises `OptionError` for an unknown name, a bad value, or a parameter that the
-    chosen model is known not to take; the latter is sent all the same, for the server
-    to ignore, if not `match_model`.
+    Raises `OptionError` for an unknown name, a bad value, or a parameter that the model
+    asked for is known not to take; the latter is sent all the same, for the server to
+    ignore, if not `match_model`. Where no model is asked for, the account has its own,
+    which only a session's Begin tells: then all are taken.
     """
 
     def __init__(
@@ -39,13 +42,26 @@ class Options:
         match_model: bool = True,
     ) -> None:
         self._match_model = match_model
-        self._values = self._checked(values, values.get("speech_model"))
         self._extra = dict(extra_params or {})
+        self._values = self._checked(values)
+        self._check_models(self._values, self.asked_model)
 
     @property
-    def model(self) -> str:
-        """The speech model in use, the server's default if none was chosen."""
-        return str(self._values.get("speech_model", DEFAULT_MODEL))
+    def asked_model(self) -> str | None:
+        """The speech model that was asked for; None leaves it to the account."""
+        named = (self._values | self._extra).get("speech_model")
+        return named if isinstance(named, str) and named else None
+
+    def model(self, configuration: Mapping[str, Any]) -> str:
+        """The model of a session with this `Begin.configuration`: the one it names,
+        or else the one asked for, or else the default."""
+        if (told := told_model(configuration)) is not None:
+            return told
+        if self.asked_model is not None:
+            return self.asked_model
+        if self._values.get("language_codes") == ["multi"]:
+            return next(iter(MULTILINGUAL))  # which that alone chooses
+        return DEFAULT_MODEL
 
     def query(self) -> dict[str, str]:
         """The query of the handshake: lists and objects as JSON, booleans in JSON's
@@ -54,13 +70,18 @@ class Options:
         given = {k: v for k, v in self._values.items() if v not in ([], "")}
         return {k: _query_value(v) for k, v in (given | self._extra).items()}
 
-    def updated(self, live: Mapping[str, Any]) -> tuple[Options, dict[str, Any]]:
+    def updated(
+        self, live: Mapping[str, Any], told_model: str | None = None
+    ) -> tuple[Options, dict[str, Any]]:
         """The options after a live change, and the UpdateConfiguration that makes it.
 
-        Raises `OptionError` if any parameter can't be changed live or is bad; then
-        nothing changes.
+        `told_model` is what the session says that its model is, if it has.
+
+        Raises `OptionError` if any parameter can't be changed live, is bad, or is not
+        one of that model, or else of the one asked for; then nothing changes.
         """
-        changes = self._checked(live, self.model)
+        changes = self._checked(live)
+        self._check_models(changes, told_model or self.asked_model)
         for name in changes:
             if not PARAMETERS[name].live:
                 allowed = ", ".join(p.name for p in PARAMETERS.values() if p.live)
@@ -68,22 +89,37 @@ class Options:
                     f"{name} can't be changed while a stream is open; "
                     f"these can: {allowed}"
                 )
-        after = Options(
-            self._values | changes, self._extra, match_model=self._match_model
-        )
+        after = copy.copy(self)
+        after._values = self._values | changes
         return after, {"type": "UpdateConfiguration", **changes}
 
-    def not_understood(self, configuration: Mapping[str, Any]) -> list[str]:
-        """Names whose value in `Begin.configuration` is not what was asked for.
+    def differences(self, configuration: Mapping[str, Any]) -> list[str]:
+        """In words, what of `Begin.configuration` is not what was asked for.
 
-        The server ignores what it doesn't know without a word; this finds it.
+        The server ignores what it doesn't know, and what is not for its model, without
+        a word; this finds it.
         """
-        asked = {"model" if k == "speech_model" else k: k for k in self._values}
-        return [
+        asked, told = self.asked_model, told_model(configuration)
+        found = []
+        if None not in (asked, told) and asked != told:
+            found.append(f"the session's model is {told}, but {asked} was asked for")
+        unfit = [
             name
-            for key, name in asked.items()
-            if configuration.get(key, self._values[name]) != self._values[name]
+            for name, value in self._values.items()
+            if value is not False
+            and value not in ([], "")
+            and not _fits(name, value, told)
         ]
+        if unfit:
+            found.append(f"{told} does not take: {', '.join(unfit)}")
+        ignored = [
+            name
+            for name, value in self._values.items()
+            if name not in unfit and configuration.get(name, value) != value
+        ]
+        if ignored:
+            found.append(f"the server did not take: {', '.join(ignored)}")
+        return found
 
     @property
     def heartbeat(self) -> bool:
@@ -97,25 +133,50 @@ class Options:
         seconds: int | None = self._values.get("inactivity_timeout")
         return seconds
 
-    @property
-    def formats_turns(self) -> bool:
-        """Whether the server was asked to tell turns that have ended formatted."""
-        return (self._values | self._extra).get("format_turns") in (True, "true")
+    def formats_turns(self, model: str) -> bool:
+        """Whether a session with `model` tells turns that have ended again, formatted.
+        Universal-3 models don't, whatever they were asked."""
+        asked = (self._values | self._extra).get("format_turns") in (True, "true")
+        return asked and not is_universal_3(model)
 
-    def is_final(self, turn: Turn) -> bool:
-        """Whether nothing more is said of a turn that has ended: with `format_turns`,
-        its formatted version still follows the first one."""
-        return turn.turn_is_formatted or not self.formats_turns
+    def is_final(self, turn: Turn, model: str) -> bool:
+        """Whether a session with `model` says nothing more of a turn: it has ended
+        and, where they are told again, is formatted."""
+        if not turn.end_of_turn:
+            return False
+        return turn.turn_is_formatted or not self.formats_turns(model)
 
-    def _checked(self, values: Mapping[str, Any], model: str | None) -> dict[str, Any]:
-        checked: dict[str, Any] = {}
+    def _checked(self, values: Mapping[str, Any]) -> dict[str, Any]:
         given = {k: v for k, v in _renamed(values).items() if v is not None}
         refuse_unknown(given, PARAMETERS)
-        for name, value in given.items():
-            checked[name] = PARAMETERS[name].check(value)
-            if self._match_model:
-                PARAMETERS[name].check_model(model or DEFAULT_MODEL)
-        return checked
+        return {name: PARAMETERS[name].check(value) for name, value in given.items()}
+
+    def _check_models(self, values: Mapping[str, Any], model: str | None) -> None:
+        if self._match_model and model is not None:
+            for name, value in values.items():
+                if not _fits(name, value, model):
+                    PARAMETERS[name].check_model(model)
+
+
+def told_model(configuration: Mapping[str, Any]) -> str | None:
+    """The model that a `Begin.configuration` names, if it does."""
+    model = configuration.get("model")
+    return model if isinstance(model, str) and model else None
+
+
+def _fits(name: str, value: Any, model: str | None) -> bool:
+    """Whether `model` takes the parameter, as far as we know."""
+    if model is None or PARAMETERS[name].fits(model):
+        return True
+    # Which chose that model, where no other was asked for.
+    return name == "language_codes" and value == ["multi"] and model in MULTILINGUAL
+
+
+def warn_of_lengths(logger: logging.Logger, values: Mapping[str, Any]) -> None:
+    """Log what of `values`, which were checked, AssemblyAI documents otherwise."""
+    for name in values.keys() & PARAMETERS.keys():
+        if told := PARAMETERS[name].too_long(values[name]):
+            logger.warning("%s", told)
 
 
 def refuse_unknown(names: Iterable[str], taken: Collection[str]) -> None:

@@ -116,6 +116,6 @@ class Retries:
         attempt, self._failures = self._failures, self._failures + 1
         at_once = failure.code == ABNORMAL or isinstance(failure, ExpiredError)
         if attempt == 0 and at_once:
-            return self._draw(0, 0.1)
+            return asked_for(failure) + self._draw(0, 0.1)
         limit = min(LONGEST_SECONDS, FIRST_SECONDS * 2**attempt)
         return asked_for(failure) + self._draw(0, limit)

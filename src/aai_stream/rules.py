@@ -19,8 +19,9 @@ class Rule:
     """What a parameter's value must be, besides its type.
 
     `low` and `high` bound a number, or the length of a string; `most` bounds the items
-    of a list and `longest` each item's characters. `models` is the family that takes
-    the parameter, None meaning all; models that we don't know are never refused.
+    of a list. An item should have no more characters than `longest`, but may. `models`
+    is the family that takes the parameter, None meaning all; models that we don't know
+    are never refused.
     """
 
     models: frozenset[str] | None = None
@@ -73,11 +74,6 @@ class Parameter(Rule):
         for item in items:
             if not isinstance(item, str) or not item:
                 raise self._error(item, "takes strings that are not empty")
-            if self.longest is not None and len(item) > self.longest:
-                raise OptionError(
-                    f"{self.name} has an item of {len(item)} characters; "
-                    f"at most {self.longest} are allowed"
-                )
         if self.name == "language_codes":
             self._check_languages(items)
         return items
@@ -89,10 +85,29 @@ class Parameter(Rule):
         if "multi" in codes and len(codes) > 1:
             raise OptionError(f"{self.name}: multi can't go with other codes")
 
+    def too_long(self, value: Any) -> str | None:
+        """What to warn of if `value`, which was checked, has items that are longer than
+        they should be: how many, since AssemblyAI documents a limit and takes more."""
+        if self.longest is None or value is None:
+            return None
+        items = [value] if isinstance(value, str) else value
+        count = sum(len(item) > self.longest for item in items)
+        if not count:
+            return None
+        return (
+            f"{self.name} has {count} of more than {self.longest} characters, "
+            "which AssemblyAI may not use"
+        )
+
+    def fits(self, model: str) -> bool:
+        """Whether `model` takes this parameter, as far as we know."""
+        return self.models is None or model in self.models or model not in KNOWN_MODELS
+
     def check_model(self, model: str) -> None:
         """Raise `OptionError` if `model` is known not to take this parameter."""
-        if self.models is None or model in self.models or model not in KNOWN_MODELS:
+        if self.fits(model):
             return
+        assert self.models is not None
         raise OptionError(
             f"{self.name} does not work with speech_model {model!r}; "
             f"it needs one of {', '.join(sorted(self.models))}"

@@ -55,6 +55,9 @@ class Session:
         id: AssemblyAI's name for it, to quote in a support request.
         expires_at: unix seconds, None if the server didn't say.
         configuration: what the server understood, as `Begin` told it.
+        model: the speech model, as far as it is known.
+        told_turn: whether any turn was told.
+        lasted_seconds: from Begin to the end, once that has come.
         malformed_messages: how many messages could not be read.
         options: as they were last updated.
         clock: from this session's ms to stream time.
@@ -67,6 +70,10 @@ class Session:
         self.id = ""
         self.expires_at: int | None = None
         self.configuration: dict[str, Any] = {}
+        self.model = options.model({})
+        self.told_turn = False
+        self.lasted_seconds = 0.0
+        self._began_at = 0.0  # by the loop's clock
         self.malformed_messages = 0
         self.clock = SessionClock(sample_rate)
         self.finals = Finals(
@@ -74,7 +81,6 @@ class Session:
             self._tell,
             self._lose_unfinished,
             lambda: self.clock.to_stream_ms(self.clock.samples_ms),
-            formats=options.formats_turns,
         )
         self._credentials = credentials
         self.options = options
@@ -118,8 +124,9 @@ class Session:
         options = self.options
         await self._begin
         logger.debug("session %s is open", self.id)
-        if ignored := options.not_understood(self.configuration):
-            logger.warning("the server did not take: %s", ", ".join(ignored))
+        for difference in options.differences(self.configuration):
+            told = self._credentials.redact(difference)[:300]
+            logger.warning("session %s: %s", self.id, told)
 
     def watch(self, seconds: float) -> None:
         """From here on it is lost if the server says nothing for so long."""
@@ -239,11 +246,10 @@ class Session:
         if isinstance(event, Turn):
             self._receive_turn(event)
             return
-        if isinstance(event, messages.Error):
-            event.error = self._credentials.redact(event.error)
-            self._last_error = event
-        elif isinstance(event, messages.Warning):
-            event.warning = self._credentials.redact(event.warning)
+        if isinstance(event, (messages.Error, messages.Warning)):
+            messages.redact(event, self._credentials.redact)
+            if isinstance(event, messages.Error):
+                self._last_error = event
         elif isinstance(event, Termination):
             self._compare_accounts(event)
             if not self.finals.finish():
@@ -262,13 +268,14 @@ class Session:
 
     def _receive_turn(self, turn: Turn) -> None:
         self._last_error = None  # it didn't end the session
+        self.told_turn = True
         if turn.words:
             # Bounded by what was sent, so that progress comes to an end.
             end = min(turn.words[-1].end, self.clock.samples_ms)
             self._covered_ms = max(self._covered_ms, end)
         if not self.clock.is_stream_time:
             messages.retime(turn, self.clock.to_stream_ms)
-        turn.is_final = turn.end_of_turn and self.options.is_final(turn)
+        turn.is_final = self.options.is_final(turn, self.model)
         self.finals.take(turn)
 
     def _lose_unfinished(self) -> None:
@@ -301,6 +308,11 @@ class Session:
             self.id = event.id
             self.expires_at = event.expires_at
             self.configuration = event.configuration or {}
+            told = self.options.model(self.configuration)
+            self.model = self._credentials.redact(told)[:100]  # for logs and errors
+            if self.options.formats_turns(self.model):
+                self.finals.expect_formatted()
+            self._began_at = asyncio.get_running_loop().time()
             self._is_open = True
             self._begin.set_result(None)
             self._tell(event)
@@ -343,6 +355,7 @@ class Session:
         if self._end is not None:
             return
         self._end = (failure,)
+        self.lasted_seconds = asyncio.get_running_loop().time() - self._began_at
         if not self._closing:  # what is left of it
             self._closer = asyncio.ensure_future(self.close())
         if self._on_closed is not None:
@@ -353,9 +366,14 @@ class Session:
             return EndedError("the server ended the session", code=code)
         if self._terminating and code == 1000:
             return DroppedError("the session ended without a Termination", code=code)
-        text = reason
-        if self._last_error is not None:
-            text = self._last_error.error
-            if code in (1000, ABNORMAL) and self._last_error.error_code is not None:
-                code = self._last_error.error_code
-        return closed_error(code, self._credentials.redact(text)[:300])
+        text, error = reason, self._last_error
+        if error is not None:
+            text = error.error
+            if code in (1000, ABNORMAL) and error.error_code is not None:
+                code = error.error_code
+        return closed_error(
+            code,
+            self._credentials.redact(text)[:300],
+            retryable=error.retryable if error else None,
+            retry_after=error.retry_after_seconds if error else None,
+        )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .errors import StateError
+from .options import told_model
 from .rollover import Rollover
 
 if TYPE_CHECKING:
@@ -109,9 +110,11 @@ class Sessions:
     def update(self, live: Mapping[str, Any]) -> None:
         """Change live parameters, of the session there is and of those to come.
 
-        Raises `OptionError` if any can't be changed live or is bad; then none is.
+        Raises `OptionError` if any can't be changed live, is bad, or is not for the
+        latest session's model; then none is.
         """
-        self.options, message = self.options.updated(live)
+        told = told_model(self.latest.configuration) if self.latest else None
+        self.options, message = self.options.updated(live, told)
         if self.latest is not None and not self.latest.is_over:
             self.latest.options = self.options
             self.latest.update(message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import weakref
+from collections import deque
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
@@ -15,9 +16,9 @@ from .connector import Connector
 from .errors import AaiStreamError, SessionError, StateError
 from .feed import Feed
 from .inbox import Inbox
-from .lifetime import weakly, when_dropped
+from .lifetime import running_loop, weakly, when_dropped
 from .messages import Event, Termination
-from .options import Options
+from .options import Options, warn_of_lengths
 from .parameters import LiveParameters
 from .reconnecting import Reconnector
 from .retries import Retries
@@ -46,7 +47,8 @@ class Stream:
     """Audio in, turns out; made by `aai_stream.connect`.
 
     Push audio of any rate as it comes; iterate over the server's messages. The two
-    may be done by different tasks, but all of it on one event loop and its thread.
+    may be done by different tasks, but all of it on one event loop and its thread,
+    except for `push_threadsafe`.
     Times in messages are stream time: ms since the first sample that was pushed. Up to
     `MOST_PENDING` messages wait for the iteration; beyond, only what matters does.
 
@@ -91,6 +93,9 @@ class Stream:
             connect_timeout,
             finish,
         )
+        self._loop = running_loop()
+        # By other threads: PCM16, rate, channels.
+        self._handed_over: deque[tuple[bytes, int, int]] = deque()
         self._failed: asyncio.Future[None] | None = None  # letting go of what is left
         self._finalizer: weakref.finalize[Any, Any] | None = None  # once entered
         self._failure: AaiStreamError | None = None
@@ -106,6 +111,7 @@ class Stream:
         if self._entered or self._feed.closed:
             raise StateError("a stream can be entered only once")
         self._entered = True
+        self._loop = asyncio.get_running_loop()
         self._finalizer = when_dropped(
             self, partial(_close_dropped, self._reconnector, self._feed)
         )
@@ -137,6 +143,7 @@ class Stream:
         then words may be missing. Raises what ended the stream, if it failed.
         """
         self._check_open()
+        self._take_handed_over()
         self._ended = True
         self._reconnector.end(END_RETRIES)
         self._feed.finish_input()
@@ -196,28 +203,56 @@ class Stream:
     ) -> None:
         """Take audio; every chunk that it fills goes to the socket before this returns.
 
-        While the socket is full, or audio comes faster than `catch_up_rate`, audio
-        waits: up to `replay_seconds` of it, then the oldest is dropped and counted.
+        Before the stream is entered, while the socket is full, or when audio comes
+        faster than `catch_up_rate`, audio waits: up to `replay_seconds` of it, then the
+        oldest is dropped and counted.
         `drain` waits for its turn.
 
         Args:
             data: interleaved int16 in any contiguous buffer (bytes, NumPy, LiveKit's
-                `AudioFrame.data`, …), of any length.
+                `AudioFrame.data`, …), of any length; or float32 from -1 to 1.
             sample_rate: of `data` in Hz, the stream's own if None.
             num_channels: of `data`; they are mixed down.
 
         Raises:
-            AudioError: `data` is no such audio; nothing was taken.
+            AudioError: `data` is no such audio, or the first of it is how a file
+                begins; nothing was taken.
             SessionError: what ended the stream, if it failed.
-            StateError: the stream isn't open, was ended, or another thread or a fork
-                calls.
+            StateError: the stream was ended, or another thread or a fork calls.
         """
-        self._check_open()
+        self._check_not_ended()
         rate = self._sample_rate if sample_rate is None else sample_rate
         view = as_bytes(data, rate, num_channels)
         step = 2 * num_channels * int(LONGEST_WRITE_SECONDS * rate)
         for start in range(0, len(view), step):
             self._feed.push(view[start : start + step], rate, num_channels)
+
+    def push_threadsafe(
+        self, data: Audio, *, sample_rate: int | None = None, num_channels: int = 1
+    ) -> None:
+        """`push`, for threads that are not the event loop's, such as a sound card's.
+
+        Copies `data` and hands it to the loop, in the order of the calls. `end` takes
+        what was handed over before.
+
+        Raises as `push` does; also `StateError` before the stream is entered, unless it
+        was made on the event loop.
+        """
+        self._check_not_ended()
+        if self._loop is None:
+            raise StateError("the stream is not open yet")
+        rate = self._sample_rate if sample_rate is None else sample_rate
+        pcm = self._feed.pcm_of(data, rate, num_channels)
+        self._handed_over.append((pcm, rate, num_channels))
+        try:
+            self._loop.call_soon_threadsafe(self._take_handed_over)
+        except RuntimeError:
+            raise StateError("the stream's event loop is closed") from None
+
+    def _take_handed_over(self) -> None:
+        while self._handed_over and not self._ended:
+            pcm, rate, num_channels = self._handed_over.popleft()
+            self.push(pcm, sample_rate=rate, num_channels=num_channels)
 
     async def drain(self) -> None:
         """Wait until all full chunks are on their way.
@@ -225,8 +260,10 @@ class Stream:
         For audio that comes faster than the network takes it: with a `drain` after
         each, pushes shorter than `replay_seconds` never drop anything.
 
-        Raises what ended the stream, if it failed.
+        Raises what ended the stream, if it failed; `StateError` before it is entered.
         """
+        if not self._is_open and not self._is_over:
+            raise StateError("the stream is not open yet")
         await self._feed.drain()
         while self._feed.has_backlog and not self._is_over:
             await self._reconnector.done()
@@ -240,7 +277,7 @@ class Stream:
         Drains the resampler, so do it where speech rests. While other audio waits, the
         rest stays with what follows it.
         """
-        self._check_open()
+        self._check_not_ended()
         self._feed.flush()
 
     # ---- control ----
@@ -249,17 +286,19 @@ class Stream:
     def update(self, **live: Unpack[LiveParameters]) -> None:
         """Change live parameters, for example `keyterms_prompt` or `agent_context`.
 
-        Raises `OptionError` if any can't be changed live or is bad; then none is.
+        Raises `OptionError` if any can't be changed live, is bad, or is not for the
+        session's model; then none is.
         """
         self._check_open()
         self._feed.update(live)
+        warn_of_lengths(logger, live)
 
     def force_endpoint(self) -> None:
         """End the current turn, behind the audio that waits to be sent.
 
         Audio that is no full chunk yet is in the next turn, unless it was flushed.
         """
-        self._check_open()
+        self._check_not_ended()
         self._feed.force_endpoint()
 
     def keep_alive(self) -> None:
@@ -300,13 +339,14 @@ class Stream:
 
     # ---- inside ----
 
+    def _check_not_ended(self) -> None:
+        if self._ended:
+            raise self._failure or StateError("the stream was ended")
+
     def _check_open(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-        if self._ended or not self._is_open:
-            raise StateError(
-                "the stream was ended" if self._ended else "the stream is not open yet"
-            )
+        self._check_not_ended()
+        if not self._is_open:
+            raise StateError("the stream is not open yet")
 
 
 async def _close(reconnector: Reconnector, feed: Feed) -> None:

@@ -6,7 +6,7 @@ import math
 
 import msgspec
 
-from .messages import Turn
+from .messages import Turn, copy_of
 
 MOST_OPEN = 64
 """Turns that are remembered as open; more are a server's nonsense."""
@@ -32,16 +32,18 @@ class TurnOrder:
     """Passes turns on, and keeps back what came twice or too early.
 
     The protocol promises turns in their order, each final once. A server that fails
-    may break that, and so may whatever lies between. `formats`: the server was asked to
-    tell each turn that has ended again, formatted.
+    may break that, and so may whatever lies between.
+
+    Attributes:
+        formats: each turn that has ended is told again, formatted.
     """
 
-    def __init__(self, *, formats: bool = False) -> None:
+    def __init__(self) -> None:
         self._open: dict[int, _Told] = {}  # not final yet
         self._ended: dict[int, _Told] = {}
         self._held: dict[int, Turn] = {}  # finals, while an earlier turn is open
         self._raw: dict[int, Turn] = {}  # ended, and yet to be told formatted
-        self._formats = formats
+        self.formats = False
 
     @property
     def is_idle(self) -> bool:
@@ -87,10 +89,10 @@ class TurnOrder:
             return self._release()
         if not turn.end_of_turn:
             return [turn]
-        self._formats = True
+        self.formats = True
         ready = self.settle() if len(self._raw) >= MOST_OPEN else []
         # A copy: what is told is its receiver's, to number and to change.
-        self._raw[turn.turn_order] = msgspec.structs.replace(turn)
+        self._raw[turn.turn_order] = copy_of(turn)
         return [*ready, turn]
 
     def awaits_formatted(self, order: int) -> bool:
@@ -156,7 +158,7 @@ class TurnOrder:
         ended = self._ended.get(turn.turn_order)
         if ended is None:
             return False
-        if told.is_formatted and not ended.is_formatted and self._formats:
+        if told.is_formatted and not ended.is_formatted and self.formats:
             # Too late: it was final as it was, unless this has what was said since.
             since = self._open.get(turn.turn_order)
             if (raw := self._raw.get(turn.turn_order)) is not None:

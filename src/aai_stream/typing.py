@@ -12,4 +12,4 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     # NumPy's stubs call an array a buffer from Python 3.12 on only.
-    Audio: TypeAlias = Buffer | NDArray[np.int16]
+    Audio: TypeAlias = Buffer | NDArray[np.int16] | NDArray[np.float32]

@@ -72,6 +72,22 @@ def talking_server(
     return websocket_server(handler)
 
 
+def test_a_file_on_standard_input_is_refused(
+    url: str, speech: Path, environment: dict[str, str]
+) -> None:
+    done = subprocess.run(
+        [*COMMAND, "transcribe", "--url", url, "-"],
+        env=environment,
+        input=speech.read_bytes(),
+        capture_output=True,
+        check=False,
+        timeout=50,
+    )
+    assert (done.returncode, done.stdout) == (os.EX_DATAERR, b"")
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith("aai-stream: the audio begins like a file: WAV")
+
+
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 )

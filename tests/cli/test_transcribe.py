@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from aai_stream.emulator.server import Emulator
 from aai_stream.errors import EngineError
 from aai_stream.parameters import PARAMETERS
 from tests.cli.conftest import in_thread
-from tests.servers import begin_then, terminate_when_asked, websocket_server
+from tests.servers import BEGIN, begin_then, terminate_when_asked, websocket_server
 
 OFFLINE = "ASSEMBLYAI_API_KEY is not set: recognising on this machine, offline\n"
 
@@ -80,6 +81,20 @@ def test_with_a_key_the_server_named_is_used(
     assert result.stdout == "W0000 w0001 w0002 w0003.\n"
 
 
+def test_a_server_on_this_machine_needs_no_key(speech: Path) -> None:
+    server = Emulator(MarkedEngine())
+
+    @contextlib.asynccontextmanager
+    async def running() -> AsyncIterator[str]:
+        async with server:
+            yield f"{server.url}/v3/ws"
+
+    with in_thread(running()) as url:
+        result = run(speech, "--fast", "--url", url)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == "W0000 w0001 w0002 w0003.\n"
+
+
 def test_every_parameter_is_in_the_help_and_reaches_the_server(
     speech: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,7 +138,7 @@ def test_every_parameter_is_in_the_help_and_reaches_the_server(
         (["{speech}", "-o", "max_speakers=x"], 2, "max_speakers must be a whole"),
         (["{speech}", "{speech}", "-f", "srt"], 2, "srt takes one file"),
         (["{speech}", "--url", "wss://x", "--fast"], 2, "--fast"),
-        (["{speech}", "--url", "ws://127.0.0.1:1"], 2, "ASSEMBLYAI_API_KEY"),
+        (["{speech}", "--url", "wss://x"], 2, "ASSEMBLYAI_API_KEY"),
     ],
 )
 def test_what_goes_wrong_is_one_line_and_a_status(
@@ -158,8 +173,9 @@ def test_a_server_that_will_not(
     monkeypatch.setenv("ASSEMBLYAI_API_KEY", key)
     result = run(speech, "--url", host.format(url=url))
     assert result.exit_code == status
-    assert says in result.stderr
-    assert result.stderr.count("\n") == 1
+    *warnings, last = result.stderr.splitlines()
+    assert says in last
+    assert all("trying again" in warning for warning in warnings)
     assert key not in result.stderr
 
 
@@ -235,6 +251,41 @@ def test_what_was_not_transcribed_is_told_and_the_next_file_is_done(
         f"aai-stream: {longer}: not transcribed: 1.36 to 3.21 s "
         "(the server never ended this turn)"
     )
+
+
+def test_warnings_are_told_on_stderr(
+    speech: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server's and our own, each in a line, without key, term or control code."""
+    term = "a very long term " * 4
+
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        await socket.send_json(
+            {**BEGIN, "configuration": {"model": "universal-streaming-english"}}
+        )
+        text = "the key swordfish is old\n\x1b[2Jsee wss://x/?a=swordfish"
+        await socket.send_json({"type": "Warning", "warning": text})
+        await terminate_when_asked(socket)
+
+    monkeypatch.setenv("ASSEMBLYAI_API_KEY", "swordfish")
+    with in_thread(websocket_server(handler)) as url:
+        result = run(
+            *(speech, "--fast", "--url", url, "-m", "u3-rt-pro"),
+            *("-o", f"keyterms_prompt={term}", "-o", "prompt=a clinic"),
+        )
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr.splitlines() == [
+        "aai-stream: keyterms_prompt has 1 of more than 50 characters, which "
+        "AssemblyAI may not use",
+        "aai-stream: session session-1: the session's model is "
+        "universal-streaming-english, but u3-rt-pro was asked for",
+        "aai-stream: session session-1: universal-streaming-english does not take: "
+        "prompt",
+        "aai-stream: the server warns: the key *** is old  [2Jsee wss://x/",
+        "aai-stream: session session-1 was sent 2.10 s of audio, the server counted "
+        "1.00 s",
+    ]
+    assert not logging.getLogger("aai_stream").handlers
 
 
 def test_subtitles_are_of_a_length_that_can_be_read() -> None:

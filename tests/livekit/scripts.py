@@ -6,8 +6,8 @@ Some scripts are what AssemblyAI says in every call, some what it might say one 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 Message = dict[str, Any] | str | bytes
@@ -24,11 +24,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Script:
-    """Steps, what is told after Terminate, and audio pushed after the last step."""
+    """Steps, what is told after Terminate, audio pushed after the last step, and what
+    Begin has besides the usual."""
 
     steps: tuple[Step, ...] = ()
     after_terminate: tuple[Message, ...] = ()
     tail_ms: int = 0
+    begin: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:
@@ -41,6 +43,7 @@ def script(
     *told: Message | Sequence[Message],
     after_terminate: Sequence[Message] = (),
     tail_ms: int = 0,
+    begin: Mapping[str, Any] | None = None,
 ) -> Script:
     """A script of steps 500 ms apart; those in a list are one step."""
     steps = [
@@ -49,7 +52,7 @@ def script(
         )
         for number, one in enumerate(told, start=1)
     ]
-    return Script(tuple(steps), tuple(after_terminate), tail_ms)
+    return Script(tuple(steps), tuple(after_terminate), tail_ms, begin or {})
 
 
 def words(text: str, at_ms: int = 200, **more: Any) -> list[dict[str, Any]]:

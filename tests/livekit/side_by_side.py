@@ -98,7 +98,7 @@ class ScriptServer:
         await socket.prepare(request)
         connection = Connection(dict(request.query), dict(request.headers))
         self.connections.append(connection)
-        await _tell(socket, BEGIN)
+        await _tell(socket, {**BEGIN, **self.script.begin})
         breaks = len(self.connections) <= self.breaks
         if breaks and self.break_ms == 0:
             await socket.close(code=1011)

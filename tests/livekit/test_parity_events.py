@@ -19,11 +19,16 @@ from tests.livekit.side_by_side import (
     with_usage_to_the_end,
 )
 
-FORMATS: list[dict[str, Any]] = [{}, {"format_turns": False}, {"format_turns": True}]
+FORMATTED: dict[str, Any] = {
+    "format_turns": True,
+    "model": "universal-streaming-english",
+}
+FORMATS: list[dict[str, Any]] = [{}, {"format_turns": False}, FORMATTED]
 
 
 def formats(*names: str) -> list[Any]:
-    """Each of the scripts in each format, but for what differs: `unformatted`."""
+    """Each of the scripts in each format, but for what differs: `unformatted`. Only
+    Universal-Streaming models format: `model-family`."""
     return [
         pytest.param(name, options, id=f"{name}-{options}")
         for name in names
@@ -58,7 +63,7 @@ async def test_the_same_with_an_older_model(name: str) -> None:
 
 
 async def test_the_same_when_both_ends_come_at_once() -> None:
-    await side_by_side(scripts.FORMATTED_AT_ONCE, format_turns=True)
+    await side_by_side(scripts.FORMATTED_AT_ONCE, **FORMATTED)
 
 
 @pytest.mark.parametrize(("name", "options"), formats(*scripts.ODD))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 from ..errors import AaiStreamError, AudioError, InputError, RefusedError
@@ -76,8 +78,26 @@ def run(command: Callable[[Stop], Coroutine[Any, Any, int | None]]) -> int:
 
 
 def complain(what: str) -> None:
-    """Say it on stderr, in a line."""
-    print(f"aai-stream: {what}", file=sys.stderr)
+    """Say it on stderr, in a line, whatever a server has put into it."""
+    shown = "".join(c if c.isprintable() else " " for c in what)
+    print(f"aai-stream: {shown}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def log_shown() -> Iterator[None]:
+    """Say on stderr what our own log warns of, a line each."""
+    logger, handler = logging.getLogger("aai_stream"), _Complaints(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+class _Complaints(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        """Complain of it; without a traceback, which would not be one line."""
+        complain(record.getMessage())
 
 
 def _in_one_line(exc: Exception) -> str:

@@ -11,26 +11,25 @@ from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import urlsplit
 
 import typer
 
-from ..addresses import DEFAULT_URL
+from ..addresses import DEFAULT_URL, host_of, is_loopback
 from ..client import connect
 from ..credentials import KEY_VARIABLE
 from ..emulator.recognizer import PocketsphinxEngine
-from ..emulator.server import Emulator, is_loopback
+from ..emulator.server import Emulator
 from ..emulator.service import Service
 from ..errors import LostAudioError, OptionError
 from ..files import Recording, open_recording, play, raw_recording
-from ..messages import AudioLost, Turn
+from ..messages import AudioLost, Turn, Warning
 from ..options import Options
 from ..pacing import CATCH_UP_RATE
 from ..parameters import PARAMETERS
 from ..stream import Stream
 from ..suggestions import did_you_mean
 from .printing import LinePrinter, Printer, SubtitlePrinter, TerminalPrinter
-from .running import Stop, complain, run
+from .running import Stop, complain, log_shown, run
 
 if TYPE_CHECKING:
     from ..typing import Audio
@@ -84,7 +83,10 @@ def transcribe(
         ),
     ] = None,
     url: Annotated[
-        str | None, typer.Option(help="A server other than AssemblyAI's or our own.")
+        str | None,
+        typer.Option(
+            help="A server other than AssemblyAI's or our own; on loopback without key."
+        ),
     ] = None,
     rate: Annotated[
         int,
@@ -99,7 +101,8 @@ def transcribe(
     With ASSEMBLYAI_API_KEY set this uses AssemblyAI. Without a key it starts the
     embedded server and recognises speech on this machine, offline.
 
-    Ctrl-C ends the session and keeps what is final. Exit status: 0 done, 2 bad usage,
+    Warnings, the server's and our own, are told on standard error. Ctrl-C ends the
+    session and keeps what is final. Exit status: 0 done, 2 bad usage,
     65 unreadable audio, 66 no such file, 69 no server, 75 parts were not transcribed,
     77 refused, 130 Ctrl-C.
     """
@@ -134,7 +137,9 @@ def transcribe(
                         status = os.EX_TEMPFAIL
         return status
 
-    raise typer.Exit(run(command))
+    with log_shown():
+        status = run(command)
+    raise typer.Exit(status)
 
 
 def _parameters(pairs: list[str], model: str | None) -> dict[str, Any]:
@@ -168,7 +173,7 @@ async def _server(
             yield emulator.url, "embedded"
         return
     url = url or DEFAULT_URL
-    if not realtime and not is_loopback(urlsplit(url).hostname or ""):
+    if not realtime and not is_loopback(host_of(url)):
         raise OptionError("--fast is for an embedded server, AssemblyAI is --realtime")
     yield url, None
 
@@ -213,6 +218,8 @@ async def _show(
         async for event in play(recording, stream, realtime=realtime):
             if isinstance(event, AudioLost):
                 lost.append(event)
+            elif isinstance(event, Warning):
+                complain(f"the server warns: {event.warning}")
             elif isinstance(event, Turn) and event.words:
                 printer.turn(event)
     finally:

@@ -11,7 +11,6 @@ behaves.
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import random
 import ssl
@@ -19,6 +18,7 @@ from collections.abc import Collection, Iterable
 
 from aiohttp import web
 
+from ..addresses import is_loopback
 from ..errors import EngineError, OptionError
 from . import replies
 from .access import Doorkeeper, NoAccess, Places
@@ -239,11 +239,3 @@ def _whole(request: web.Request, name: str, low: int, high: int) -> int:
 
 def _refusal(status: int, why: str) -> web.Response:
     return web.json_response({"error": why}, status=status)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host`, a name or an address, is this machine talking to itself."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

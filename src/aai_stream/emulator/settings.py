@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import OptionError
-from ..models import KNOWN_MODELS, MULTILINGUAL, UNIVERSAL_3
+from ..models import KNOWN_MODELS, MULTILINGUAL, is_universal_3
 from ..parameters import PARAMETERS, RENAMED
 from ..rules import Parameter
 from .engine import TurnSettings
@@ -50,7 +50,7 @@ class Settings:
     @property
     def universal_3(self) -> bool:
         """Whether the model belongs to the Universal-3 family."""
-        return self.model in UNIVERSAL_3
+        return is_universal_3(self.model)
 
     @property
     def sample_rate(self) -> int:

@@ -17,11 +17,10 @@ from ..connector import Connector, check_seconds
 from ..errors import OptionError, SessionError
 from ..feed import Feed
 from ..messages import Event
-from ..models import MULTILINGUAL
+from ..models import MULTILINGUAL, is_universal_3
 from ..options import Options
 from ..pacing import Pacer
 from ..stream import Stream
-from .options import is_universal_3
 
 SHORTEST_SILENCE_MS = 100
 """`min_turn_silence` unless given: LiveKit's turn detector decides, not silence."""

@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 from livekit.agents import LanguageCode, NotGivenOr
 from livekit.agents.utils import is_given
 
-from ..models import UNIVERSAL_3, UNIVERSAL_STREAMING
+from ..models import UNIVERSAL_3
 from ..parameters import PARAMETERS, RENAMED
 from ..suggestions import did_you_mean
 from .log import logger
@@ -17,7 +17,6 @@ LONGEST_CONTEXT = int(PARAMETERS["agent_context"].high or 0)
 """Characters of `agent_context`. A longer one makes the server end the session."""
 
 _MOST_KEYTERMS = PARAMETERS["keyterms_prompt"].most
-_LONGEST_KEYTERM = PARAMETERS["keyterms_prompt"].longest or 0
 
 
 class LiveOptions(TypedDict, total=False):
@@ -71,11 +70,6 @@ def renamed(options: dict[str, Any]) -> None:
         del options[old]
 
 
-def is_universal_3(model: str) -> bool:
-    """Whether `model` is of the Universal-3 family, as those to come will be."""
-    return model not in UNIVERSAL_STREAMING
-
-
 def check_family(model: str, names: Sequence[str]) -> None:
     """Raise `OptionError` for a parameter that only the Universal-3 family takes."""
     for name in names:
@@ -92,15 +86,12 @@ def languages(codes: str | Sequence[str]) -> list[str]:
 
 def all_keyterms(user: Sequence[str], session: Sequence[str]) -> list[str]:
     """The user's key terms, then those of LiveKit's that v3 has room for."""
-    wanted = dict.fromkeys(
-        [*user, *(t for t in session if 0 < len(t) <= _LONGEST_KEYTERM)]
-    )
-    terms = list(wanted)[:_MOST_KEYTERMS]
-    if left_out := len({*user, *session}) - len(terms):
+    wanted = list(dict.fromkeys([*user, *filter(None, session)]))
+    terms = wanted[:_MOST_KEYTERMS]
+    if left_out := len(wanted) - len(terms):
         logger.warning(
-            "%d key terms were left out: at most %s of %d characters can be sent",
+            "%d key terms were left out: at most %s can be sent",
             left_out,
             _MOST_KEYTERMS,
-            _LONGEST_KEYTERM,
         )
     return terms

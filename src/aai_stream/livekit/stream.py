@@ -19,6 +19,7 @@ from ..feed import Feed
 from ..inbox import MOST_PENDING
 from ..lifetime import weakly, when_dropped
 from ..messages import Begin, Event, SpeechStarted, Turn, Warning
+from ..options import warn_of_lengths
 from ..parameters import PARAMETERS
 from ..retries import PROGRESS_SECONDS, BusyWaits, asked_for
 from ..signatures import spelled_out
@@ -141,7 +142,9 @@ class SpeechStream(stt.RecognizeStream):
 
         Raises `OptionError` (a `ValueError`) if one is bad; then none is changed.
         """
-        self._apply(live_changes(options, self._config.model))
+        changes = live_changes(options, self._config.model)
+        self._apply(changes)
+        warn_of_lengths(logger, changes)
 
     def _apply(self, changes: Mapping[str, Any]) -> None:
         """Make `changes`, as `live_changes` has them."""

@@ -19,13 +19,14 @@ from livekit.agents import (
 )
 from livekit.agents.stt import STTCapabilities
 
-from ..addresses import DEFAULT_URL
+from ..addresses import DEFAULT_URL, host_of
 from ..client import REPLAY_SECONDS, bound_replay_memory
 from ..connector import BEGIN_SECONDS, DEAD_AFTER_SECONDS, Connector
 from ..credentials import Credentials, TokenSource
 from ..errors import AaiStreamError, OptionError
 from ..files import heard_turns, memory_recording
-from ..models import DEFAULT_MODEL
+from ..models import DEFAULT_MODEL, is_universal_3
+from ..options import warn_of_lengths
 from ..pacing import CATCH_UP_RATE
 from ..parameters import PARAMETERS
 from ..signatures import spelled_out
@@ -40,7 +41,6 @@ from .options import (
     all_keyterms,
     check_family,
     given,
-    is_universal_3,
     languages,
     live_changes,
     renamed,
@@ -63,7 +63,8 @@ class STT(stt.STT[Literal["server_message"]]):
     everything that a server says and LiveKit has no event for.
 
     Args:
-        api_key: or the environment variable ASSEMBLYAI_API_KEY, or else `token`.
+        api_key: or the environment variable ASSEMBLYAI_API_KEY, or else `token`. None
+            is needed if `base_url` is on loopback.
         token: a temporary token, or a callable or coroutine function that gives a new
             one for each connection.
         model: AssemblyAI's `speech_model`.
@@ -71,7 +72,8 @@ class STT(stt.STT[Literal["server_message"]]):
             rate of a stream's first frame.
         encoding: `pcm_s16le`, or `pcm_mulaw` for half the bytes.
         buffer_size_seconds: length of a message, 0.05 to 1.
-        base_url: of another region, or of the embedded server.
+        base_url: of another region, or of the embedded server; with `/v3/ws` behind it
+            or without.
         http_session: an aiohttp session to connect with, for example through a proxy;
             without it picows connects straight to the server.
         manual_flush: `flush()` ends the turn (ForceEndpoint), and LiveKit is told so.
@@ -166,7 +168,7 @@ class STT(stt.STT[Literal["server_message"]]):
         check_family(model, list(parameters))
         self._config = Config(
             connector=Connector(
-                Credentials(options.get("api_key"), token),
+                Credentials(options.get("api_key"), token, host=host_of(base_url)),
                 base_url,
                 http_session=http_session,
                 begin_timeout=begin_timeout,
@@ -187,6 +189,7 @@ class STT(stt.STT[Literal["server_message"]]):
             manual_flush=manual_flush,
         )
         self._config.check()
+        warn_of_lengths(logger, parameters)
         bound_replay_memory(replay_memory_mb)
         super().__init__(
             capabilities=STTCapabilities(
@@ -200,7 +203,9 @@ class STT(stt.STT[Literal["server_message"]]):
                 manual_flush=manual_flush,
             )
         )
-        self._user_keyterms: list[str] = parameters.get("keyterms_prompt", [])
+        self._user_keyterms: list[str] = PARAMETERS["keyterms_prompt"].check(
+            parameters.get("keyterms_prompt", [])
+        )
         self._session_keyterms: list[str] = []
         self._streams = weakref.WeakSet[SpeechStream]()
 
@@ -277,13 +282,14 @@ class STT(stt.STT[Literal["server_message"]]):
         changes = live_changes(options, self.model)
         user_keyterms = changes.get("keyterms_prompt")
         if user_keyterms is not None:
-            PARAMETERS["keyterms_prompt"].check(user_keyterms)
+            user_keyterms = PARAMETERS["keyterms_prompt"].check(user_keyterms)
             changes["keyterms_prompt"] = all_keyterms(
                 user_keyterms, self._session_keyterms
             )
         self._apply(changes)
         if user_keyterms is not None:
-            self._user_keyterms = list(user_keyterms)
+            self._user_keyterms = user_keyterms
+            warn_of_lengths(logger, {"keyterms_prompt": user_keyterms})
 
     def _apply(self, changes: Mapping[str, Any]) -> None:
         self._config = self._config.updated(changes)
@@ -296,6 +302,7 @@ class STT(stt.STT[Literal["server_message"]]):
             return
         self._session_keyterms = list(keyterms)
         self._apply({"keyterms_prompt": all_keyterms(self._user_keyterms, keyterms)})
+        warn_of_lengths(logger, {"keyterms_prompt": keyterms})
 
     def _push_conversation_item(self, ev: ConversationItemAddedEvent) -> None:
         """LiveKit's hook: what the agent said is context for what the user answers."""

@@ -140,6 +140,8 @@ class AiohttpWire:
         try:
             while True:
                 message = await self._ws.receive()
+                if self._is_inherited:  # it had come before the fork
+                    break
                 if self._watchdog is not None:
                     self._watchdog.heard()
                 if message.type is WSMsgType.TEXT:
