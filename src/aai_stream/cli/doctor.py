@@ -7,7 +7,7 @@ import logging
 import math
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -117,12 +117,12 @@ async def _patient(url: str | None) -> AsyncIterator[Patient]:
         yield Patient(REGIONS, key)
         return
     _say(f"{KEY_VARIABLE} is not set: examining the embedded server, offline")
-    logging.getLogger("aai_stream.emulator").setLevel(logging.ERROR)
     service = Service(place_seconds=0, lost_place_seconds=0)
     keys = {_EMBEDDED_KEY}
     hears = True
     emulator = Emulator(PocketsphinxEngine(16), api_keys=keys, service=service)
     async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(_quiet("aai_stream.emulator"))
         try:
             await stack.enter_async_context(emulator)
         except EngineError:
@@ -130,6 +130,18 @@ async def _patient(url: str | None) -> AsyncIterator[Patient]:
             await stack.enter_async_context(emulator)
             hears = False
         yield Patient((emulator.url,), _EMBEDDED_KEY, is_embedded=True, hears=hears)
+
+
+@contextlib.contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Log errors only: it is asked wrong things on purpose."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 async def _check(
