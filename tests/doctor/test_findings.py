@@ -59,6 +59,10 @@ def test_what_is_redacted() -> None:
     assert redacted(text, "k/ey", None) == "wss://***@host/v3/ws refused *** and ***"
 
 
+def test_what_steers_a_terminal_is_not_shown() -> None:
+    assert redacted("red \x1b[31mtext\a\n") == "red ?[31mtext??"
+
+
 CERTIFICATE: dict[str, Any] = {
     "notAfter": "Dec 28 12:00:00 2026 GMT",
     "issuer": ((("countryName", "US"),), (("organizationName", "Authority"),)),
