@@ -117,7 +117,7 @@ async def test_what_a_server_echoes_is_not_shown(http: aiohttp.ClientSession) ->
     async def echo(request: web.Request) -> web.StreamResponse:
         if request.path == "/v3/token":
             return web.json_response({"token": BAD, "expires_in_seconds": 60})
-        said = request.headers.get("Authorization") or request.query["token"]
+        said = request.headers.get("Authorization") or request.query.get("token", "")
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         await socket.send_json({"type": "Error", "error_code": 1008, "error": said})

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ssl
+from asyncio import StreamReader, StreamWriter
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import aiohttp
 import pytest
 
 from aai_stream.doctor.findings import Status, fine, has_failed, redacted
 from aai_stream.doctor.machine import check_machine, clock, proxies
 from aai_stream.doctor.network import judge_certificate
 from aai_stream.doctor.roundtrip import TEXT, judge_delays, judge_words
+from tests.servers import raw_server
 
 NOON = datetime(2026, 11, 28, 12, tzinfo=timezone.utc)
 DATE = "Sat, 28 Nov 2026 12:00:00 GMT"
@@ -52,6 +55,28 @@ def test_proxies_are_named_without_their_passwords() -> None:
     assert finding.status is Status.DOUBTFUL
     assert finding.found == "https: http://***@proxy:3128; not used"
     assert "trust_env=True" in finding.advice
+    assert proxies({"all": "socks5://proxy"}).status is Status.DOUBTFUL
+
+
+@pytest.mark.parametrize(("variable", "used"), [("https", False), ("wss", True)])
+async def test_the_proxy_that_is_used_for_sessions(
+    variable: str, used: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the advice says; it is aiohttp's choice."""
+    for name in ("http", "https", "ws", "wss", "all", "no"):
+        monkeypatch.delenv(f"{name}_proxy", raising=False)
+        monkeypatch.delenv(f"{name}_proxy".upper(), raising=False)
+    asked: list[bytes] = []
+
+    async def proxy(reader: StreamReader, writer: StreamWriter) -> None:
+        asked.append(await reader.readline())
+
+    async with raw_server(proxy) as url:
+        monkeypatch.setenv(f"{variable}_proxy", url.replace("ws:", "http:"))
+        async with aiohttp.ClientSession(trust_env=True) as http:
+            with pytest.raises(aiohttp.ClientError):
+                await http.ws_connect("wss://localhost:1/v3/ws")
+    assert any(line.startswith(b"CONNECT localhost:1 ") for line in asked) is used
 
 
 def test_what_is_redacted() -> None:
