@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import pty
+import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -96,6 +101,35 @@ def test_a_server_elsewhere_needs_a_key(arguments: tuple[str, ...]) -> None:
     result = run("--url", "wss://example.com", *arguments)
     assert result.exit_code == 2
     assert "set ASSEMBLYAI_API_KEY" in result.stderr
+
+
+@pytest.mark.parametrize("url", ["wss://[", "nonsense", f"wss://{SECRET}@host"])
+def test_what_is_no_address_is_bad_usage(url: str) -> None:
+    result = run("--url", url)
+    assert result.exit_code == 2
+    assert "base_url must look like" in result.stderr
+    assert result.stdout == ""
+    assert SECRET not in result.output
+
+
+def test_ctrl_c_when_it_asks(url: str) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-c", "from aai_stream.cli import main; main()"),
+            *("doctor", "--conformance", "--url", url),
+        ],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = b""
+    while b"Go on?" not in shown:
+        shown += os.read(ours, 4096)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 130
+    os.close(ours)
 
 
 async def _good(server: Server, speech: bytes) -> str:

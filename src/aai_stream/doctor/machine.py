@@ -85,9 +85,9 @@ def proxies(found: Mapping[str, str]) -> Finding:
         "proxies",
         ", ".join(f"{kind}: {redacted(url)}" for kind, url in sorted(named.items()))
         + "; not used",
-        "if this machine reaches the internet only through it, set WSS_PROXY as well as "
-        "HTTPS_PROXY, for aiohttp takes the one for sessions and the other for tokens; "
-        "and pass http_session=aiohttp.ClientSession(trust_env=True)",
+        "if this machine reaches the internet only through it, set WSS_PROXY as well: "
+        "aiohttp takes that for sessions, and HTTPS_PROXY for tokens alone; and pass "
+        "http_session=aiohttp.ClientSession(trust_env=True)",
     )
 
 
