@@ -92,6 +92,7 @@ def test_what_is_wrong_is_the_exit_status(
     result = run("--url", url)
     assert result.exit_code == 1
     assert "✗ 127.0.0.1: session: Unauthorized Connection: Invalid" in result.stdout
+    assert "! account, round trip: not checked" in result.stdout
     assert "! proxies: https: http://***@proxy:3128; not used" in result.stdout
     assert SECRET not in result.output
 
@@ -127,8 +128,13 @@ def test_ctrl_c_when_it_asks(url: str) -> None:
     shown = b""
     while b"Go on?" not in shown:
         shown += os.read(ours, 4096)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 130
+    # One that comes after the prompt and before `input` reads is seen by the next.
+    for _ in range(20):
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(1)
+            break
+    assert process.poll() in (130, -signal.SIGINT)
     os.close(ours)
 
 

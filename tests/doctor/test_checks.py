@@ -171,9 +171,12 @@ async def test_an_account_without_tokens(http: aiohttp.ClientSession) -> None:
 async def test_a_round_trip(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = ScriptEngine([say("hello this is", at_ms=200)])
     async with Emulator(engine) as server:
-        words, finals = await check_round_trip(server.url, KEY, allow_unencrypted=False)
+        words, finals, billed = await check_round_trip(
+            server.url, KEY, allow_unencrypted=False
+        )
     assert (words.status, words.found) == (Status.FAILED, "3 of 22 right")
     assert finals.status is not Status.FAILED
+    assert billed.found.endswith("s of session, 12 s of audio")
 
 
 async def test_a_round_trip_that_is_refused() -> None:

@@ -13,7 +13,8 @@ import pytest
 from aai_stream.doctor.findings import Status, fine, has_failed, redacted
 from aai_stream.doctor.machine import check_machine, clock, proxies
 from aai_stream.doctor.network import judge_certificate
-from aai_stream.doctor.roundtrip import TEXT, judge_delays, judge_words
+from aai_stream.doctor.roundtrip import TEXT, judge_bill, judge_delays, judge_words
+from aai_stream.messages import Termination
 from tests.servers import raw_server
 
 NOON = datetime(2026, 11, 28, 12, tzinfo=timezone.utc)
@@ -130,6 +131,26 @@ def test_finals(delays: list[float], status: Status, says: str) -> None:
     finding = judge_delays(delays)
     assert finding.status is status
     assert says in finding.found
+
+
+@pytest.mark.parametrize(
+    ("termination", "status", "found"),
+    [
+        (None, Status.DOUBTFUL, "the server didn't say"),
+        (Termination(), Status.DOUBTFUL, "the server didn't say"),
+        (Termination(session_duration_seconds=13), Status.FINE, "13 s of session"),
+        (
+            Termination(session_duration_seconds=13, audio_duration_seconds=12),
+            Status.FINE,
+            "13 s of session, 12 s of audio",
+        ),
+    ],
+)
+def test_what_was_billed(
+    termination: Termination | None, status: Status, found: str
+) -> None:
+    finding = judge_bill(termination)
+    assert (finding.status, finding.found) == (status, found)
 
 
 def test_findings_are_json() -> None:

@@ -185,7 +185,10 @@ async def _check(
         add(way)
         if good is None and not has_failed(way):
             good = base_url
-    if good is not None:
+    if good is None:
+        advice = "see the checks above: no address gave a session"
+        add([doubtful("account, round trip", "not checked", advice)])
+    else:
         add(await check_account(server(good), sessions))
         if patient.hears:
             add(
