@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import pty
+import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -87,6 +92,7 @@ def test_what_is_wrong_is_the_exit_status(
     result = run("--url", url)
     assert result.exit_code == 1
     assert "✗ 127.0.0.1: session: Unauthorized Connection: Invalid" in result.stdout
+    assert "! account, round trip: not checked" in result.stdout
     assert "! proxies: https: http://***@proxy:3128; not used" in result.stdout
     assert SECRET not in result.output
 
@@ -96,6 +102,40 @@ def test_a_server_elsewhere_needs_a_key(arguments: tuple[str, ...]) -> None:
     result = run("--url", "wss://example.com", *arguments)
     assert result.exit_code == 2
     assert "set ASSEMBLYAI_API_KEY" in result.stderr
+
+
+@pytest.mark.parametrize("url", ["wss://[", "nonsense", f"wss://{SECRET}@host"])
+def test_what_is_no_address_is_bad_usage(url: str) -> None:
+    result = run("--url", url)
+    assert result.exit_code == 2
+    assert "base_url must look like" in result.stderr
+    assert result.stdout == ""
+    assert SECRET not in result.output
+
+
+def test_ctrl_c_when_it_asks(url: str) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-c", "from aai_stream.cli import main; main()"),
+            *("doctor", "--conformance", "--url", url),
+        ],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = b""
+    while b"Go on?" not in shown:
+        shown += os.read(ours, 4096)
+    # One that comes after the prompt and before `input` reads is seen by the next.
+    for _ in range(20):
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(1)
+            break
+    assert process.poll() in (130, -signal.SIGINT)
+    os.close(ours)
 
 
 async def _good(server: Server, speech: bytes) -> str:

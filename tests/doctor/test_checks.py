@@ -12,6 +12,8 @@ from aiohttp import web
 
 from aai_stream.doctor import network
 from aai_stream.doctor.account import check_account
+from aai_stream.doctor.conformance import Question, ask_all
+from aai_stream.doctor.conformance.access import ending, refusal, token
 from aai_stream.doctor.conversing import Server
 from aai_stream.doctor.findings import Finding, Status
 from aai_stream.doctor.network import check_way
@@ -20,7 +22,7 @@ from aai_stream.emulator.faults import fault
 from aai_stream.emulator.script import ScriptEngine, say
 from aai_stream.emulator.server import Emulator
 from aai_stream.emulator.service import DOCUMENTED, Service
-from tests.servers import http_server
+from tests.servers import http_server, websocket_server
 
 KEY = "a-key-that-is-good"
 BAD = "a-key-that-nobody-may-see"
@@ -96,6 +98,49 @@ async def test_a_server_that_never_begins(
     assert (last.status, last.found) == (Status.FAILED, "no Begin (close 1006)")
 
 
+@pytest.mark.parametrize("text", ["{not JSON", "[1]", '"Begin"'])
+async def test_a_server_that_talks_nonsense(
+    http: aiohttp.ClientSession, text: str
+) -> None:
+    async def nonsense(socket: web.WebSocketResponse, request: web.Request) -> None:
+        await socket.send_str(text)
+        await socket.close(code=1011)
+
+    async with websocket_server(nonsense) as url:
+        last = (await way(http, url))[-1]
+    assert (last.status, last.found) == (Status.FAILED, "no Begin (close 1011)")
+
+
+async def test_what_a_server_echoes_is_not_shown(http: aiohttp.ClientSession) -> None:
+    """Neither in a finding nor in an answer, be it the key or a token."""
+
+    async def echo(request: web.Request) -> web.StreamResponse:
+        if request.path == "/v3/token":
+            return web.json_response({"token": BAD, "expires_in_seconds": 60})
+        said = request.headers.get("Authorization") or request.query.get("token", "")
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.send_json({"type": "Error", "error_code": 1008, "error": said})
+        await socket.close(code=1008, message=said.encode())
+        return socket
+
+    async def ending_of(server: Server, speech: bytes) -> str:
+        by_key = ending(await refusal(server, f"Bearer {KEY}"))
+        return by_key + ending(await refusal(server, None, token=await token(server)))
+
+    question = Question("what it says", (), ending_of)
+    async with http_server(echo) as url:
+        server = Server(http, url, KEY)
+        findings = await way(http, url)
+        findings += await check_account(server, 1)
+        (answer,) = [answer async for answer in ask_all(server, [question], b"")]
+    told = f"{findings} {answer}"
+    assert "Error 1008 Bearer ***, close 1008 Bearer ***" in answer.found
+    assert "***" in findings[-1].found
+    assert KEY not in told
+    assert BAD not in told
+
+
 async def test_a_clock_that_is_wrong(http: aiohttp.ClientSession) -> None:
     async def long_ago(request: web.Request) -> web.Response:
         return web.Response(headers={"Date": "Sat, 28 Nov 2020 12:00:00 GMT"})
@@ -126,9 +171,12 @@ async def test_an_account_without_tokens(http: aiohttp.ClientSession) -> None:
 async def test_a_round_trip(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = ScriptEngine([say("hello this is", at_ms=200)])
     async with Emulator(engine) as server:
-        words, finals = await check_round_trip(server.url, KEY, allow_unencrypted=False)
+        words, finals, billed = await check_round_trip(
+            server.url, KEY, allow_unencrypted=False
+        )
     assert (words.status, words.found) == (Status.FAILED, "3 of 22 right")
     assert finals.status is not Status.FAILED
+    assert billed.found.endswith("s of session, 12 s of audio")
 
 
 async def test_a_round_trip_that_is_refused() -> None:

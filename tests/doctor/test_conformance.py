@@ -17,6 +17,8 @@ from aai_stream.emulator.server import Emulator
 from aai_stream.emulator.service import DOCUMENTED, Service
 from aai_stream.errors import StateError
 
+KEY = "a-key-that-nobody-may-see"
+
 
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
@@ -27,7 +29,7 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 async def answered_otherwise(
     http: aiohttp.ClientSession, url: str, questions: Sequence[Question]
 ) -> dict[str, str]:
-    server = Server(http, url, "key", pace=math.inf)
+    server = Server(http, url, KEY, pace=math.inf)
     answers = ask_all(server, questions, call_pcm(), at_once=4)
     return {a.question: a.found async for a in answers if not a.conforms}
 
@@ -36,7 +38,7 @@ async def test_the_embedded_server_conforms(http: aiohttp.ClientSession) -> None
     pytest.importorskip("pocketsphinx", reason="needs the extra `local`")
     service = Service(place_seconds=0, lost_place_seconds=0)
     async with Emulator(
-        PocketsphinxEngine(16), api_keys={"key"}, service=service
+        PocketsphinxEngine(16), api_keys={KEY}, service=service
     ) as server:
         assert await answered_otherwise(http, server.url, every_question) == {}
 
@@ -49,7 +51,7 @@ async def test_the_documentation_differs(http: aiohttp.ClientSession) -> None:
         if not question.name.startswith(("Universal", "speaker", "speech", "silence"))
         and question.name != "KeepAlive past inactivity_timeout"
     ]
-    async with Emulator(ScriptEngine(), api_keys={"key"}, service=DOCUMENTED) as server:
+    async with Emulator(ScriptEngine(), api_keys={KEY}, service=DOCUMENTED) as server:
         found = await answered_otherwise(http, server.url, questions)
     assert found == {
         "a bad key": "401",
@@ -72,7 +74,7 @@ async def test_what_goes_wrong_is_an_answer(http: aiohttp.ClientSession) -> None
     async def good(server: Server, speech: bytes) -> str:
         return "one way"
 
-    server = Server(http, "ws://127.0.0.1:1", "key")
+    server = Server(http, "ws://127.0.0.1:1", KEY)
     questions = [
         Question("fails", ("fine",), fails),
         Question("good", ("another way", "one way"), good),

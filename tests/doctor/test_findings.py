@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import ssl
+from asyncio import StreamReader, StreamWriter
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import aiohttp
 import pytest
 
 from aai_stream.doctor.findings import Status, fine, has_failed, redacted
 from aai_stream.doctor.machine import check_machine, clock, proxies
 from aai_stream.doctor.network import judge_certificate
-from aai_stream.doctor.roundtrip import TEXT, judge_delays, judge_words
+from aai_stream.doctor.roundtrip import TEXT, judge_bill, judge_delays, judge_words
+from aai_stream.messages import Termination
+from tests.servers import raw_server
 
 NOON = datetime(2026, 11, 28, 12, tzinfo=timezone.utc)
 DATE = "Sat, 28 Nov 2026 12:00:00 GMT"
@@ -52,11 +56,37 @@ def test_proxies_are_named_without_their_passwords() -> None:
     assert finding.status is Status.DOUBTFUL
     assert finding.found == "https: http://***@proxy:3128; not used"
     assert "trust_env=True" in finding.advice
+    assert proxies({"all": "socks5://proxy"}).status is Status.DOUBTFUL
+
+
+@pytest.mark.parametrize(("variable", "used"), [("https", False), ("wss", True)])
+async def test_the_proxy_that_is_used_for_sessions(
+    variable: str, used: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the advice says; it is aiohttp's choice."""
+    for name in ("http", "https", "ws", "wss", "all", "no"):
+        monkeypatch.delenv(f"{name}_proxy", raising=False)
+        monkeypatch.delenv(f"{name}_proxy".upper(), raising=False)
+    asked: list[bytes] = []
+
+    async def proxy(reader: StreamReader, writer: StreamWriter) -> None:
+        asked.append(await reader.readline())
+
+    async with raw_server(proxy) as url:
+        monkeypatch.setenv(f"{variable}_proxy", url.replace("ws:", "http:"))
+        async with aiohttp.ClientSession(trust_env=True) as http:
+            with pytest.raises(aiohttp.ClientError):
+                await http.ws_connect("wss://localhost:1/v3/ws")
+    assert any(line.startswith(b"CONNECT localhost:1 ") for line in asked) is used
 
 
 def test_what_is_redacted() -> None:
     text = "wss://me:pw@host/v3/ws?token=t0k%2Fen refused k/ey and k%2Fey"
     assert redacted(text, "k/ey", None) == "wss://***@host/v3/ws refused *** and ***"
+
+
+def test_what_steers_a_terminal_is_not_shown() -> None:
+    assert redacted("red \x1b[31mtext\a\n") == "red ?[31mtext??"
 
 
 CERTIFICATE: dict[str, Any] = {
@@ -101,6 +131,26 @@ def test_finals(delays: list[float], status: Status, says: str) -> None:
     finding = judge_delays(delays)
     assert finding.status is status
     assert says in finding.found
+
+
+@pytest.mark.parametrize(
+    ("termination", "status", "found"),
+    [
+        (None, Status.DOUBTFUL, "the server didn't say"),
+        (Termination(), Status.DOUBTFUL, "the server didn't say"),
+        (Termination(session_duration_seconds=13), Status.FINE, "13 s of session"),
+        (
+            Termination(session_duration_seconds=13, audio_duration_seconds=12),
+            Status.FINE,
+            "13 s of session, 12 s of audio",
+        ),
+    ],
+)
+def test_what_was_billed(
+    termination: Termination | None, status: Status, found: str
+) -> None:
+    finding = judge_bill(termination)
+    assert (finding.status, finding.found) == (status, found)
 
 
 def test_findings_are_json() -> None:

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import math
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import aiohttp
 import msgspec
 import typer
 
-from ..addresses import DEFAULT_URL, is_loopback
+from ..addresses import DEFAULT_URL, endpoint, is_loopback
 from ..credentials import KEY_VARIABLE
 from ..doctor.account import check_account
 from ..doctor.conformance import ask_all, every_question
@@ -30,7 +31,7 @@ from ..emulator.script import ScriptEngine
 from ..emulator.server import Emulator
 from ..emulator.service import Service
 from ..errors import EngineError, OptionError
-from .running import Stop, run
+from .running import Stop, complain, run
 
 REGIONS = (
     DEFAULT_URL,
@@ -90,11 +91,20 @@ def doctor(
     Exit status: 0 all is well, or doubtful at most; 1 something is wrong; 2 bad usage.
     """
 
+    try:
+        elsewhere = _elsewhere(url, allow_unencrypted)
+        # Before there is an event loop, which would keep Ctrl-C from the prompt.
+        if conformance and elsewhere is not None and not yes:
+            _confirm(elsewhere)
+    except OptionError as exc:
+        complain(str(exc))
+        raise typer.Exit(2) from None
+    except typer.Abort:
+        raise typer.Exit(128 + signal.SIGINT) from None
+
     async def command(stop: Stop) -> int:
-        async with _patient(url) as patient, aiohttp.ClientSession() as http:
+        async with _patient(elsewhere) as patient, aiohttp.ClientSession() as http:
             examine = _ask if conformance else _check
-            if conformance and not (patient.is_embedded or yes):
-                _confirm(patient)
             return (
                 await stop.or_done(
                     examine(patient, http, sessions, as_json, allow_unencrypted)
@@ -105,16 +115,22 @@ def doctor(
     raise typer.Exit(run(command))
 
 
-@contextlib.asynccontextmanager
-async def _patient(url: str | None) -> AsyncIterator[Patient]:
+def _elsewhere(url: str | None, allow_unencrypted: bool) -> Patient | None:
+    """A server that isn't ours; None for the embedded one. Raises `OptionError` if
+    there can't be such a server, or it needs a key."""
     key = os.environ.get(KEY_VARIABLE, "").strip()
-    if url is not None:
-        if not key and not is_loopback(urlsplit(url).hostname or ""):
-            raise OptionError(f"a server elsewhere needs a key: set {KEY_VARIABLE}")
-        yield Patient((url,), key or _EMBEDDED_KEY)
-        return
-    if key:
-        yield Patient(REGIONS, key)
+    if url is None:
+        return Patient(REGIONS, key) if key else None
+    endpoint(url, "/v3/ws", allow_unencrypted=allow_unencrypted)
+    if not key and not is_loopback(urlsplit(url).hostname or ""):
+        raise OptionError(f"a server elsewhere needs a key: set {KEY_VARIABLE}")
+    return Patient((url,), key or _EMBEDDED_KEY)
+
+
+@contextlib.asynccontextmanager
+async def _patient(elsewhere: Patient | None) -> AsyncIterator[Patient]:
+    if elsewhere is not None:
+        yield elsewhere
         return
     _say(f"{KEY_VARIABLE} is not set: examining the embedded server, offline")
     service = Service(place_seconds=0, lost_place_seconds=0)
@@ -169,7 +185,10 @@ async def _check(
         add(way)
         if good is None and not has_failed(way):
             good = base_url
-    if good is not None:
+    if good is None:
+        advice = "see the checks above: no address gave a session"
+        add([doubtful("account, round trip", "not checked", advice)])
+    else:
         add(await check_account(server(good), sessions))
         if patient.hears:
             add(

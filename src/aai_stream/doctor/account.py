@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 
 from .conversing import FAILURES, Server, describe
-from .findings import Finding, doubtful, failed, fine, redacted
+from .findings import Finding, doubtful, failed, fine
 
 
 async def check_account(server: Server, sessions: int) -> list[Finding]:
@@ -32,7 +32,7 @@ async def _token(server: Server) -> Finding:
     async with server.connect({"token": token}, authorization=None) as exchange:
         if await exchange.until("Begin"):
             return fine("token", "minted, and opens a session")
-        found = [redacted(str(e.get("error")), token) for e in exchange.of("Error")]
+        found = [server.redacted(str(e.get("error"))) for e in exchange.of("Error")]
     told = ", ".join(found) or f"HTTP status {exchange.status}"
     return failed("token", f"minted, and refused: {told}", "check this machine's clock")
 
@@ -42,7 +42,7 @@ async def _model(server: Server) -> Finding:
         model = exchange.configuration.get("model")
     if not model:
         return doubtful("model", "Begin names none", "name one: speech_model=…")
-    return fine("model", f"{model} when none is asked for")
+    return fine("model", server.redacted(f"{model} when none is asked for"))
 
 
 async def _at_once(server: Server, most: int) -> Finding:
@@ -52,7 +52,7 @@ async def _at_once(server: Server, most: int) -> Finding:
             exchange = await stack.enter_async_context(server.session())
             if exchange.begin is None:
                 told = [str(error.get("error")) for error in exchange.of("Error")]
-                why = redacted(", ".join(told), server.key) or "no Begin"
+                why = server.redacted(", ".join(told)) or "no Begin"
                 return doubtful(
                     name,
                     f"the {_ordinal(number)} was refused: {why}",

@@ -16,6 +16,7 @@ import msgspec
 
 from ..addresses import endpoint
 from ..credentials import API_VERSION
+from .findings import redacted
 
 Message = dict[str, Any]
 
@@ -83,7 +84,7 @@ class Exchange:
                 return False
             now = loop.time() - self.opened_at
             if received.type is aiohttp.WSMsgType.TEXT:
-                message = msgspec.json.decode(received.data)
+                message = _readable(received.data)
                 self.messages.append(message)
                 self.came_at.append(now)
                 if message.get("type") == kind:
@@ -139,6 +140,7 @@ class Server:
         self._url = endpoint(base_url, "/v3/ws", allow_unencrypted=allow_unencrypted)
         token = endpoint(base_url, "/v3/token", allow_unencrypted=allow_unencrypted)
         self._token_url = token.replace("ws", "http", 1)
+        self._tokens: list[str] = []
         self.sessions = 0
         """How many were opened."""
         self.seconds = 0.0
@@ -202,7 +204,26 @@ class Server:
                 answer = await response.json(content_type=None)
             except ValueError:
                 answer = None
-            return response.status, answer if isinstance(answer, dict) else {}
+            answer = answer if isinstance(answer, dict) else {}
+            if isinstance(answer.get("token"), str):
+                self._tokens.append(answer["token"])
+            return response.status, answer
+
+    def redacted(self, text: str) -> str:
+        """`text` without the key, or any token that was minted."""
+        return redacted(text, self.key, *self._tokens)
+
+
+UNREADABLE: Message = {"type": "(no JSON object)"}
+"""Stands for a message that can't be read."""
+
+
+def _readable(text: str) -> Message:
+    try:
+        message = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return UNREADABLE
+    return message if isinstance(message, dict) else UNREADABLE
 
 
 def describe(exc: BaseException) -> str:

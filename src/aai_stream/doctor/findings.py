@@ -54,7 +54,9 @@ def has_failed(findings: Iterable[Finding]) -> bool:
 
 
 def redacted(text: str, *secrets: str | None) -> str:
-    """`text` without `secrets`, URL queries, or names and passwords in URLs."""
+    """`text` without `secrets`, URL queries, names and passwords in URLs, and what
+    steers a terminal."""
+    text = "".join(char if char.isprintable() else "?" for char in text)
     for secret in secrets:
         if secret:
             text = text.replace(secret, "***").replace(quote(secret, ""), "***")

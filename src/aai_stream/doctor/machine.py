@@ -77,14 +77,16 @@ def tls() -> Finding:
 
 def proxies(found: Mapping[str, str]) -> Finding:
     """Proxies that the environment names, which no connection of ours uses."""
-    named = {k: v for k, v in found.items() if k in ("http", "https", "ws", "wss")}
+    schemes = ("http", "https", "ws", "wss", "all")
+    named = {k: v for k, v in found.items() if k in schemes}
     if not named:
         return fine("proxies", "none in the environment")
     return doubtful(
         "proxies",
         ", ".join(f"{kind}: {redacted(url)}" for kind, url in sorted(named.items()))
         + "; not used",
-        "if this machine reaches the internet only through it, pass "
+        "if this machine reaches the internet only through it, set WSS_PROXY as well: "
+        "aiohttp takes that for sessions, and HTTPS_PROXY for tokens alone; and pass "
         "http_session=aiohttp.ClientSession(trust_env=True)",
     )
 

@@ -15,7 +15,7 @@ import aiohttp
 
 from . import machine
 from .conversing import FAILURES, Server, describe
-from .findings import Finding, doubtful, failed, fine, has_failed, redacted
+from .findings import Finding, doubtful, failed, fine, has_failed
 
 T = TypeVar("T")
 
@@ -151,7 +151,7 @@ async def _session(host: str, server: Server) -> Finding:
         found = errors[0] if errors else f"HTTP status {exchange.status}"
         return failed(
             name,
-            redacted(found, server.key),
+            server.redacted(found),
             "check the key; that the account is paid for; and its sessions at once",
         )
     if exchange.status != 101:

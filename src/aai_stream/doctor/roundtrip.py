@@ -13,7 +13,7 @@ import soundfile
 from ..client import connect
 from ..errors import AaiStreamError
 from ..files import open_recording, play
-from ..messages import AudioLost, Turn
+from ..messages import AudioLost, Termination, Turn
 from .findings import Finding, doubtful, failed, fine
 
 TEXT = (
@@ -32,9 +32,10 @@ async def check_round_trip(
     heard: list[str] = []
     delays: list[float] = []
     lost = 0.0
+    termination: Termination | None = None
 
     async def speak() -> None:
-        nonlocal lost
+        nonlocal lost, termination
         with as_file(files(__package__) / "call.flac") as path:
             recording = open_recording(path)
             async with connect(
@@ -47,6 +48,8 @@ async def check_round_trip(
                 async for event in play(recording, stream, realtime=True):
                     if isinstance(event, AudioLost):
                         lost += (event.end_ms - event.start_ms) / 1000
+                    elif isinstance(event, Termination):
+                        termination = event
                     elif isinstance(event, Turn) and event.is_final and event.words:
                         now = asyncio.get_running_loop().time() - began
                         heard.append(event.transcript)
@@ -58,7 +61,11 @@ async def check_round_trip(
         return [failed("round trip", "it took over a minute", "see the checks above")]
     except AaiStreamError as exc:
         return [failed("round trip", str(exc), "see the checks above")]
-    return [judge_words(" ".join(heard), lost), judge_delays(delays)]
+    return [
+        judge_words(" ".join(heard), lost),
+        judge_delays(delays),
+        judge_bill(termination),
+    ]
 
 
 def call_pcm() -> bytes:
@@ -93,6 +100,16 @@ def judge_delays(delays: list[float]) -> Finding:
     if usual > SLOWEST_FINAL_SECONDS:
         return doubtful(name, found, "lower max_turn_silence; check the network")
     return fine(name, found)
+
+
+def judge_bill(termination: Termination | None) -> Finding:
+    """What the server counted. It bills the session, not the audio."""
+    name = "billed"
+    if termination is None or termination.session_duration_seconds is None:
+        return doubtful(name, "the server didn't say", "see the checks above")
+    session = f"{termination.session_duration_seconds:g} s of session"
+    audio = termination.audio_duration_seconds
+    return fine(name, session if audio is None else f"{session}, {audio:g} s of audio")
 
 
 def _plain(text: str) -> list[str]:

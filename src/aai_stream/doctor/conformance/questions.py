@@ -77,7 +77,8 @@ async def ask_all(
                 found = "no answer"
             except Exception as exc:
                 found = type(exc).__name__
-        return Answer(question.name, question.expected, found)
+        # A server may have echoed what it was sent.
+        return Answer(question.name, question.expected, server.redacted(found))
 
     asking = [asyncio.ensure_future(ask(question)) for question in questions]
     try:
