@@ -447,3 +447,20 @@ async def test_an_error_tells_when_to_try_again(begins: bool) -> None:
         failure = caught.value
     assert isinstance(failure, DroppedError)
     assert (failure.code, failure.retry_after) == (1008, 2.5)
+
+
+async def test_what_came_with_a_remark_tells_no_key() -> None:
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        new = [{"more": f"{KEY}, also"}]
+        warning = {"type": "Warning", "warning": f"old {KEY}", "new": new}
+        error = {"type": "Error", "error": f"no {KEY}", "param": KEY, "new": new}
+        await begin_then(socket, warning, error)
+        await socket.close(code=3005)
+
+    _, (_, *remarks) = await how_it_ends(handler)
+    for remark, kind in zip(remarks, ("warning", "error"), strict=True):
+        assert isinstance(remark, (messages.Warning, messages.Error))
+        assert KEY not in repr(remark)
+        assert KEY not in str(remark.raw)
+        assert remark.raw["new"] == [{"more": "***, also"}]
+        assert remark.raw[kind] == getattr(remark, kind)

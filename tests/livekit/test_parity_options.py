@@ -298,3 +298,21 @@ def test_the_same_names() -> None:
     ):
         public = {name for name in dir(official_type) if not name.startswith("_")}
         assert public <= set(dir(our_type))
+
+
+async def test_long_key_terms_are_warned_of_without_the_term(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Those that are new, each time, whoever they are from."""
+    long = "Siobhan " * 7
+    stt = make_stt(OURS, keyterms_prompt=[long, "Zoe"])
+    stt.update_options(keyterms_prompt=[long])
+    stt._update_session_keyterms(["Ann", "", long])
+    stt._update_session_keyterms(["Eve"])
+    stream = make_stt(OURS, sample_rate="native").stream()
+    stream.update_options(keyterms_prompt=[long])
+    await stream.aclose()
+    assert [record.getMessage() for record in caplog.records] == 4 * [
+        "keyterms_prompt has 1 of more than 50 characters, which AssemblyAI may not use"
+    ]
+    assert stt._config.parameters["keyterms_prompt"] == [long, "Eve"]
