@@ -17,6 +17,7 @@ import msgspec
 from ..addresses import endpoint
 from ..credentials import API_VERSION
 from .findings import redacted
+from .pacing import Pace
 
 Message = dict[str, Any]
 
@@ -132,15 +133,19 @@ class Server:
         key: str,
         *,
         pace: float = 1.0,
+        sessions_per_minute: float = math.inf,
         allow_unencrypted: bool = False,
     ) -> None:
         self.key = key
+        self._connections = Pace(sessions_per_minute)
         self.pace = pace
         self._http = http
         self._url = endpoint(base_url, "/v3/ws", allow_unencrypted=allow_unencrypted)
         token = endpoint(base_url, "/v3/token", allow_unencrypted=allow_unencrypted)
         self._token_url = token.replace("ws", "http", 1)
         self._tokens: list[str] = []
+        self.connections = 0
+        """How many were made; those that are refused may count as sessions, too."""
         self.sessions = 0
         """How many were opened."""
         self.seconds = 0.0
@@ -160,6 +165,8 @@ class Server:
         if authorization is not None:
             headers["Authorization"] = authorization or self.key
         loop = asyncio.get_running_loop()
+        self.connections += 1
+        await asyncio.sleep(self._connections.wait(loop.time()))
         params = {"sample_rate": str(RATE), **(query or {})}
         timeout = aiohttp.ClientWSTimeout(ws_close=5)
         connecting = self._http.ws_connect(

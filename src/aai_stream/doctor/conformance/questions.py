@@ -12,7 +12,7 @@ from ..conversing import Server
 Ask = Callable[[Server, bytes], Awaitable[str]]
 
 LONGEST_SECONDS = 90.0
-"""No question takes longer."""
+"""No question takes longer; waiting for a place among new sessions counts."""
 
 
 @dataclass(frozen=True)
