@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import math
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -25,8 +27,10 @@ from aai_stream.emulator.script import ScriptEngine, play, say
 from aai_stream.emulator.server import Emulator
 from aai_stream.emulator.service import DOCUMENTED, Service
 from aai_stream.errors import StateError
+from tests.servers import until
 
 KEY = "a-key-that-nobody-may-see"
+TIMES = "times of words"
 
 
 @pytest.fixture
@@ -136,6 +140,25 @@ async def test_turns_that_are_otherwise(
         server = Server(http, emulator.url, KEY, pace=math.inf)
         (answer,) = [a async for a in ask_all(server, asked, call_pcm())]
     assert (answer.found, answer.conforms) == (found, False)
+
+
+async def test_who_stops_asking_leaves_no_session_open(
+    http: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not even that of a conversation which several questions share."""
+    caplog.set_level(logging.INFO, "aai_stream.emulator")
+    about_turns = [q for q in every_question if q.name == f"Universal-3: {TIMES}"]
+    async with Emulator(ScriptEngine()) as emulator:
+        server = Server(http, emulator.url, KEY)
+        answers = ask_all(server, about_turns, call_pcm())
+        asking = asyncio.ensure_future(anext(answers))
+        await until(lambda: emulator.sessions == 1)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        await answers.aclose()
+        await until(lambda: emulator.sessions == 0)
+    (closed,) = [text for text in caplog.messages if " closed " in text]
+    assert "closed (1000)" in closed
 
 
 def test_connections_are_spread() -> None:

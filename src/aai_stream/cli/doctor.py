@@ -41,7 +41,7 @@ REGIONS = (
 )
 _EMBEDDED_KEY = "embedded"
 SESSIONS = 2
-_MINUTES = 5
+_MINUTES = 3
 """How long all questions take in real time, one after the other."""
 _AT_ONCE = 4
 """Questions that the embedded server is asked at once; others are asked one by one."""
@@ -271,7 +271,7 @@ def _confirm(patient: Patient, sessions: int | None, per_minute: float) -> None:
     _say(
         f"This asks {host} {len(every_question)} questions, on {connections} "
         f"connections, one after the other, {per_minute:g} new ones a minute: about "
-        f"{math.ceil(minutes)} minutes, of which {_MINUTES} at most are billed."
+        f"{math.ceil(minutes)} minutes, of which {_MINUTES} are billed."
     )
     if not sys.stdin.isatty() or not typer.confirm("Go on?", err=True):
         raise OptionError("not asked; --yes goes on without asking")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from itertools import pairwise
-from weakref import WeakKeyDictionary
 
 from ..conversing import Exchange, Message, Server
 from .questions import Questions
@@ -22,28 +20,20 @@ _TURN = {
 _MAY_BE = {"type", "utterance", "language_code", "language_confidence"}
 
 
-_Held = dict[frozenset[tuple[str, str]], "asyncio.Task[Exchange]"]
-_held: WeakKeyDictionary[Server, _Held] = WeakKeyDictionary()
-
-
 async def conversation(server: Server, speech: bytes, **query: str) -> Exchange:
     """What a server makes of the speech and of silence behind it.
 
     It is asked once: sessions cost money.
     """
-    held = _held.setdefault(server, {})
-    key = frozenset(query.items())
-    if key not in held:
-        held[key] = asyncio.ensure_future(_converse(server, speech, query))
-    return await asyncio.shield(held[key])
 
+    async def converse() -> Exchange:
+        async with server.session(**query) as exchange:
+            await exchange.send(speech + _QUIET)
+            await exchange.say("Terminate")
+            await exchange.rest(seconds=60)
+            return exchange
 
-async def _converse(server: Server, speech: bytes, query: dict[str, str]) -> Exchange:
-    async with server.session(**query) as exchange:
-        await exchange.send(speech + _QUIET)
-        await exchange.say("Terminate")
-        await exchange.rest(seconds=60)
-        return exchange
+    return await server.once(frozenset(query.items()), converse)
 
 
 def _words(found: Iterable[Message]) -> list[Message]:
