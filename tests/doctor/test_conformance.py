@@ -156,6 +156,7 @@ async def test_who_stops_asking_leaves_no_session_open(
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
         await answers.aclose()
+        assert server.sessions == 1  # it is over, and was counted
         await until(lambda: emulator.sessions == 0)
     (closed,) = [text for text in caplog.messages if " closed " in text]
     assert "closed (1000)" in closed
