@@ -169,7 +169,8 @@ def test_answers_are_compared(url: str) -> None:
 def test_nothing_is_billed_unasked(url: str) -> None:
     result = run("--url", url, "--conformance")
     assert result.exit_code == 2
-    assert "all billed" in result.stderr
+    assert "2 questions, on 51 connections" in result.stderr
+    assert "about 3 minutes, of which 3 are billed" in result.stderr
     assert "--yes" in result.stderr
     assert result.stdout == ""
 

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import math
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import aiohttp
 import pytest
 
-from aai_stream.doctor.conformance import Question, ask_all, every_question
-from aai_stream.doctor.conversing import Server
+from aai_stream.doctor.conformance import (
+    CONNECTIONS,
+    Question,
+    ask_all,
+    crowd,
+    every_question,
+)
+from aai_stream.doctor.conformance.access import REFUSED
+from aai_stream.doctor.conversing import Message, Server
+from aai_stream.doctor.pacing import Pace
 from aai_stream.doctor.roundtrip import call_pcm
 from aai_stream.emulator.recognizer import PocketsphinxEngine
-from aai_stream.emulator.script import ScriptEngine
+from aai_stream.emulator.script import ScriptEngine, play, say
 from aai_stream.emulator.server import Emulator
 from aai_stream.emulator.service import DOCUMENTED, Service
 from aai_stream.errors import StateError
+from tests.servers import until
 
 KEY = "a-key-that-nobody-may-see"
+TIMES = "times of words"
 
 
 @pytest.fixture
@@ -37,10 +50,12 @@ async def answered_otherwise(
 async def test_the_embedded_server_conforms(http: aiohttp.ClientSession) -> None:
     pytest.importorskip("pocketsphinx", reason="needs the extra `local`")
     service = Service(place_seconds=0, lost_place_seconds=0)
-    async with Emulator(
-        PocketsphinxEngine(16), api_keys={KEY}, service=service
-    ) as server:
-        assert await answered_otherwise(http, server.url, every_question) == {}
+    engine = PocketsphinxEngine(16)
+    async with Emulator(engine, api_keys={KEY}, service=service) as emulator:
+        server = Server(http, emulator.url, KEY, pace=math.inf)
+        answers = ask_all(server, every_question, call_pcm(), at_once=4)
+        assert [a async for a in answers if not a.conforms] == []
+    assert server.connections == CONNECTIONS
 
 
 async def test_the_documentation_differs(http: aiohttp.ClientSession) -> None:
@@ -65,6 +80,92 @@ async def test_the_documentation_differs(http: aiohttp.ClientSession) -> None:
         "messages of 20 ms, half a second": found["messages of 20 ms, half a second"],
     }
     assert "Input Duration Error" in found["messages of 20 ms, half a second"]
+
+
+@pytest.mark.parametrize(
+    ("most", "found"),
+    [
+        (1, REFUSED.format("Too many concurrent sessions")),
+        (2, "each begins"),
+    ],
+)
+async def test_more_sessions_than_there_may_be(
+    http: aiohttp.ClientSession, most: int, found: str
+) -> None:
+    async with Emulator(ScriptEngine(), service=Service(max_sessions=most)) as emulator:
+        server = Server(http, emulator.url, KEY)
+        (answer,) = [answer async for answer in ask_all(server, [crowd(2)], b"")]
+    assert (answer.found, answer.conforms) == (found, True)
+    assert (server.connections, server.sessions) == (2, most)
+
+
+async def test_a_revision_of_speakers_is_read(http: aiohttp.ClientSession) -> None:
+    """The embedded server has one for a turn of a single word."""
+    (revised,) = [q for q in every_question if "SpeakerRevision" in q.name]
+    engine = ScriptEngine([say("hello", at_ms=0, speaker="A")])
+    async with Emulator(engine) as emulator:
+        server = Server(http, emulator.url, KEY, pace=math.inf)
+        (answer,) = [a async for a in ask_all(server, [revised], call_pcm())]
+    assert (answer.found, answer.conforms) == (
+        "speaker_label, turn_order, words",
+        True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "question", "found"),
+    [
+        ({"mood": "good"}, "fields of turns", "without [], with ['mood']"),
+        (
+            {"words": [{"start": 5, "end": 2}]},
+            "times of words",
+            "whole ms, out of order",
+        ),
+        (
+            {"words": [{"start": 0.5, "end": 2}]},
+            "times of words",
+            "fractions, in order",
+        ),
+        ({"words": [{"text": "hello"}]}, "fields of words", "text"),
+    ],
+)
+async def test_turns_that_are_otherwise(
+    http: aiohttp.ClientSession, fields: dict[str, Any], question: str, found: str
+) -> None:
+    usual: Message = {"turn_order": 0, "turn_is_formatted": True, "end_of_turn": True}
+    usual |= {"transcript": "hello", "end_of_turn_confidence": 1.0, "words": []}
+    turn = {"type": "Turn", **usual, **fields}
+    asked = [q for q in every_question if q.name == f"Universal-3: {question}"]
+    async with Emulator(ScriptEngine([play(turn, at_ms=0)])) as emulator:
+        server = Server(http, emulator.url, KEY, pace=math.inf)
+        (answer,) = [a async for a in ask_all(server, asked, call_pcm())]
+    assert (answer.found, answer.conforms) == (found, False)
+
+
+async def test_who_stops_asking_leaves_no_session_open(
+    http: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not even that of a conversation which several questions share."""
+    caplog.set_level(logging.INFO, "aai_stream.emulator")
+    about_turns = [q for q in every_question if q.name == f"Universal-3: {TIMES}"]
+    async with Emulator(ScriptEngine()) as emulator:
+        server = Server(http, emulator.url, KEY)
+        answers = ask_all(server, about_turns, call_pcm())
+        asking = asyncio.ensure_future(anext(answers))
+        await until(lambda: emulator.sessions == 1)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        await answers.aclose()
+        assert server.sessions == 1  # it is over, and was counted
+        await until(lambda: emulator.sessions == 0)
+    (closed,) = [text for text in caplog.messages if " closed " in text]
+    assert "closed (1000)" in closed
+
+
+def test_connections_are_spread() -> None:
+    pace = Pace(6)
+    assert [pace.wait(now) for now in (100, 100, 105, 150)] == [0, 10, 15, 0]
+    assert [Pace().wait(now) for now in (1, 1)] == [0, 0]
 
 
 async def test_what_goes_wrong_is_an_answer(http: aiohttp.ClientSession) -> None:

@@ -20,11 +20,12 @@ import typer
 from ..addresses import DEFAULT_URL, endpoint, is_loopback
 from ..credentials import KEY_VARIABLE
 from ..doctor.account import check_account
-from ..doctor.conformance import ask_all, every_question
+from ..doctor.conformance import CONNECTIONS, ask_all, crowd, every_question
 from ..doctor.conversing import Server
 from ..doctor.findings import Finding, Status, doubtful, has_failed
 from ..doctor.machine import check_machine
 from ..doctor.network import check_way
+from ..doctor.pacing import FREE_ACCOUNT
 from ..doctor.roundtrip import call_pcm, check_round_trip
 from ..emulator.recognizer import PocketsphinxEngine
 from ..emulator.script import ScriptEngine
@@ -39,6 +40,9 @@ REGIONS = (
     "wss://streaming.eu.assemblyai.com",
 )
 _EMBEDDED_KEY = "embedded"
+SESSIONS = 2
+_MINUTES = 3
+"""How long all questions take in real time, one after the other."""
 _AT_ONCE = 4
 """Questions that the embedded server is asked at once; others are asked one by one."""
 _MARKS = {Status.FINE: "✓", Status.DOUBTFUL: "!", Status.FAILED: "✗"}
@@ -54,6 +58,11 @@ class Patient:
     is_embedded: bool = False
     hears: bool = True
     """Whether it understands speech."""
+
+    def may_open(self, per_minute: float) -> float:
+        """How many sessions a minute: on this machine, as many as one likes."""
+        host = urlsplit(self.urls[0]).hostname or ""
+        return math.inf if is_loopback(host) else per_minute
 
 
 def doctor(
@@ -71,8 +80,22 @@ def doctor(
         bool, typer.Option("--yes", help="Don't ask before sessions that are billed.")
     ] = False,
     sessions: Annotated[
-        int, typer.Option(min=1, help="Open so many at once; each is billed.")
-    ] = 2,
+        int | None,
+        typer.Option(
+            min=1,
+            help=f"Open so many at once; each is billed. Default: {SESSIONS}, or none "
+            "with --conformance.",
+        ),
+    ] = None,
+    per_minute: Annotated[
+        float,
+        typer.Option(
+            "--sessions-per-minute",
+            min=1,
+            help="That --conformance opens: 5 are what a free account may, 100 a paid "
+            "one.",
+        ),
+    ] = FREE_ACCOUNT,
     as_json: Annotated[
         bool, typer.Option("--json", help="A JSON list on standard output.")
     ] = False,
@@ -95,7 +118,7 @@ def doctor(
         elsewhere = _elsewhere(url, allow_unencrypted)
         # Before there is an event loop, which would keep Ctrl-C from the prompt.
         if conformance and elsewhere is not None and not yes:
-            _confirm(elsewhere)
+            _confirm(elsewhere, sessions, per_minute)
     except OptionError as exc:
         complain(str(exc))
         raise typer.Exit(2) from None
@@ -104,13 +127,20 @@ def doctor(
 
     async def command(stop: Stop) -> int:
         async with _patient(elsewhere) as patient, aiohttp.ClientSession() as http:
-            examine = _ask if conformance else _check
-            return (
-                await stop.or_done(
-                    examine(patient, http, sessions, as_json, allow_unencrypted)
+            if conformance:
+                server = Server(
+                    http,
+                    patient.urls[0],
+                    patient.key,
+                    pace=math.inf if patient.is_embedded else 1.0,
+                    sessions_per_minute=patient.may_open(per_minute),
+                    allow_unencrypted=allow_unencrypted,
                 )
-                or 0
-            )
+                work = _ask(patient, server, sessions, as_json)
+            else:
+                most = sessions or SESSIONS
+                work = _check(patient, http, most, as_json, allow_unencrypted)
+            return await stop.or_done(work) or 0
 
     raise typer.Exit(run(command))
 
@@ -205,25 +235,15 @@ async def _check(
 
 
 async def _ask(
-    patient: Patient,
-    http: aiohttp.ClientSession,
-    sessions: int,
-    as_json: bool,
-    allow_unencrypted: bool,
+    patient: Patient, server: Server, sessions: int | None, as_json: bool
 ) -> int:
     if not patient.hears:
         raise EngineError("this needs speech: pip install 'aai-stream[local]'")
-    server = Server(
-        http,
-        patient.urls[0],
-        patient.key,
-        pace=math.inf if patient.is_embedded else 1.0,
-        allow_unencrypted=allow_unencrypted,
-    )
+    more = [] if sessions is None else [crowd(sessions)]
     answers = []
     async for answer in ask_all(
         server,
-        every_question,
+        [*every_question, *more],
         call_pcm(),
         at_once=_AT_ONCE if patient.is_embedded else 1,
     ):
@@ -244,11 +264,14 @@ async def _ask(
     return int(others > 0)
 
 
-def _confirm(patient: Patient) -> None:
+def _confirm(patient: Patient, sessions: int | None, per_minute: float) -> None:
     host = urlsplit(patient.urls[0]).hostname
+    connections = CONNECTIONS + (sessions or 0)
+    minutes = max(_MINUTES, connections / patient.may_open(per_minute))
     _say(
-        f"This asks {host} {len(every_question)} questions, one after the other: about "
-        "60 sessions and 5 minutes, all billed, and up to 20 new sessions a minute."
+        f"This asks {host} {len(every_question)} questions, on {connections} "
+        f"connections, one after the other, {per_minute:g} new ones a minute: about "
+        f"{math.ceil(minutes)} minutes, of which {_MINUTES} are billed."
     )
     if not sys.stdin.isatty() or not typer.confirm("Go on?", err=True):
         raise OptionError("not asked; --yes goes on without asking")

@@ -6,7 +6,7 @@ import asyncio
 import math
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +17,7 @@ import msgspec
 from ..addresses import endpoint
 from ..credentials import API_VERSION
 from .findings import redacted
+from .pacing import Pace
 
 Message = dict[str, Any]
 
@@ -132,15 +133,20 @@ class Server:
         key: str,
         *,
         pace: float = 1.0,
+        sessions_per_minute: float = math.inf,
         allow_unencrypted: bool = False,
     ) -> None:
         self.key = key
+        self._connections = Pace(sessions_per_minute)
         self.pace = pace
         self._http = http
         self._url = endpoint(base_url, "/v3/ws", allow_unencrypted=allow_unencrypted)
         token = endpoint(base_url, "/v3/token", allow_unencrypted=allow_unencrypted)
         self._token_url = token.replace("ws", "http", 1)
         self._tokens: list[str] = []
+        self._held: dict[Hashable, asyncio.Task[Exchange]] = {}
+        self.connections = 0
+        """How many were made; those that are refused may count as sessions, too."""
         self.sessions = 0
         """How many were opened."""
         self.seconds = 0.0
@@ -160,6 +166,8 @@ class Server:
         if authorization is not None:
             headers["Authorization"] = authorization or self.key
         loop = asyncio.get_running_loop()
+        self.connections += 1
+        await asyncio.sleep(self._connections.wait(loop.time()))
         params = {"sample_rate": str(RATE), **(query or {})}
         timeout = aiohttp.ClientWSTimeout(ws_close=5)
         connecting = self._http.ws_connect(
@@ -188,6 +196,21 @@ class Server:
         async with self.connect(query) as exchange:
             await exchange.until("Begin")
             yield exchange
+
+    async def once(
+        self, name: Hashable, hold: Callable[[], Coroutine[Any, Any, Exchange]]
+    ) -> Exchange:
+        """What a conversation of this name came to; it is held by who asks first, and
+        goes on if they ask no more. `aclose` ends it."""
+        if name not in self._held:
+            self._held[name] = asyncio.create_task(hold())
+        return await asyncio.shield(self._held[name])
+
+    async def aclose(self) -> None:
+        """End the conversations that go on, with Terminate; they would be billed."""
+        for task in self._held.values():
+            task.cancel()
+        await asyncio.gather(*self._held.values(), return_exceptions=True)
 
     async def mint(
         self, query: Mapping[str, str], key: str | None = None

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from .access import access
 from .audio import audio
+from .crowd import crowd
 from .questions import Answer, Question, ask_all
 from .sessions import sessions
 from .turns import turns
 
-__all__ = ["Answer", "Question", "ask_all", "every_question"]
+__all__ = ["CONNECTIONS", "Answer", "Question", "ask_all", "crowd", "every_question"]
 
 every_question: list[Question] = [*access, *sessions, *audio, *turns]
-"""All that can be asked."""
+"""All that is asked of any server."""
+
+CONNECTIONS = 51
+"""How many all of them take: some share a conversation."""

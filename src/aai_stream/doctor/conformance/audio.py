@@ -88,6 +88,14 @@ async def _(server: Server, speech: bytes) -> str:
         return _told(exchange)
 
 
+@audio.add("an odd number of bytes", "close 3006")
+async def _(server: Server, speech: bytes) -> str:
+    async with server.session() as exchange:
+        await exchange.send(bytes(_MS * 100 + 1), chunk_ms=200)
+        await exchange.rest(seconds=5)
+        return f"close {exchange.close_code}"
+
+
 @audio.add("speech at ten times real time", "heard, close 1000")
 async def _(server: Server, speech: bytes) -> str:
     async with server.session() as exchange:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from ..conversing import Server
 Ask = Callable[[Server, bytes], Awaitable[str]]
 
 LONGEST_SECONDS = 90.0
-"""No question takes longer."""
+"""No question takes longer; waiting for a place among new sessions counts."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,11 @@ class Questions(list[Question]):
 
 async def ask_all(
     server: Server, questions: Sequence[Question], speech: bytes, *, at_once: int = 1
-) -> AsyncIterator[Answer]:
+) -> AsyncGenerator[Answer, None]:
     """Ask them all, so many at a time; the answers come in the order of `questions`.
 
-    What goes wrong while one is asked is its answer.
+    What goes wrong while one is asked is its answer. Whoever stops early, and closes
+    this, has every session ended.
     """
     places = asyncio.Semaphore(at_once)
 
@@ -88,3 +89,4 @@ async def ask_all(
         for task in asking:
             task.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
+        await server.aclose()

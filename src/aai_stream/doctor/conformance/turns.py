@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from itertools import pairwise
-from weakref import WeakKeyDictionary
 
 from ..conversing import Exchange, Message, Server
 from .questions import Questions
@@ -15,10 +13,11 @@ turns = Questions()
 
 U3 = "universal-3-5-pro"
 _QUIET = bytes(32 * 2500)
-
-
-_Held = dict[frozenset[tuple[str, str]], "asyncio.Task[Exchange]"]
-_held: WeakKeyDictionary[Server, _Held] = WeakKeyDictionary()
+_TURN = {
+    *("turn_order", "turn_is_formatted", "end_of_turn", "transcript", "words"),
+    "end_of_turn_confidence",
+}
+_MAY_BE = {"type", "utterance", "language_code", "language_confidence"}
 
 
 async def conversation(server: Server, speech: bytes, **query: str) -> Exchange:
@@ -26,19 +25,15 @@ async def conversation(server: Server, speech: bytes, **query: str) -> Exchange:
 
     It is asked once: sessions cost money.
     """
-    held = _held.setdefault(server, {})
-    key = frozenset(query.items())
-    if key not in held:
-        held[key] = asyncio.ensure_future(_converse(server, speech, query))
-    return await asyncio.shield(held[key])
 
+    async def converse() -> Exchange:
+        async with server.session(**query) as exchange:
+            await exchange.send(speech + _QUIET)
+            await exchange.say("Terminate")
+            await exchange.rest(seconds=60)
+            return exchange
 
-async def _converse(server: Server, speech: bytes, query: dict[str, str]) -> Exchange:
-    async with server.session(**query) as exchange:
-        await exchange.send(speech + _QUIET)
-        await exchange.say("Terminate")
-        await exchange.rest(seconds=60)
-        return exchange
+    return await server.once(frozenset(query.items()), converse)
 
 
 def _words(found: Iterable[Message]) -> list[Message]:
@@ -79,6 +74,41 @@ async def _(server: Server, speech: bytes) -> str:
     final = _all(w.get("word_is_final") for w in _words(exchange.finals))
     names = {"False": "open", "True": "final"}
     return f"{names.get(partial, partial)}, {names.get(final, final)}"
+
+
+@turns.add("Universal-3: fields of turns", "those that are documented")
+async def _(server: Server, speech: bytes) -> str:
+    exchange = await conversation(server, speech, speech_model=U3)
+    told = [set(turn) for turn in exchange.turns]
+    missing = set().union(*(_TURN - fields for fields in told))
+    others = set().union(*(fields - _TURN - _MAY_BE for fields in told))
+    if not told:
+        return "there are no turns"
+    if missing or others:
+        return f"without {sorted(missing)}, with {sorted(others)}"
+    return "those that are documented"
+
+
+@turns.add(
+    "Universal-3: fields of words", "confidence, end, start, text, word_is_final"
+)
+async def _(server: Server, speech: bytes) -> str:
+    exchange = await conversation(server, speech, speech_model=U3)
+    return _all(", ".join(sorted(word)) for word in _words(exchange.turns))
+
+
+@turns.add("Universal-3: times of words", "whole ms, in order")
+async def _(server: Server, speech: bytes) -> str:
+    exchange = await conversation(server, speech, speech_model=U3)
+    found = []
+    for turn in exchange.turns:
+        times = [at for word in turn["words"] for at in (word["start"], word["end"])]
+        whole = all(type(at) is int for at in times)
+        found.append(
+            f"{'whole ms' if whole else 'fractions'}, "
+            f"{'in order' if times == sorted(times) else 'out of order'}"
+        )
+    return _all(found)
 
 
 @turns.add("Universal-3: utterance", "only at the end of the turn")
@@ -194,3 +224,18 @@ async def _(server: Server, speech: bytes) -> str:
     labels = {str(turn.get("speaker_label")) for turn in exchange.finals}
     others = {label for label in labels if not (len(label) == 1 or label == "PENDING")}
     return _all(others) if others else "letters or PENDING"
+
+
+@turns.add(
+    "speaker_labels: SpeakerRevision after Terminate",
+    *("none", "speaker_label, turn_order, words", "turn_order, words"),
+)
+async def _(server: Server, speech: bytes) -> str:
+    query = {"speech_model": U3, "speaker_labels": "true"}
+    exchange = await conversation(server, speech, **query)
+    told = [
+        one
+        for message in exchange.of("SpeakerRevision")
+        for one in message["revisions"]
+    ]
+    return _all(", ".join(sorted(one)) for one in told)
