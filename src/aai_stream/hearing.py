@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable
+
+from .timeouts import now
 
 SETTLED_SECONDS = 5.0
 """The server, since heard from, has had this long to say that somebody speaks."""
@@ -20,9 +21,7 @@ that had to wait is worked through no faster than it was spoken, for all we know
 class Hearing:
     """Remembers when the present session was sent what, by the second of audio."""
 
-    def __init__(
-        self, sample_rate: int, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, sample_rate: int, clock: Callable[[], float] = now) -> None:
         self._rate = sample_rate
         self._clock = clock
         # When, and how far sent; the ring keeps no more than ten minutes.

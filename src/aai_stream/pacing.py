@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 
 from .errors import OptionError
+from .timeouts import now
 
 CATCH_UP_RATE = 1.25
 """Times real time. AssemblyAI works through a backlog at about this speed, so that
@@ -27,7 +27,7 @@ class Pacer:
         self,
         rate: float,
         sample_rate: int,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = now,
     ) -> None:
         if not isinstance(rate, (int, float)) or not rate > 1:
             raise OptionError(f"catch_up_rate must be above 1, not {rate!r}")
@@ -39,12 +39,12 @@ class Pacer:
 
     def wait(self, samples: int) -> float:
         """Seconds until `samples` may pass; 0 lets them pass, and counts them."""
-        now = self._clock()
-        wait = self._spent - now - self._burst_seconds / self._rate
+        moment = self._clock()
+        wait = self._spent - moment - self._burst_seconds / self._rate
         if wait > 1e-6:  # less is the rounding of sums
             return wait
         cost = samples / (self._rate * self._sample_rate)
-        self._spent = max(now, self._spent) + cost
+        self._spent = max(moment, self._spent) + cost
         return 0.0
 
     def slow_down(self) -> None:

@@ -10,7 +10,15 @@ from typing import Any
 import aiohttp
 import pytest
 
-from aai_stream.doctor.findings import Status, fine, has_failed, redacted
+from aai_stream.doctor.findings import (
+    Status,
+    doubtful,
+    failed,
+    fine,
+    has_failed,
+    redacted,
+    unless_needed,
+)
 from aai_stream.doctor.machine import check_machine, clock, proxies
 from aai_stream.doctor.network import judge_certificate
 from aai_stream.doctor.roundtrip import TEXT, judge_bill, judge_delays, judge_words
@@ -151,6 +159,12 @@ def test_what_was_billed(
 ) -> None:
     finding = judge_bill(termination)
     assert (finding.status, finding.found) == (status, found)
+
+
+def test_faults_of_a_region_that_may_not_be_needed_are_doubts() -> None:
+    well, ill = unless_needed([fine("a", "b"), failed("c", "d", "e")])
+    assert well == fine("a", "b")
+    assert ill == doubtful("c", "d", "if you need this region")
 
 
 def test_findings_are_json() -> None:

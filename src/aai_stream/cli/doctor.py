@@ -16,13 +16,14 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 import typer
+from rich.console import Console
 
 from ..addresses import DEFAULT_URL, endpoint, is_loopback
 from ..credentials import KEY_VARIABLE
 from ..doctor.account import check_account
 from ..doctor.conformance import CONNECTIONS, ask_all, crowd, every_question
 from ..doctor.conversing import Server
-from ..doctor.findings import Finding, Status, doubtful, has_failed
+from ..doctor.findings import Finding, doubtful, has_failed, unless_needed
 from ..doctor.machine import check_machine
 from ..doctor.network import check_way
 from ..doctor.pacing import FREE_ACCOUNT
@@ -32,6 +33,7 @@ from ..emulator.script import ScriptEngine
 from ..emulator.server import Emulator
 from ..emulator.service import Service
 from ..errors import EngineError, OptionError
+from .diagnosis import show, show_table
 from .running import Stop, complain, run
 
 REGIONS = (
@@ -45,8 +47,6 @@ _MINUTES = 3
 """How long all questions take in real time, one after the other."""
 _AT_ONCE = 4
 """Questions that the embedded server is asked at once; others are asked one by one."""
-_MARKS = {Status.FINE: "✓", Status.DOUBTFUL: "!", Status.FAILED: "✗"}
-_PLAIN_MARKS = {Status.FINE: "+", Status.DOUBTFUL: "!", Status.FAILED: "x"}
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ async def _check(
         findings.extend(more)
         if not as_json:
             for finding in more:
-                _show(finding)
+                show(finding)
 
     def server(base_url: str) -> Server:
         return Server(http, base_url, patient.key, allow_unencrypted=allow_unencrypted)
@@ -212,7 +212,7 @@ async def _check(
     good = None
     for base_url in patient.urls:
         way = await check_way(http, base_url, server(base_url))
-        add(way)
+        add(way if good is None else unless_needed(way))
         if good is None and not has_failed(way):
             good = base_url
     if good is None:
@@ -240,23 +240,22 @@ async def _ask(
     if not patient.hears:
         raise EngineError("this needs speech: pip install 'aai-stream[local]'")
     more = [] if sessions is None else [crowd(sessions)]
+    questions = [*every_question, *more]
     answers = []
-    async for answer in ask_all(
-        server,
-        [*every_question, *more],
-        call_pcm(),
-        at_once=_AT_ONCE if patient.is_embedded else 1,
-    ):
-        answers.append(answer)
-        if not as_json:
-            mark = _marks()[Status.FINE if answer.conforms else Status.FAILED]
-            print(f"{mark} {answer.question}: {answer.found}", flush=True)
-            if not answer.conforms:
-                print(f"    expected: {' | '.join(answer.expected)}", flush=True)
+    with Console(stderr=True).status("Asking …") as status:
+        async for answer in ask_all(
+            server,
+            questions,
+            call_pcm(),
+            at_once=_AT_ONCE if patient.is_embedded else 1,
+        ):
+            answers.append(answer)
+            status.update(f"{len(answers)} of {len(questions)} answered")
     others = sum(not answer.conforms for answer in answers)
     if as_json:
         print(msgspec.json.encode([a.as_dict() for a in answers]).decode())
     else:
+        show_table(answers)
         print(
             f"{len(answers)} questions, {others} answered otherwise; "
             f"{server.sessions} sessions, {server.seconds:.0f} s billed"
@@ -275,22 +274,6 @@ def _confirm(patient: Patient, sessions: int | None, per_minute: float) -> None:
     )
     if not sys.stdin.isatty() or not typer.confirm("Go on?", err=True):
         raise OptionError("not asked; --yes goes on without asking")
-
-
-def _show(finding: Finding) -> None:
-    took = f" ({finding.seconds * 1000:.0f} ms)" if finding.seconds is not None else ""
-    print(f"{_marks()[finding.status]} {finding.name}: {finding.found}{took}")
-    if finding.advice:
-        print(f"    {finding.advice}")
-    sys.stdout.flush()
-
-
-def _marks() -> dict[Status, str]:
-    try:
-        "".join(_MARKS.values()).encode(sys.stdout.encoding or "ascii")
-    except UnicodeEncodeError:
-        return _PLAIN_MARKS
-    return _MARKS
 
 
 def _say(what: str) -> None:

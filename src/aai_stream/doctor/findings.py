@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from typing import Any
 from urllib.parse import quote
@@ -46,6 +46,16 @@ def doubtful(name: str, found: str, advice: str) -> Finding:
 def failed(name: str, found: str, advice: str) -> Finding:
     """A check that found a fault."""
     return Finding(name, Status.FAILED, found, advice)
+
+
+def unless_needed(findings: Iterable[Finding]) -> list[Finding]:
+    """The findings on a server that is one of several: its faults are doubts."""
+    return [
+        replace(finding, status=Status.DOUBTFUL, advice="if you need this region")
+        if finding.status is Status.FAILED
+        else finding
+        for finding in findings
+    ]
 
 
 def has_failed(findings: Iterable[Finding]) -> bool:

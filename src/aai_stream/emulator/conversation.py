@@ -99,6 +99,7 @@ class Conversation:
         `complaints` say what of the client's wishes was left out, for the log.
         """
         await pause(self._clock, self._varied(self._service.begin_seconds))
+        self._began = self._clock.monotonic()
         if not self._ended:
             self._begin()
         self._log_ignored(complaints)
@@ -261,11 +262,15 @@ class Conversation:
             if not self._is_capture:
                 for message in self._turns.farewell():
                     self._tell(message)
+            session = self._clock.monotonic() - self._began
+            termination = replies.termination(self._audio_seconds, session)
             seconds = self._varied(self._service.termination_seconds)
             if seconds:
-                self._timers.arm("termination", seconds, self._terminate)
+                self._timers.arm(
+                    "termination", seconds, lambda: self._terminate(termination)
+                )
             else:
-                self._terminate()
+                self._terminate(termination)
         else:
             logger.warning("session %s: recogniser broken: %s", self._id, heard.why)
             self._fail(replies.cancelled())
@@ -311,9 +316,8 @@ class Conversation:
         self._watch_inactivity()
         self._watch_heartbeat()
 
-    def _terminate(self) -> None:
-        session = self._clock.monotonic() - self._began
-        self._tell(replies.termination(self._audio_seconds, session))
+    def _terminate(self, termination: replies.Message) -> None:
+        self._tell(termination)
         self._end(_Close(1000, ""))
 
     def _varied(self, seconds: float) -> float:
