@@ -499,7 +499,7 @@ def test_turns_that_come_in_any_order(steps: list[tuple[int, int, bool]]) -> Non
         if order < 0:
             last = 99 if order == GIVE_ALL_UP else max(came - told, default=0)
             still_open = {o for o in still_open if o >= last}
-            _, ready = turns.give_up(everything=order == GIVE_ALL_UP)
+            _, ready = turns.give_up(60_000, everything=order == GIVE_ALL_UP)
         else:
             ready = turns.take(turn(order, 9 if end else words, end=end))
             if end:
@@ -549,7 +549,7 @@ def test_turns_that_contradict_themselves(
     for step in [*steps, None]:
         if step is None:
             told += turns.settle()
-            told += turns.give_up(everything=True)[1]
+            told += turns.give_up(60_000, everything=True)[1]
             assert {f.turn_order for f in finals} <= {t.turn_order for t in told}
             continue
         one, formatted = step

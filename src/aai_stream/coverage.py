@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from .losses import Losses
 from .messages import AudioLost, Event
-from .silence import Silence, end_of_sound, first_pause
+from .silence import CLICK_MS, Silence, end_of_sound, first_pause
 from .turns import MOVED_MS
 
 if TYPE_CHECKING:
@@ -78,11 +78,16 @@ class Coverage:
             self._let_go(pause)
 
     def take_lost(self, lost: AudioLost) -> None:
-        """A session has lost a turn: nobody waits for its words any more. What finals
-        cover already is taken out of `lost`."""
-        if lost.start_sample < self.losses.covered < lost.end_sample:
-            lost.start_sample = self.losses.covered
-            lost.start_ms = lost.start_sample * 1000 // self._ring.sample_rate
+        """A session has lost a turn: nobody waits for its words any more. `lost` is
+        made as short as it can be, by what finals cover and by silence."""
+        self._look()
+        rate = self._ring.sample_rate
+        start = max(lost.start_sample, self.losses.covered)
+        start = max(start, self.silence.around(start)[1] - rate * CLICK_MS // 1000)
+        end = min(lost.end_sample, self.silence.around(lost.end_sample)[0])
+        if start < end:
+            lost.start_sample, lost.start_ms = start, start * 1000 // rate
+            lost.end_sample, lost.end_ms = end, -(-end * 1000 // rate)
         if self._words is not None and lost.end_sample >= self._words[1] - self._slack:
             self._forget_unfinished()
 

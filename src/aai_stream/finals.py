@@ -138,9 +138,8 @@ class Finals:
             self.was_unfinished = True
             self._lose()
             return True
-        spans, turns = self._turns.give_up(everything=everything)
-        for start_ms, told_end_ms in spans:
-            end_ms = min(told_end_ms, max(start_ms, self._sent_ms()))
+        spans, turns = self._turns.give_up(self._sent_ms(), everything=everything)
+        for start_ms, end_ms in spans:
             self._tell(
                 AudioLost(
                     start_sample=start_ms * self._sample_rate // 1000,

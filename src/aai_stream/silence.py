@@ -28,6 +28,9 @@ PAUSE_MS = 100
 TURN_PAUSE_MS = 300
 """So much quiet may end a turn. Where less does, more is heard again than need be."""
 
+CLICK_MS = 20
+"""A sound that is no longer is no word."""
+
 _WINDOWS_A_SECOND = 200
 _FLOOR = 4.0  # mean square: nothing but rounding is below
 _SOFTER = 1 / 200  # than the loudest: 23 dB
@@ -41,6 +44,7 @@ class Silence:
         self._ring = ring
         self._steadiness = Steadiness(ring)
         self._shortest = round(PROVEN_SECONDS * ring.sample_rate)
+        self._click = ring.sample_rate * CLICK_MS // 1000
         self._found: deque[tuple[int, int]] = deque()
         self.spoken_until = 0
         """Nothing before this sample is silence, whatever it looks like."""
@@ -72,7 +76,8 @@ class Silence:
     def is_calm(self, start: int, stop: int) -> bool:
         """Whether there is no sound from `start` to `stop`: nothing but silence, and a
         rest that is steady, however short."""
-        start = max(start, self.around(start)[1])
+        # Silence is found by the window, and may begin within one.
+        start = max(start, self.around(start)[1], self.around(start + self._click)[1])
         if start >= stop:
             return True
         if start < self.spoken_until or stop - start > self._shortest:

@@ -105,33 +105,31 @@ class TurnOrder:
         self._hold_raw(before=last + 1)
         return self._release()
 
-    def give_up(self, *, everything: bool) -> tuple[list[tuple[int, int]], list[Turn]]:
+    def give_up(
+        self, sent_ms: int, *, everything: bool
+    ) -> tuple[list[tuple[int, int]], list[Turn]]:
         """Wait no longer for finals that are missing: of `everything` that is open, or
         of what others wait for.
 
-        Returns from where to where in ms their words may be, and the turns that were
-        held for them.
+        Returns from where to where in ms their words may be, of the `sent_ms` that
+        there are, and the turns that were held for them.
         """
         last = max(self._held, default=0)
         missing = [o for o in sorted(self._open) if everything or o < last]
-        spans: list[tuple[int, int]] = []
-        for start, end in map(self._surroundings, missing):
-            spans.append((max(start, spans[-1][1]) if spans else start, end))
+        spans = [self._surroundings(order, sent_ms) for order in missing]
         for order in missing:
             del self._open[order]
         return spans, self._release()
 
-    def _surroundings(self, order: int) -> tuple[int, int]:
-        """Where the words of an open turn may be: about where they were told, but not
-        in other turns."""
-        told = self._open[order]
+    def _surroundings(self, order: int, sent_ms: int) -> tuple[int, int]:
+        """Where the words of an open turn may be: behind the turn before it, before the
+        next one. They are not all told in partials, and move."""
         held = {order: _told(turn) for order, turn in self._held.items()}
         others = self._ended | held | self._open
         before = [other.end for o, other in others.items() if o < order]
         after = [other.start for o, other in others.items() if o > order and other.end]
-        start = max([0, told.start - MOVED_MS, *before])
-        end = min([told.end + MOVED_MS, *after])
-        return min(start, told.start), max(end, told.end)
+        start = max(before, default=0)
+        return start, max(start, min(after, default=sent_ms))
 
     def _hold_raw(self, before: float) -> None:
         for order in [order for order in self._raw if order < before]:
