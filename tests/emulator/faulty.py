@@ -59,13 +59,13 @@ async def lost(client: Client) -> list[Message]:
 
 @asynccontextmanager
 async def raw_socket(
-    emulator: Emulator,
+    emulator: Emulator, request: bytes = REQUEST
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """A TCP connection on which a websocket was asked for."""
     port = int(emulator.url.rpartition(":")[2])
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        writer.write(REQUEST)
+        writer.write(request)
         yield reader, writer
     finally:
         writer.transport.abort()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import aiohttp
@@ -93,6 +94,19 @@ async def test_the_error_comes_soon_and_the_close_later(
             1008,
             "See Error message for details",
         )
+
+
+async def test_a_client_that_goes_while_it_is_refused_is_no_fault(
+    engine: PuppetEngine, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Emulator(engine, clock=clock) as emulator:
+        async with raw_connection(emulator, headers={}) as client:
+            await until(lambda: clock.pending == 1)
+            client.vanish()
+        for _ in range(100):
+            await asyncio.sleep(0)  # until the server has noticed
+        clock.advance(1)
+    assert "Traceback" not in caplog.text
 
 
 # Tokens
@@ -196,6 +210,20 @@ async def test_token_requests_are_checked(
         status, why = await mint(emulator, query)
         assert status == 422
         assert "must be a whole number from" in why
+
+
+async def test_a_token_request_with_a_number_beyond_all_bounds(
+    engine: PuppetEngine,
+) -> None:
+    async with (
+        Emulator(engine) as emulator,
+        aiohttp.ClientSession(emulator.url.replace("ws:", "http:")) as http,
+        http.get(
+            f"/v3/token?expires_in_seconds={'9' * 5000}",
+            headers={"Authorization": "key"},
+        ) as response,
+    ):
+        assert response.status == 422
 
 
 async def test_tokens_need_a_key(engine: PuppetEngine) -> None:

@@ -19,7 +19,7 @@ from aai_stream.emulator.script import ScriptEngine, say
 from aai_stream.emulator.server import Emulator
 from aai_stream.emulator.service import Service
 from aai_stream.errors import OptionError
-from tests.emulator.faulty import nothing_comes
+from tests.emulator.faulty import REQUEST, nothing_comes, raw_socket
 from tests.emulator.helpers import (
     PLAIN,
     Client,
@@ -190,6 +190,51 @@ async def test_nothing_secret_is_logged(caplog: pytest.LogCaptureFixture) -> Non
     for secret in ("opensesame", token, "murmur", "whispered", "mumbled", "guessed"):
         assert secret.lower() not in logged
     assert "session" in logged  # so there was something to find
+
+
+async def test_a_url_that_is_too_long_is_not_logged(
+    engine: PuppetEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    request = b"GET /v3/ws?token=secret" + b"x" * 200_000 + b" HTTP/1.1\r\n\r\n"
+    async with Emulator(engine) as emulator, raw_socket(emulator, request) as (r, _):
+        assert b" 400 " in await r.readline()
+    assert "a request could not be read" in caplog.text
+    assert "secret" not in caplog.text
+
+
+async def test_a_version_that_is_no_text(engine: PuppetEngine) -> None:
+    request = REQUEST.replace(b"Host:", b"AssemblyAI-Version: \xff\r\nHost:")
+    async with Emulator(engine) as emulator, raw_socket(emulator, request) as (r, _):
+        assert b'"api_version":"?"' in await r.readuntil(b"}}")
+
+
+async def test_a_revision_comes_behind_terminate(
+    engine: PuppetEngine, clock: ManualClock
+) -> None:
+    async with (
+        Emulator(engine, clock=clock) as emulator,
+        connection(emulator, speaker_labels=True) as client,
+    ):
+        puppet = engine.puppets[0]
+        puppet.finishes = False
+        for order in range(2):
+            word = HeardWord("yes", 1000 * order, 1000 * order + 9, 0.9, "B")
+            puppet.tell(Hypothesis((word,), 2000, True, 1.0))
+            if order == 0:
+                await client.send("Terminate")
+                await puppet.finishing.wait()
+                clock.advance(0.066)
+        puppet.tell(Finished())
+        told = [m for m in await client.rest() if m["type"] != "SpeechStarted"]
+        assert [m["type"] for m in told] == [
+            "Turn",
+            "SpeakerRevision",
+            "Turn",
+            "SpeakerRevision",  # of the turn that was open then
+            "Termination",
+        ]
+        revised = [m["revisions"][0]["turn_order"] for m in (told[1], told[3])]
+        assert revised == [0, 1]
 
 
 async def test_tells_arrive_in_the_order_they_were_told(engine: PuppetEngine) -> None:

@@ -137,6 +137,12 @@ async def test_the_model_of_who_asks_for_none(
         assert client.begin["configuration"]["model"] == model
 
 
+async def test_the_longest_prompt_goes_into_the_query(engine: PuppetEngine) -> None:
+    query = {"prompt": "あ" * 1750, "agent_context": "é" * 1750}
+    async with Emulator(engine) as emulator, connection(emulator, query) as client:
+        assert client.begin["type"] == "Begin"
+
+
 @pytest.mark.parametrize("order", [1, -1])
 async def test_todays_name_wins(engine: PuppetEngine, order: int) -> None:
     both = [("min_end_of_turn_silence_when_confident", 300), ("min_turn_silence", 200)]

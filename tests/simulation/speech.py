@@ -1,8 +1,8 @@
 """What is said in a simulated call, and audio whose samples know where they are.
 
 A sample's high byte is how loud it is; the low bytes of eight in a row are the
-scrambled number of their block. So whoever hears sixteen samples knows their place, and
-to anyone else they sound like speech in a steady hiss.
+scrambled number of their block. So whoever hears two dozen samples knows their place,
+and to anyone else they sound like speech in a steady hiss.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def place(audio: bytes) -> tuple[int, int]:
     while count and not any(low[max(0, count - 4) : count]):
         count -= 1
     first = _find(low, 0)
-    last = _find(low, count - 2 * _BLOCK)
+    last = _find(low, count - 3 * _BLOCK)
     assert first == last, "audio of different places in one message"
     return first, count
 
@@ -101,8 +101,11 @@ def place(audio: bytes) -> tuple[int, int]:
 def _find(low: bytes, at: int) -> int:
     for offset in range(_BLOCK):
         start = at + offset
-        block = _unscramble(int.from_bytes(low[start : start + _BLOCK], "little"))
-        if block < _LONGEST_CALL:
+        block, following = (
+            _unscramble(int.from_bytes(low[place : place + _BLOCK], "little"))
+            for place in (start, start + _BLOCK)
+        )
+        if block < _LONGEST_CALL and following == block + 1:
             return block * _BLOCK - start
     raise AssertionError("this audio is of no call")
 

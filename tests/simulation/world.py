@@ -67,7 +67,10 @@ STORMS = {
         lost_turn=0.1, doubled_turn=0.2, reordered_turn=0.2, late_final=0.2
     ),
     "end": Weather(calm_from=math.inf, no_termination=1.0, short_life=0.1),
+    "outage": Weather(refused=0.97, short_life=1.0),
 }
+KIND = ("calm", "usual", "end")
+"""In these no word is lost."""
 
 
 class Wire:
@@ -184,7 +187,7 @@ class World:
     ) -> Wire:
         loop, dice = asyncio.get_running_loop(), self.dice
         await asyncio.sleep(dice.uniform(0.02, 0.3))
-        if self.goes_wrong("refused"):
+        if self.sessions and self.goes_wrong("refused"):
             self.note("connection refused")
             raise dice.choice(
                 (
@@ -309,6 +312,9 @@ async def _hold_call(seed: int) -> Call:
         skip_silence=dice.random() < 0.7,
     )
     told: list[Event] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, context: call.problems.append(f"asyncio complains: {context}")
+    )
     try:
         async with stream:
             reading = asyncio.ensure_future(_read(stream, told))
@@ -327,6 +333,8 @@ async def _hold_call(seed: int) -> Call:
         if isinstance(event, (AudioLost, SilenceSkipped)):
             call.log.append(f"told: {event}")
     call.problems += _judge(world.script, told, call)
+    if call.lost and storm in KIND:
+        call.problems.append(f"{call.lost} words are lost in weather that is {storm}")
     return call
 
 
@@ -390,6 +398,9 @@ def _judge_words(
 ) -> list[str]:
     """Whether the words of finals are whole, in order, and where they were said."""
     problems = []
+    orders = [turn.turn_order for turn in finals]
+    if orders != sorted(set(orders)):
+        problems.append(f"turns in the order {orders}")
     last_start = last_number = -1
     for word in (word for turn in finals for word in turn.words):
         said = script.words[int(word.text.lstrip("~w"))]

@@ -219,15 +219,16 @@ class Conversation:
         elif kind == "Terminate":
             self._terminating = True
             self._timers.disarm("inactivity")
-            for revision in self._turns.revision():
-                self._tell(revision)
+            seconds = self._service.revision_seconds
+            self._timers.arm("revision", seconds, self._tell_revision)
             self._recognizer.finish()
         else:
             self._fail(replies.bad_type(kind))
 
     def _update(self, fields: dict[str, Any]) -> None:
         context = fields.get("agent_context")
-        if isinstance(context, str) and len(context) > LONGEST_CONTEXT:
+        is_too_long = isinstance(context, str) and len(context) > LONGEST_CONTEXT
+        if is_too_long and self._settings.universal_3:
             self._fail(replies.cancelled())
             return
         try:
@@ -262,6 +263,7 @@ class Conversation:
             if not self._is_capture:
                 for message in self._turns.farewell():
                     self._tell(message)
+            self._tell_revision()
             session = self._clock.monotonic() - self._began
             termination = replies.termination(self._audio_seconds, session)
             seconds = self._varied(self._service.termination_seconds)
@@ -315,6 +317,10 @@ class Conversation:
             self._timers.arm("denied", seconds, lambda: self._fail(cancelled))
         self._watch_inactivity()
         self._watch_heartbeat()
+
+    def _tell_revision(self) -> None:
+        for revision in self._turns.revision():
+            self._tell(revision)
 
     def _terminate(self, termination: replies.Message) -> None:
         self._tell(termination)

@@ -31,9 +31,10 @@ def guess(
         early = max(0, min(MOVED_MS, words[0].start_ms - earliest_ms))
         words = [_moved(word, early) for word in words]
     if told % 4 == 2 and len(words) > 2:
-        return words[:-1]
+        return words[: -1 - len(words) // 20]
     if told % 4 == 3:
-        return [*words[:-1], _misheard(words[-1])]
+        sure = 0 if len(words) < 3 else len(words) - 1
+        return [*words[:sure], *map(_misheard, words[sure:])]
     return words
 
 

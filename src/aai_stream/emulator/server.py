@@ -15,8 +15,10 @@ import logging
 import random
 import ssl
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from ..addresses import is_loopback
 from ..errors import EngineError, OptionError
@@ -34,8 +36,25 @@ from .settings import read_query
 
 logger = logging.getLogger(__name__)
 
+
+class _NoContent(logging.Filter):
+    """Keeps what a client sent out of aiohttp's log: it may hold a token."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        exc = record.exc_info[1] if record.exc_info else None
+        if isinstance(exc, HttpProcessingError):
+            record.msg, record.args = "a request could not be read", ()
+            record.exc_info = record.exc_text = None
+        return True
+
+
+_http_logger = logging.getLogger("aai_stream.emulator.http")
+_http_logger.addFilter(_NoContent())
+
 _LONGEST_SESSION_SECONDS = 10_800
 _MAX_MESSAGE_BYTES = 128 * 1024
+_LONGEST_URL = 128 * 1024
+"""Prompts and key terms are in it, percent-encoded."""
 _API_VERSION = "2025-05-12"
 
 
@@ -93,7 +112,12 @@ class Emulator:
         app.router.add_get("/health", self._health)
         # No access log: queries hold tokens.
         self._runner = web.AppRunner(
-            app, access_log=None, shutdown_timeout=3 * CLOSE_SECONDS
+            app,
+            access_log=None,
+            shutdown_timeout=3 * CLOSE_SECONDS,
+            logger=_http_logger,
+            max_line_size=_LONGEST_URL,
+            max_field_size=_LONGEST_URL,
         )
         self._listener = Listener(self._runner, host, port, tls, self._clock)
         self.faults = Faults(faults, self._clock, self._listener.shut)
@@ -161,6 +185,7 @@ class Emulator:
                 max_seconds = min(max_seconds, capped)
             except NoAccess as why:
                 if not service.refuses_in_band:
+                    logger.info("a connection was refused: %s", why)
                     return _refusal(401, str(why))
                 refusal = replies.unauthorized(str(why))
             await socket.prepare(request)
@@ -173,10 +198,11 @@ class Emulator:
     async def _refuse(self, line: Line, error: replies.Message) -> None:
         logger.info("a session was refused: %s", error["error"])
         service = self._service
-        await pause(self._clock, service.error_seconds)
-        await line.tell(error)
-        await pause(self._clock, service.refusal_seconds - service.error_seconds)
-        await line.close(error["error_code"], replies.CLOSE_REASON)
+        with suppress(ConnectionError):  # the client has gone
+            await pause(self._clock, service.error_seconds)
+            await line.tell(error)
+            await pause(self._clock, service.refusal_seconds - service.error_seconds)
+            await line.close(error["error_code"], replies.CLOSE_REASON)
 
     async def _converse(
         self, request: web.Request, line: Line, max_seconds: float
@@ -200,7 +226,7 @@ class Emulator:
                 self._clock,
                 self._dice,
                 max_seconds=max_seconds,
-                api_version=request.headers.get("AssemblyAI-Version", _API_VERSION),
+                api_version=_api_version(request),
             )
             self._conversations.add(conversation)
             self._sessions_opened += 1
@@ -230,9 +256,15 @@ class Emulator:
         )
 
 
+def _api_version(request: web.Request) -> str:
+    given = request.headers.get("AssemblyAI-Version", _API_VERSION)
+    return given.encode(errors="replace").decode()  # a header may hold any bytes
+
+
 def _whole(request: web.Request, name: str, low: int, high: int) -> int:
     text = request.query.get(name, "")
-    if not (text.isascii() and text.isdecimal() and low <= int(text) <= high):
+    is_number = text.isascii() and text.isdecimal() and len(text) < 10
+    if not (is_number and low <= int(text) <= high):
         raise OptionError(f"{name} must be a whole number from {low} to {high}")
     return int(text)
 

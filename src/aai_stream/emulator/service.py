@@ -34,6 +34,8 @@ class Service:
     """From the upgrade to Begin, on average: it varies by half."""
     termination_seconds: float = 0.0
     """From the last turn to Termination, on average."""
+    revision_seconds: float = 0.066
+    """From Terminate to the SpeakerRevision, or less if Termination comes before."""
     error_seconds: float = 0.013
     """From the upgrade to the Error that refuses a session."""
     refusal_seconds: float = 0.18

@@ -121,7 +121,9 @@ class TurnTeller:
         if speaker is None:  # the engine doesn't know either
             return
         style = self.style
-        texts = format_words([word.text for word in words])
+        texts = [word.text for word in words]
+        if style.universal_3 or style.format_turns:
+            texts = format_words(texts)
         revised = []
         for word, text in zip(words, texts, strict=True):
             message = _word(word, True, style, label=speaker)
@@ -186,7 +188,7 @@ class TurnTeller:
                 message["language_code"] = style.language_code
                 if style.language_detection:
                     message["language_confidence"] = _LANGUAGE_CONFIDENCE
-        if style.speaker_labels and words:
+        if style.speaker_labels:
             label = _label(words)
             message["speaker_label"] = label
             message["speaker_confidence"] = _speaker_confidence(label)
