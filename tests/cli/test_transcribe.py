@@ -248,7 +248,7 @@ def test_what_was_not_transcribed_is_told_and_the_next_file_is_done(
         "W0000 w0001 w0002 w0003.",
     ]
     assert result.stderr.splitlines()[-1] == (
-        f"aai-stream: {longer}: not transcribed: 1.36 to 3.21 s "
+        f"aai-stream: {longer}: not transcribed: 1.36 to 4.10 s "
         "(the server never ended this turn)"
     )
 
