@@ -99,6 +99,8 @@ class Session:
             return
         call, count = place(message)
         last = self._pieces[-1] if self._pieces else None
+        if call is None:  # a last bit, which goes on where the rest ended
+            call = last.call + last.count if last is not None else 0
         if (
             last is not None
             and last.call + last.count == call

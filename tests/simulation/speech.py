@@ -85,13 +85,15 @@ def _unscramble(value: int) -> int:
     return (mixed * _INVERSE - 1) & _MASK
 
 
-def place(audio: bytes) -> tuple[int, int]:
-    """Where in the call a message's audio begins, and how many samples of it are no
-    padding at the end."""
+def place(audio: bytes) -> tuple[int | None, int]:
+    """Where in the call a message's audio begins, None if it is too short to tell, and
+    how many samples of it are no padding at the end."""
     low = audio[::2]
     count = len(low)
     while count and not any(low[max(0, count - 4) : count]):
         count -= 1
+    if count < 3 * _BLOCK:
+        return None, count
     first = _find(low, 0)
     last = _find(low, count - 3 * _BLOCK)
     assert first == last, "audio of different places in one message"
