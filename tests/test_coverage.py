@@ -9,11 +9,11 @@ from aai_stream.coverage import (
     KEPT_SECONDS,
     LEAD_SECONDS,
     MOST_SECONDS,
+    MOVED_MS,
     OVERDUE_SECONDS,
     Coverage,
 )
 from aai_stream.messages import AudioLost, Event, SilenceSkipped
-from aai_stream.turns import MOVED_MS
 from tests.audio import hum, speech
 
 RATE = 16_000

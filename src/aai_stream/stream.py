@@ -205,8 +205,7 @@ class Stream:
 
         Before the stream is entered, while the socket is full, or when audio comes
         faster than `catch_up_rate`, audio waits: up to `replay_seconds` of it, then the
-        oldest is dropped and counted.
-        `drain` waits for its turn.
+        oldest is dropped and counted. `drain` waits for its turn.
 
         Args:
             data: interleaved int16 in any contiguous buffer (bytes, NumPy, LiveKit's

@@ -11,10 +11,6 @@ from .messages import Turn, copy_of
 MOST_OPEN = 64
 """Turns that are remembered as open; more are a server's nonsense."""
 
-MOVED_MS = 1100
-"""The words of a turn that is still open may be so far from where they turn out to be;
-1008 ms were seen."""
-
 SLACK_MS = 250
 """The formatted version of a turn may end so much later than the first one."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
@@ -28,14 +27,8 @@ KEY = "a-key-that-is-good"
 BAD = "a-key-that-nobody-may-see"
 
 
-@pytest.fixture
-async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as session:
-        yield session
-
-
 async def way(http: aiohttp.ClientSession, url: str, key: str = KEY) -> list[Finding]:
-    return await check_way(http, url, Server(http, url, key))
+    return await check_way(url, Server(http, url, key))
 
 
 def names(findings: list[Finding]) -> list[str]:

@@ -112,14 +112,20 @@ async def test_a_client_that_goes_while_it_is_refused_is_no_fault(
 # Tokens
 
 
+def carrying(token: str, where: str) -> tuple[dict[str, str], dict[str, str]]:
+    """The query and the headers that have it there."""
+    if where == "query":
+        return {"token": token}, {}
+    return {}, {"Authorization": token}
+
+
 @pytest.mark.parametrize("where", ["query", "header"])
 async def test_a_token_opens_any_number_of_sessions(
     engine: PuppetEngine, where: str
 ) -> None:
     async with Emulator(engine, api_keys={"key"}, service=PLAIN) as emulator:
         _, token = await mint(emulator)
-        headers = {} if where == "query" else {"Authorization": token}
-        query = {"token": token} if where == "query" else {}
+        query, headers = carrying(token, where)
         async with (
             connection(emulator, query, headers=headers) as client,
             connection(emulator, query, headers=headers),
@@ -135,8 +141,7 @@ async def test_by_the_documentation_it_opens_one(
 ) -> None:
     async with Emulator(engine, api_keys={"key"}, service=PAPER) as emulator:
         _, token = await mint(emulator)
-        headers = {} if where == "query" else {"Authorization": token}
-        query = {"token": token} if where == "query" else {}
+        query, headers = carrying(token, where)
         async with connection(emulator, query, headers=headers):
             pass
         with pytest.raises(aiohttp.WSServerHandshakeError) as answered:

@@ -69,7 +69,7 @@ STORMS = {
     "end": Weather(calm_from=math.inf, no_termination=1.0, short_life=0.1),
     "outage": Weather(refused=0.97, short_life=1.0),
 }
-KIND = ("calm", "usual", "end")
+LOSSLESS = ("calm", "usual", "end")
 """In these no word is lost."""
 
 
@@ -333,7 +333,7 @@ async def _hold_call(seed: int) -> Call:
         if isinstance(event, (AudioLost, SilenceSkipped)):
             call.log.append(f"told: {event}")
     call.problems += _judge(world.script, told, call)
-    if call.lost and storm in KIND:
+    if call.lost and storm in LOSSLESS:
         call.problems.append(f"{call.lost} words are lost in weather that is {storm}")
     return call
 

@@ -211,7 +211,7 @@ async def _check(
     add(check_machine())
     good = None
     for base_url in patient.urls:
-        way = await check_way(http, base_url, server(base_url))
+        way = await check_way(base_url, server(base_url))
         add(way if good is None else unless_needed(way))
         if good is None and not has_failed(way):
             good = base_url

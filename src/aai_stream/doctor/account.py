@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
-
 from .conversing import FAILURES, Server, describe
 from .findings import Finding, doubtful, failed, fine
 
@@ -47,18 +45,16 @@ async def _model(server: Server) -> Finding:
 
 async def _at_once(server: Server, most: int) -> Finding:
     name = "sessions at once"
-    async with AsyncExitStack() as stack:
-        for number in range(1, most + 1):
-            exchange = await stack.enter_async_context(server.session())
-            if exchange.begin is None:
-                told = [str(error.get("error")) for error in exchange.of("Error")]
-                why = server.redacted(", ".join(told)) or "no Begin"
-                return doubtful(
-                    name,
-                    f"the {_ordinal(number)} was refused: {why}",
-                    "close other streams of this account, or ask for more",
-                )
-    return fine(name, f"{most} opened (--sessions tries more; each is billed)")
+    began, refused = await server.crowd(most)
+    if refused is None:
+        return fine(name, f"{most} opened (--sessions tries more; each is billed)")
+    told = [str(error.get("error")) for error in refused.of("Error")]
+    why = server.redacted(", ".join(told)) or "no Begin"
+    return doubtful(
+        name,
+        f"the {_ordinal(began + 1)} was refused: {why}",
+        "close other streams of this account, or ask for more",
+    )
 
 
 def _ordinal(number: int) -> str:

@@ -7,7 +7,7 @@ import math
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,7 +64,7 @@ class Exchange:
                 return
             with suppress(ConnectionError):
                 await self.socket.send_bytes(pcm[at : at + size])
-            await asyncio.sleep(0 if self.pace == math.inf else chunk_ms / 1000)
+            await asyncio.sleep(chunk_ms / 1000 / self.pace)
 
     async def until(self, kind: str, *, seconds: float = PATIENCE_SECONDS) -> bool:
         """Read on until a message of this kind has come; False if none does."""
@@ -197,6 +197,17 @@ class Server:
             await exchange.until("Begin")
             yield exchange
 
+    async def crowd(self, most: int) -> tuple[int, Exchange | None]:
+        """Open sessions at once until one is refused, or `most` are open, and end them.
+        Gives how many began, and the one that did not."""
+        async with AsyncExitStack() as stack:
+            for number in range(most):
+                exchange = await stack.enter_async_context(self.session())
+                if exchange.begin is None:
+                    await exchange.rest()
+                    return number, exchange
+        return most, None
+
     async def once(
         self, name: Hashable, hold: Callable[[], Coroutine[Any, Any, Exchange]]
     ) -> Exchange:
@@ -211,6 +222,12 @@ class Server:
         for task in self._held.values():
             task.cancel()
         await asyncio.gather(*self._held.values(), return_exceptions=True)
+
+    async def date(self) -> str | None:
+        """The `Date` of the server's answer to a request for a token, without a key."""
+        timeout = aiohttp.ClientTimeout(total=PATIENCE_SECONDS)
+        async with self._http.get(self._token_url, timeout=timeout) as response:
+            return response.headers.get("Date")
 
     async def mint(
         self, query: Mapping[str, str], key: str | None = None

@@ -11,8 +11,6 @@ from datetime import datetime, timezone
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-import aiohttp
-
 from . import machine
 from .conversing import FAILURES, Server, describe
 from .findings import Finding, doubtful, failed, fine, has_failed
@@ -28,9 +26,7 @@ EXPIRING_DAYS = 14
 NETWORK = "check the network, firewalls, and the address"
 
 
-async def check_way(
-    http: aiohttp.ClientSession, base_url: str, server: Server
-) -> list[Finding]:
+async def check_way(base_url: str, server: Server) -> list[Finding]:
     """One after the other, up to the first that fails.
 
     The clock is compared on the way. A session is open for a moment.
@@ -42,7 +38,7 @@ async def check_way(
         lambda: _name(host, port),
         lambda: _tcp(host, port),
         *([lambda: _tls(host, port)] if secure else []),
-        lambda: _clock(http, base_url),
+        lambda: _clock(server),
         lambda: _session(host, server),
     ]
     findings = []
@@ -119,14 +115,10 @@ def judge_certificate(
     return fine(name, found, seconds)
 
 
-async def _clock(http: aiohttp.ClientSession, base_url: str) -> Finding:
-    url = base_url.replace("ws", "http", 1)
+async def _clock(server: Server) -> Finding:
     try:
-        async with http.get(
-            url, timeout=aiohttp.ClientTimeout(total=STEP_SECONDS)
-        ) as response:
-            date = response.headers.get("Date")
-    except (aiohttp.ClientError, asyncio.TimeoutError):
+        date = await server.date()
+    except FAILURES:
         date = None
     return machine.clock(date, datetime.now(timezone.utc))
 

@@ -80,7 +80,7 @@ class Conversation:
         self._turns = TurnTeller(settings.style)
         self._outbox: asyncio.Queue[replies.Message | _Close] = asyncio.Queue()
         self._timers = Timers(clock)
-        self._began = clock.monotonic()
+        self._began = 0.0  # by the clock, once Begin is due
         self._heartbeats = replies.Heartbeats(clock)
         self._samples = 0
         self._short_ms = 0.0  # of audio, in messages that were too short

@@ -67,8 +67,8 @@ class Emulator:
     `api_keys` are the keys that it takes; None takes any that isn't empty. `service`
     says how it behaves. `clock` is there for tests. `faults` go wrong on purpose; the
     attribute of that name takes more of them at any time, and says which have happened.
-    With `tls` it speaks TLS only. Without,
-    only loopback is bound unless `allow_remote`, as there is no encryption.
+    With `tls` it speaks TLS only. Without, only loopback is bound unless
+    `allow_remote`, as there is no encryption.
 
     Raises `OptionError` for a host that isn't loopback.
     """

@@ -92,14 +92,15 @@ class TurnTeller:
         if heard.end_of_turn:
             if self.style.format_turns and not self.style.universal_3:
                 messages.append(_formatted(told))
-            self._over(words)
+            self._over(words, messages[-1])
         return messages
 
-    def _over(self, words: Sequence[HeardWord]) -> None:
+    def _over(self, words: Sequence[HeardWord], told: dict[str, Any]) -> None:
         if words:
             self._ended_ms = words[-1].end_ms
-            if self.style.speaker_labels and _label(words) == PENDING:
-                self._revise(words)
+            speaker = words[0].speaker
+            if told.get("speaker_label") == PENDING and speaker is not None:
+                self._pending.append(_revision(told, speaker))
         self._order += 1
         self._turn = _Turn()
 
@@ -115,27 +116,6 @@ class TurnTeller:
         if not revisions:
             return []
         return [{"type": "SpeakerRevision", "revisions": revisions}]
-
-    def _revise(self, words: Sequence[HeardWord]) -> None:
-        speaker = words[0].speaker
-        if speaker is None:  # the engine doesn't know either
-            return
-        style = self.style
-        texts = [word.text for word in words]
-        if style.universal_3 or style.format_turns:
-            texts = format_words(texts)
-        revised = []
-        for word, text in zip(words, texts, strict=True):
-            message = _word(word, True, style, label=speaker)
-            message["confidence"] = round(word.confidence * _REVISED, 4)
-            revised.append({**message, "text": text})
-        self._pending.append(
-            {
-                "turn_order": self._order,
-                "speaker_label": speaker,
-                "words": revised,
-            }
-        )
 
     @property
     def _guesses(self) -> bool:
@@ -168,6 +148,7 @@ class TurnTeller:
     def _tell(self, heard: Hypothesis, words: Sequence[HeardWord]) -> dict[str, Any]:
         style, turn = self.style, self._turn
         final = len(turn.final)
+        label = _label(words)
         message: dict[str, Any] = {
             "type": "Turn",
             "turn_order": self._order,
@@ -176,8 +157,7 @@ class TurnTeller:
             "transcript": _text(words if style.universal_3 else words[:final]),
             "end_of_turn_confidence": round(heard.end_of_turn_confidence, 6),
             "words": [
-                _word(w, i < final, style, label=_label(words))
-                for i, w in enumerate(words)
+                _word(w, i < final, style, label=label) for i, w in enumerate(words)
             ],
             "utterance": "",
         }
@@ -189,7 +169,6 @@ class TurnTeller:
                 if style.language_detection:
                     message["language_confidence"] = _LANGUAGE_CONFIDENCE
         if style.speaker_labels:
-            label = _label(words)
             message["speaker_label"] = label
             message["speaker_confidence"] = _speaker_confidence(label)
         if self._guesses or (style.universal_3 and heard.end_of_turn):
@@ -205,6 +184,20 @@ def _label(words: Sequence[HeardWord]) -> str:
     if len(words) < 2 or not speakers:
         return PENDING
     return str(speakers.most_common(1)[0][0])
+
+
+def _revision(told: dict[str, Any], speaker: str) -> dict[str, Any]:
+    """What a SpeakerRevision says of a turn that was `told` without its speaker."""
+    known = {"speaker": speaker, "speaker_confidence": _speaker_confidence(speaker)}
+    words = [
+        {**word, **known, "confidence": round(word["confidence"] * _REVISED, 4)}
+        for word in told["words"]
+    ]
+    return {
+        "turn_order": told["turn_order"],
+        "speaker_label": speaker,
+        "words": words,
+    }
 
 
 def _speaker_confidence(label: str) -> float:

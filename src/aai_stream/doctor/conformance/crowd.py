@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
-
 from ..conversing import Server
 from .access import REFUSED, ending
 from .questions import Question
@@ -15,13 +13,8 @@ def crowd(sessions: int) -> Question:
     """Open sessions until one is refused, or `sessions` are open."""
 
     async def ask(server: Server, speech: bytes) -> str:
-        async with AsyncExitStack() as stack:
-            for _ in range(sessions):
-                exchange = await stack.enter_async_context(server.session())
-                if exchange.begin is None:
-                    await exchange.rest()
-                    return ending(exchange)
-        return EACH_BEGINS
+        _, refused = await server.crowd(sessions)
+        return EACH_BEGINS if refused is None else ending(refused)
 
     return Question(
         f"{sessions} sessions at once",

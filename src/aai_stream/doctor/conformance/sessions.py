@@ -7,7 +7,7 @@ import json
 import time
 
 from ...models import KNOWN_MODELS
-from ..conversing import Server
+from ..conversing import Exchange, Server
 from .access import ending, refusal
 from .questions import Questions
 
@@ -47,8 +47,7 @@ async def _(server: Server, speech: bytes) -> str:
 
 @sessions.add("a sample_rate of 7000", "Error 3006, close 3006")
 async def _(server: Server, speech: bytes) -> str:
-    exchange = await refusal(server, sample_rate="7000")
-    return _codes(exchange.of("Error"), exchange.close_code)
+    return _codes(await refusal(server, sample_rate="7000"))
 
 
 @sessions.add("key terms of 60 and of 200 characters", "Begin")
@@ -129,20 +128,21 @@ async def _(server: Server, speech: bytes) -> str:
 # ---- messages ----
 
 
+async def _answer_to(server: Server, text: str) -> str:
+    async with server.session() as exchange:
+        await exchange.say_raw(text)
+        await exchange.rest()
+        return _codes(exchange)
+
+
 @sessions.add("text that isn't JSON", "Error 3006, close 3006")
 async def _(server: Server, speech: bytes) -> str:
-    async with server.session() as exchange:
-        await exchange.say_raw("{")
-        await exchange.rest()
-        return _codes(exchange.of("Error"), exchange.close_code)
+    return await _answer_to(server, "{")
 
 
 @sessions.add("a message of an unknown type", "Error 3006, close 3006")
 async def _(server: Server, speech: bytes) -> str:
-    async with server.session() as exchange:
-        await exchange.say("NoSuchType")
-        await exchange.rest()
-        return _codes(exchange.of("Error"), exchange.close_code)
+    return await _answer_to(server, '{"type":"NoSuchType"}')
 
 
 @sessions.add("UpdateConfiguration", "has no reply")
@@ -211,7 +211,7 @@ async def _(server: Server, speech: bytes) -> str:
 async def _(server: Server, speech: bytes) -> str:
     async with server.session(inactivity_timeout="5") as exchange:
         await exchange.rest(seconds=10)
-        return _codes(exchange.of("Error"), exchange.close_code)
+        return _codes(exchange)
 
 
 @sessions.add("KeepAlive past inactivity_timeout", "the session is open")
@@ -224,6 +224,6 @@ async def _(server: Server, speech: bytes) -> str:
         return "the session is open" if exchange.close_code is None else "it is closed"
 
 
-def _codes(errors: list[dict[str, object]], close: int | None) -> str:
-    told = [f"Error {error.get('error_code')}" for error in errors]
-    return ", ".join([*told, f"close {close}"])
+def _codes(exchange: Exchange) -> str:
+    told = [f"Error {error.get('error_code')}" for error in exchange.of("Error")]
+    return ", ".join([*told, f"close {exchange.close_code}"])
