@@ -17,10 +17,10 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http_websocket import WebSocketWriter
 
 from aai_stream._core import AudioRing
+from aai_stream.connection.wire.aiohttp import AiohttpWire
+from aai_stream.connection.wire.picows import PicowsWire
 from aai_stream.livekit.events import TurnTranslator
 from aai_stream.messages import Turn, decode
-from aai_stream.wire.aiohttp import AiohttpWire
-from aai_stream.wire.picows import PicowsWire
 
 Encoding = Literal["pcm_s16le", "pcm_mulaw"]
 Work = Callable[[], object]

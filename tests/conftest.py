@@ -10,7 +10,8 @@ import pytest
 import uvloop
 from hypothesis import settings
 
-from aai_stream import coverage, hearing, retries, watchdog
+from aai_stream import coverage, hearing, retries
+from aai_stream.connection import watchdog
 from tests.wires import Way, trusting_http_session, trusting_machine
 
 # The same examples every time, and no deadline: the machine may be busy.

@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections.abc import Callable
 
-from aai_stream.limiter import ConnectLimiter, Urgency
+from aai_stream.connection.limiter import ConnectLimiter, Urgency
 from tests.clocks import Clock
 
 

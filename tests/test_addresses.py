@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aai_stream.addresses import DEFAULT_URL, endpoint, host_of, is_loopback
+from aai_stream.connection.addresses import DEFAULT_URL, endpoint, host_of, is_loopback
 from aai_stream.errors import OptionError
 
 

@@ -274,7 +274,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nobody waits before trying again, and what happens isn't logged."""
     retries = partial(Retries, draw=lambda low, high: 0.0)
     monkeypatch.setattr("aai_stream.stream.Retries", retries)
-    monkeypatch.setattr("aai_stream.wire.CLOSE_SECONDS", 0.05)
+    monkeypatch.setattr("aai_stream.connection.wire.CLOSE_SECONDS", 0.05)
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 import aai_stream
-from aai_stream import connector
 from aai_stream._core import AudioRing, limit_memory
+from aai_stream.connection import connector
 from aai_stream.emulator.faults import fault
 from aai_stream.emulator.marked import DAMAGE, MarkedEngine, MarkedLayout, check_marked
 from aai_stream.emulator.marked import marked_audio as make_marked_audio

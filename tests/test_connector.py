@@ -12,9 +12,10 @@ import pytest
 from aiohttp import web
 
 import aai_stream
-from aai_stream import limiter
-from aai_stream.connector import DEAD_AFTER_SECONDS, Connector
-from aai_stream.credentials import Credentials
+from aai_stream.connection import limiter
+from aai_stream.connection.connector import DEAD_AFTER_SECONDS, Connector
+from aai_stream.connection.credentials import Credentials
+from aai_stream.connection.watchdog import this_loops_ticker
 from aai_stream.errors import (
     OptionError,
     RefusedError,
@@ -22,7 +23,6 @@ from aai_stream.errors import (
     TokenExpiredError,
 )
 from aai_stream.options import Options
-from aai_stream.watchdog import this_loops_ticker
 from tests.servers import (
     begin_then,
     http_server,

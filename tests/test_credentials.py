@@ -9,8 +9,8 @@ import pytest
 from aiohttp import web
 
 from aai_stream import __version__, connect, mint_token
-from aai_stream.addresses import endpoint
-from aai_stream.credentials import Credentials
+from aai_stream.connection.addresses import endpoint
+from aai_stream.connection.credentials import Credentials
 from aai_stream.emulator.script import ScriptEngine
 from aai_stream.emulator.server import Emulator
 from aai_stream.emulator.service import DOCUMENTED, Service

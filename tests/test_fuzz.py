@@ -241,7 +241,7 @@ async def fake_wires(begin: bytes) -> AsyncIterator[list[FakeWire]]:
 
     retries = partial(Retries, draw=lambda low, high: 0.0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("aai_stream.wire.picows.open_wire", open_fake)
+        patch.setattr("aai_stream.connection.wire.picows.open_wire", open_fake)
         patch.setattr("aai_stream.stream.Retries", retries)
         patch.setattr("aai_stream.finals.MISSING_SECONDS", 0)
         yield wires

@@ -16,9 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import aai_stream
-from aai_stream import connector, limiter
-from aai_stream.errors import OptionError
-from aai_stream.limiter import (
+from aai_stream.connection import connector, limiter
+from aai_stream.connection.limiter import (
     SESSIONS_PER_MINUTE,
     ConnectLimiter,
     Line,
@@ -26,6 +25,7 @@ from aai_stream.limiter import (
     Waiting,
     shared_limiter,
 )
+from aai_stream.errors import OptionError
 from aai_stream.retries import Retries
 from tests.queues import Queue, settle
 from tests.servers import begin_then, read_to_end, until, websocket_server, within

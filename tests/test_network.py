@@ -20,6 +20,7 @@ from livekit.agents import APIConnectOptions, APIError
 from livekit.agents.stt import SpeechEventType
 
 import aai_stream
+from aai_stream.connection.wire import picows
 from aai_stream.emulator.marked import (
     DAMAGE,
     MarkedEngine,
@@ -31,7 +32,6 @@ from aai_stream.emulator.server import Emulator
 from aai_stream.livekit import STT, ServerMessage, SpeechStream
 from aai_stream.messages import AudioLost, Event, Turn
 from aai_stream.retries import Retries
-from aai_stream.wire import picows
 from tests.proxy import Link, Proxy, Way
 from tests.servers import until, within
 
@@ -54,7 +54,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits before trying again, or for goodbyes that can't come."""
     retries = partial(Retries, draw=lambda low, high: 0.0)
     monkeypatch.setattr("aai_stream.stream.Retries", retries)
-    monkeypatch.setattr("aai_stream.wire.CLOSE_SECONDS", 0.05)
+    monkeypatch.setattr("aai_stream.connection.wire.CLOSE_SECONDS", 0.05)
 
 
 @pytest.fixture

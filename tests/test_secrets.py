@@ -327,7 +327,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("aai_stream.stream.Retries", impatient)
     monkeypatch.setattr("aai_stream.retries.FIRST_BUSY_SECONDS", 0.0)
-    monkeypatch.setattr("aai_stream.wire.CLOSE_SECONDS", 0.05)
+    monkeypatch.setattr("aai_stream.connection.wire.CLOSE_SECONDS", 0.05)
 
 
 def assert_nothing_leaks(raised: list[BaseException], logs: list[str]) -> None:

@@ -12,9 +12,10 @@ from aiohttp import web
 
 from aai_stream import messages
 from aai_stream._core import AudioRing
-from aai_stream.addresses import endpoint
-from aai_stream.connector import open_session
-from aai_stream.credentials import Credentials
+from aai_stream.connection.addresses import endpoint
+from aai_stream.connection.connector import open_session
+from aai_stream.connection.credentials import Credentials
+from aai_stream.connection.wire.picows import open_wire
 from aai_stream.errors import (
     BusyError,
     DroppedError,
@@ -32,7 +33,6 @@ from aai_stream.failures import closed_error
 from aai_stream.messages import Event
 from aai_stream.options import Options
 from aai_stream.session import MOST_EARLY, Session
-from aai_stream.wire.picows import open_wire
 from tests.servers import (
     BEGIN,
     Handler,

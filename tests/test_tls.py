@@ -315,7 +315,7 @@ async def redirected(asked: list[str], scheme: str = "http") -> AsyncIterator[st
 async def test_a_redirect_does_not_take_the_key_elsewhere(
     own_session: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aai_stream.wire.CLOSE_SECONDS", 0.05)
+    monkeypatch.setattr("aai_stream.connection.wire.CLOSE_SECONDS", 0.05)
     asked: list[str] = []
     async with redirected(asked) as url, trusting_http_session() as session:
         options: dict[str, Any] = {"http_session": session} if own_session else {}
@@ -333,7 +333,7 @@ async def test_a_redirect_does_not_take_the_speech_elsewhere(
     own_session: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To a machine that `base_url` doesn't name, and perhaps without TLS."""
-    monkeypatch.setattr("aai_stream.wire.CLOSE_SECONDS", 0.05)
+    monkeypatch.setattr("aai_stream.connection.wire.CLOSE_SECONDS", 0.05)
     asked: list[str] = []
     scheme = "http" if own_session else "ws"  # as each would follow it
     async with (

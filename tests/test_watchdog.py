@@ -9,7 +9,12 @@ from functools import partial
 
 import pytest
 
-from aai_stream.watchdog import TICK_SECONDS, Ticker, Watchdog, this_loops_ticker
+from aai_stream.connection.watchdog import (
+    TICK_SECONDS,
+    Ticker,
+    Watchdog,
+    this_loops_ticker,
+)
 from tests.clocks import Clock
 
 

@@ -13,6 +13,7 @@ import pytest
 import trustme
 from aiohttp import web
 
+from aai_stream.connection.wire import Wire
 from aai_stream.errors import (
     BusyError,
     DroppedError,
@@ -24,7 +25,6 @@ from aai_stream.errors import (
     UnreachableError,
     UntrustedError,
 )
-from aai_stream.wire import Wire
 from tests.servers import http_server, read_to_end, until, within
 from tests.wires import CA, Way, every_loop, server_side
 
@@ -146,7 +146,7 @@ async def test_a_peer_that_does_not_read_makes_the_wire_unwritable(way: Way) -> 
 async def test_closing_lets_go_of_a_peer_that_does_not_read(
     way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aai_stream.wire.CLOSE_SECONDS", 0.05)
+    monkeypatch.setattr("aai_stream.connection.wire.CLOSE_SECONDS", 0.05)
     closed = asyncio.Event()
     received: asyncio.Future[int] = asyncio.Future()
 
@@ -215,7 +215,7 @@ async def test_closing_is_bounded_however_much_the_peer_says(
                 await asyncio.sleep(0.001)
         gone.set()
 
-    monkeypatch.setattr("aai_stream.wire.CLOSE_SECONDS", 0.05)
+    monkeypatch.setattr("aai_stream.connection.wire.CLOSE_SECONDS", 0.05)
     heard = Heard()
     async with way.websockets(handler) as url:
         wire = await heard.open(way, url)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from aai_stream.connection.wire import MAX_MESSAGE_BYTES
 from aai_stream.errors import (
     BusyError,
     DroppedError,
@@ -15,7 +16,6 @@ from aai_stream.errors import (
     SessionError,
     UnreachableError,
 )
-from aai_stream.wire import MAX_MESSAGE_BYTES
 from tests.servers import accept_raw, read_frame, until, within
 from tests.test_wire import Heard, assert_no_secret
 from tests.wires import Way, every_loop
@@ -29,7 +29,7 @@ CLOSE, PING, PONG = 8, 9, 10
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aai_stream.wire.CLOSE_SECONDS", 0.05)
+    monkeypatch.setattr("aai_stream.connection.wire.CLOSE_SECONDS", 0.05)
 
 
 def frame(first: int, payload: bytes = b"") -> bytes:
@@ -264,7 +264,7 @@ async def test_each_frame_has_a_key_of_its_own(way: Way) -> None:
 async def test_a_goodbye_is_said_and_waited_for(
     way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aai_stream.wire.CLOSE_SECONDS", 60.0)
+    monkeypatch.setattr("aai_stream.connection.wire.CLOSE_SECONDS", 60.0)
     goodbyes: list[Any] = []
 
     async def handler(

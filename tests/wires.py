@@ -18,8 +18,8 @@ import pytest
 import trustme
 from aiohttp import web
 
-from aai_stream.wire import Wire, picows
-from aai_stream.wire import aiohttp as aiohttp_wire
+from aai_stream.connection.wire import Wire, picows
+from aai_stream.connection.wire import aiohttp as aiohttp_wire
 from tests.servers import Handler, http_server, raw_server, websocket_handler
 
 CA = trustme.CA()

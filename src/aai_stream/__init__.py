@@ -12,7 +12,7 @@ server says and `errors` what can go wrong. `PARAMETERS` lists v3's parameters.
 from . import errors, messages
 from ._core import AudioRing, Chunk
 from .client import connect
-from .credentials import mint_token
+from .connection.credentials import mint_token
 from .errors import AaiStreamError
 from .files import transcribe
 from .parameters import PARAMETERS

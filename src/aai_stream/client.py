@@ -8,9 +8,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._core import AudioRing, limit_memory
-from .addresses import DEFAULT_URL, host_of
-from .connector import BEGIN_SECONDS, DEAD_AFTER_SECONDS, Connector, check_seconds
-from .credentials import Credentials, TokenSource
+from .connection.addresses import DEFAULT_URL, host_of
+from .connection.connector import (
+    BEGIN_SECONDS,
+    DEAD_AFTER_SECONDS,
+    Connector,
+    check_seconds,
+)
+from .connection.credentials import Credentials, TokenSource
 from .errors import AudioError, OptionError
 from .options import Options, refuse_unknown, warn_of_lengths
 from .pacing import CATCH_UP_RATE

@@ -30,7 +30,7 @@ from .stats import StreamStats
 
 if TYPE_CHECKING:
     from ._core import AudioRing
-    from .connector import Connector
+    from .connection.connector import Connector
     from .errors import SessionError
     from .options import Options
     from .session import Session

@@ -16,6 +16,8 @@ import msgspec
 
 from . import messages
 from .clock import SessionClock
+from .connection.watchdog import Watchdog
+from .connection.wire import ABNORMAL, OpenWire, Wire
 from .errors import (
     DroppedError,
     EndedError,
@@ -27,12 +29,10 @@ from .errors import (
 from .failures import closed_error
 from .finals import Finals
 from .messages import Begin, Event, Termination, Turn
-from .watchdog import Watchdog
-from .wire import ABNORMAL, OpenWire, Wire
 
 if TYPE_CHECKING:
     from ._core import Chunk
-    from .credentials import Credentials
+    from .connection.credentials import Credentials
     from .options import Options
 
 logger = logging.getLogger("aai_stream")

@@ -13,7 +13,7 @@ from .options import told_model
 from .rollover import Rollover
 
 if TYPE_CHECKING:
-    from .connector import Connector
+    from .connection.connector import Connector
     from .options import Options
     from .session import Session
 

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ._core import AudioRing, as_bytes
-from .connector import Connector
+from .connection.connector import Connector
 from .errors import AaiStreamError, SessionError, StateError
 from .feed import Feed
 from .inbox import Inbox

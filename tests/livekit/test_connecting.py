@@ -125,7 +125,9 @@ async def test_the_servers_own_wish_for_a_pause_is_honoured(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # The header's value is in whole seconds, which is too long for a test.
-    monkeypatch.setattr("aai_stream.failures._retry_after", lambda value: 0.3)
+    monkeypatch.setattr(
+        "aai_stream.connection.failures._retry_after", lambda value: 0.3
+    )
     async with Server(refuse=[503]) as server:
         options = APIConnectOptions(max_retry=1, retry_interval=0)
         async with streaming(server.url, conn_options=options) as stream:

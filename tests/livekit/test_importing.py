@@ -82,7 +82,7 @@ async def main():
     await asyncio.get_running_loop().shutdown_default_executor()
 
 asyncio.run(main())
-print(sys.modules["aai_stream.wire.picows"].tls_context.cache_info().currsize)
+print(sys.modules["aai_stream.connection.wire.picows"].tls_context.cache_info().currsize)
 """
     assert run(program) == "1\n"
 

@@ -297,7 +297,9 @@ async def test_closing_between_two_tries() -> None:
 async def test_closing_while_the_server_wants_a_pause(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("aai_stream.failures._retry_after", lambda value: 60.0)
+    monkeypatch.setattr(
+        "aai_stream.connection.failures._retry_after", lambda value: 60.0
+    )
     async with nothing_left(refuse=[503]) as server:
         stream = make_stt(server.url).stream()
         await until(lambda: bool(server.calls))

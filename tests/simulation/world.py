@@ -15,8 +15,8 @@ from typing import Any, cast
 from typing_extensions import Buffer
 
 from aai_stream._core import AudioRing
-from aai_stream.connector import Connector, open_session
-from aai_stream.credentials import Credentials
+from aai_stream.connection.connector import Connector, open_session
+from aai_stream.connection.credentials import Credentials
 from aai_stream.errors import (
     AaiStreamError,
     BusyError,

@@ -18,8 +18,8 @@ import msgspec
 import typer
 from rich.console import Console
 
-from ..addresses import DEFAULT_URL, endpoint, is_loopback
-from ..credentials import KEY_VARIABLE
+from ..connection.addresses import DEFAULT_URL, endpoint, is_loopback
+from ..connection.credentials import KEY_VARIABLE
 from ..doctor.account import check_account
 from ..doctor.conformance import CONNECTIONS, ask_all, crowd, every_question
 from ..doctor.conversing import Server

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..addresses import DEFAULT_URL, host_of, is_loopback
 from ..client import connect
-from ..credentials import KEY_VARIABLE
+from ..connection.addresses import DEFAULT_URL, host_of, is_loopback
+from ..connection.credentials import KEY_VARIABLE
 from ..emulator.recognizer import PocketsphinxEngine
 from ..emulator.server import Emulator
 from ..emulator.service import Service

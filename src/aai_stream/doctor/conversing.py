@@ -14,8 +14,8 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from ..addresses import endpoint
-from ..credentials import API_VERSION
+from ..connection.addresses import endpoint
+from ..connection.credentials import API_VERSION
 from .findings import redacted
 from .pacing import Pace
 

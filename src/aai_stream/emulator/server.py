@@ -20,7 +20,7 @@ from contextlib import suppress
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from ..addresses import is_loopback
+from ..connection.addresses import is_loopback
 from ..errors import EngineError, OptionError
 from . import replies
 from .access import Doorkeeper, NoAccess, Places

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from .._core import AudioRing
 from ..client import make_ring
-from ..connector import Connector, check_seconds
+from ..connection.connector import Connector, check_seconds
 from ..errors import OptionError, SessionError
 from ..feed import Feed
 from ..messages import Event

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from livekit.agents.stt import SpeechEvent, SpeechEventType
 
-from ..watchdog import Loop
+from ..connection.watchdog import Loop
 
 if TYPE_CHECKING:
     from ..feed import Feed

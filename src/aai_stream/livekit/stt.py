@@ -19,10 +19,10 @@ from livekit.agents import (
 )
 from livekit.agents.stt import STTCapabilities
 
-from ..addresses import DEFAULT_URL, host_of
 from ..client import REPLAY_SECONDS, bound_replay_memory
-from ..connector import BEGIN_SECONDS, DEAD_AFTER_SECONDS, Connector
-from ..credentials import Credentials, TokenSource
+from ..connection.addresses import DEFAULT_URL, host_of
+from ..connection.connector import BEGIN_SECONDS, DEAD_AFTER_SECONDS, Connector
+from ..connection.credentials import Credentials, TokenSource
 from ..errors import AaiStreamError, OptionError
 from ..files import heard_turns, memory_recording
 from ..models import DEFAULT_MODEL, is_universal_3

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, cast
 import aiohttp
 from aiohttp import WSMsgType
 
+from ...errors import OptionError, SessionError, TimedOutError, UnreachableError
+from ...timeouts import timeout
 from .. import wire
-from ..errors import OptionError, SessionError, TimedOutError, UnreachableError
 from ..failures import connect_failure, http_failure
-from ..timeouts import timeout
 from ..watchdog import Watchdog
 from . import ABNORMAL, hand_over
 from .closing import LastBytes, OverheardParser
@@ -70,7 +70,7 @@ def usable(http_session: aiohttp.ClientSession) -> aiohttp.ClientSession:
 
 
 class AiohttpWire:
-    """See `aai_stream.wire.Wire`."""
+    """See `aai_stream.connection.wire.Wire`."""
 
     def __init__(
         self,

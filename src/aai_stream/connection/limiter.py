@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from ..errors import OptionError
 from .addresses import is_loopback
-from .errors import OptionError
 
 SESSIONS_PER_MINUTE = 100
 """The least limit of a paid account."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import urlsplit
 
-from .errors import OptionError
+from ..errors import OptionError
 
 DEFAULT_URL = "wss://streaming.assemblyai.com"
 """AssemblyAI's edge-routed endpoint; `.us.` and `.eu.` hosts stay in their region."""

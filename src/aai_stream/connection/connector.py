@@ -10,18 +10,18 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from . import timeouts
+from .. import timeouts
+from ..errors import OptionError, SessionError, TimedOutError, TokenExpiredError
+from ..session import Session
 from .addresses import STREAMING_PATH, endpoint, host_of
-from .errors import OptionError, SessionError, TimedOutError, TokenExpiredError
 from .limiter import shared_limiter
-from .session import Session
 from .wire import OpenWire, aiohttp
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
 
+    from ..options import Options
     from .credentials import Credentials
-    from .options import Options
 
 logger = logging.getLogger("aai_stream")
 

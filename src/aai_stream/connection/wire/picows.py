@@ -20,11 +20,11 @@ from urllib.parse import urlsplit
 import aiohappyeyeballs
 import picows
 
+from ..._core import ClientFrames
+from ...errors import SessionError, UnreachableError
+from ...timeouts import timeout
 from .. import wire
-from .._core import ClientFrames
-from ..errors import SessionError, UnreachableError
 from ..failures import connect_failure, http_failure
-from ..timeouts import timeout
 from ..watchdog import Watchdog
 from . import ABNORMAL, hand_over
 from .closing import LastBytes, OverheardProtocol
@@ -135,7 +135,7 @@ async def _shake_hands(
 
 
 class PicowsWire(picows.WSListener):
-    """See `aai_stream.wire.Wire`."""
+    """See `aai_stream.connection.wire.Wire`."""
 
     def __init__(
         self,

@@ -18,16 +18,16 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 
-from .addresses import DEFAULT_URL, endpoint, host_of, is_loopback
-from .errors import (
+from ..errors import (
     AaiStreamError,
     DroppedError,
     OptionError,
     SessionError,
     UnreachableError,
 )
+from ..version import __version__
+from .addresses import DEFAULT_URL, endpoint, host_of, is_loopback
 from .failures import http_failure
-from .version import __version__
 from .wire.aiohttp import describe_failure, usable
 
 TokenSource = str | Callable[[], str | Awaitable[str]]

@@ -1,0 +1,1 @@
+"""How bytes travel: addresses, credentials, new sessions, websockets."""
