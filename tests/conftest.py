@@ -10,8 +10,8 @@ import pytest
 import uvloop
 from hypothesis import settings
 
-from aai_stream import coverage, hearing, retries
 from aai_stream.connection import watchdog
+from aai_stream.protocol import coverage, hearing, retry
 from tests.wires import Way, trusting_http_session, trusting_machine
 
 # The same examples every time, and no deadline: the machine may be busy.
@@ -56,10 +56,10 @@ async def http_session(
 @pytest.fixture
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is tried again is tried again soon."""
-    monkeypatch.setattr(retries, "FIRST_SECONDS", 0.01)
-    monkeypatch.setattr(retries, "LONGEST_SECONDS", 0.05)
-    monkeypatch.setattr(retries, "FIRST_BUSY_SECONDS", 0.02)
-    monkeypatch.setattr(retries, "LONGEST_BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(retry, "FIRST_SECONDS", 0.01)
+    monkeypatch.setattr(retry, "LONGEST_SECONDS", 0.05)
+    monkeypatch.setattr(retry, "FIRST_BUSY_SECONDS", 0.02)
+    monkeypatch.setattr(retry, "LONGEST_BUSY_SECONDS", 0.2)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,8 @@ from aiohttp import web
 import aai_stream
 from aai_stream.errors import SessionError
 from aai_stream.messages import Event, Turn
-from aai_stream.retries import Retries
+from aai_stream.protocol.events import Retry
+from aai_stream.protocol.retry import Retries
 from tests.audio import count_up
 from tests.servers import BEGIN, http_server, within
 
@@ -183,13 +184,16 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> Waits:
     made = Waits()
 
     class Impatient(Retries):
-        def delay(self, failure: SessionError, now: float) -> float:
-            made.seconds.append(super().delay(failure, now))
-            made.then()
-            return made.really
+        def plan(self, failure: Exception, now: float) -> Retry | Exception:
+            plan = super().plan(failure, now)
+            if isinstance(plan, Retry):
+                made.seconds.append(plan.seconds)
+                made.then()
+                return replace(plan, seconds=made.really)
+            return plan
 
-    kind = partial(Impatient, draw=lambda low, high: low)
-    monkeypatch.setattr("aai_stream.stream.Retries", kind)
+    monkeypatch.setattr("aai_stream.client.Retries", Impatient)
+    monkeypatch.setattr("aai_stream.client.uniform", lambda low, high: low)
     return made
 
 

@@ -10,7 +10,6 @@ from livekit import rtc
 from livekit.agents import APIConnectOptions, APIStatusError
 from livekit.agents.stt import AvailabilityChangedEvent, FallbackAdapter
 
-from aai_stream.cancelled import SOON_SECONDS, Cancellations
 from aai_stream.errors import (
     DroppedError,
     EndedError,
@@ -18,6 +17,7 @@ from aai_stream.errors import (
     SessionError,
 )
 from aai_stream.livekit import STT
+from aai_stream.protocol.retry import SOON_SECONDS, Cancellations
 from tests.livekit.fakes import OtherSTT, finals
 from tests.servers import until, within
 from tests.talks import (

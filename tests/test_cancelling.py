@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 import aai_stream
-from aai_stream.errors import DroppedError
 from tests.servers import until, within
 from tests.talks import (
     SECOND,
@@ -91,12 +90,3 @@ async def test_cancelling_anywhere_leaves_no_task_and_no_socket(what: str) -> No
             ]
 
         assert await until_cancelled_everywhere(start, open_stream, is_clean) > 5
-
-
-async def test_a_reconnect_that_is_stopped_before_its_first_step() -> None:
-    server = Server(well)
-    async with server.serve() as url, connect(base_url=url) as stream:
-        reconnector = stream._reconnector
-        reconnector.session_closed(DroppedError("cut"))
-        await reconnector.stop()
-        await within(1, reconnector.done())

@@ -7,7 +7,6 @@ import asyncio
 import logging
 import math
 from collections.abc import Coroutine, Iterator
-from functools import partial
 from typing import Any
 
 import pytest
@@ -30,7 +29,6 @@ from aai_stream.emulator.marked import MarkedEngine, marked_audio
 from aai_stream.emulator.server import Emulator
 from aai_stream.livekit import STT, ServerMessage
 from aai_stream.messages import AudioLost, Turn
-from aai_stream.retries import Retries
 from tests.outages import LAYOUT, ON_MESSAGES
 from tests.servers import until, within
 from tests.test_network import accounts
@@ -272,8 +270,7 @@ class Chaos(RuleBasedStateMachine):
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nobody waits before trying again, and what happens isn't logged."""
-    retries = partial(Retries, draw=lambda low, high: 0.0)
-    monkeypatch.setattr("aai_stream.stream.Retries", retries)
+    monkeypatch.setattr("aai_stream.client.uniform", lambda low, high: 0.0)
     monkeypatch.setattr("aai_stream.connection.wire.CLOSE_SECONDS", 0.05)
     logging.disable(logging.CRITICAL)
     yield

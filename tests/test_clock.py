@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aai_stream._core import AudioRing
-from aai_stream.clock import SessionClock
+from aai_stream.protocol.timeline import SessionClock
 
 RATE = 16_000
 

@@ -21,7 +21,6 @@ from aai_stream.emulator.server import Emulator
 from aai_stream.errors import OptionError
 from aai_stream.livekit import STT
 from aai_stream.messages import AudioLost, Event, Turn
-from aai_stream.retries import Retries
 from tests.queues import Queue
 from tests.servers import until, within
 
@@ -88,9 +87,7 @@ class Call:
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "aai_stream.stream.Retries", partial(Retries, draw=lambda low, high: 0.0)
-    )
+    monkeypatch.setattr("aai_stream.client.uniform", lambda low, high: 0.0)
 
 
 def opened(calls: list[Call]) -> int:

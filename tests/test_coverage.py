@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from aai_stream._core import AudioRing
-from aai_stream.coverage import (
+from aai_stream.messages import AudioLost, Event, SilenceSkipped
+from aai_stream.protocol.coverage import (
     KEPT_SECONDS,
     LEAD_SECONDS,
     MOST_SECONDS,
@@ -13,7 +14,6 @@ from aai_stream.coverage import (
     OVERDUE_SECONDS,
     Coverage,
 )
-from aai_stream.messages import AudioLost, Event, SilenceSkipped
 from tests.audio import hum, speech
 
 RATE = 16_000

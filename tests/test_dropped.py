@@ -92,7 +92,7 @@ async def test_while_audio_waits() -> None:
 
 
 async def test_while_a_lost_session_is_about_to_be_replaced(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
 ) -> None:
     """No other is opened for it."""
 
@@ -100,10 +100,10 @@ async def test_while_a_lost_session_is_about_to_be_replaced(
         await talk.begin()
         talk.cut()
 
-    monkeypatch.setattr("aai_stream.retries.Retries.delay", lambda *_: 3600.0)
+    monkeypatch.setattr("aai_stream.client.uniform", lambda low, high: 3600.0)
     async with nothing_left(cut) as (server, url):
         stream = await entered(url)
-        await until(lambda: "_reconnect" in repr(left_tasks()))
+        await until(lambda: "trying again in 3600" in log.text)
         del stream
         await collected(lambda: not left_tasks())
         assert server.requests == 1
@@ -231,5 +231,6 @@ def test_after_its_loop_was_closed(log: pytest.LogCaptureFixture) -> None:
 
     asyncio.run(leave_it())
     streams.clear()
+    log.clear()
     gc.collect()
     assert not log.records

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aai_stream.endpoints import Endpoints
+from aai_stream.protocol.sending import Endpoints
 
 
 def test_one_waits_until_its_audio_is_sent() -> None:

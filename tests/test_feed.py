@@ -26,10 +26,10 @@ from aai_stream.errors import (
     TimedOutError,
     TooFastError,
 )
-from aai_stream.feed import Feed
 from aai_stream.messages import Event
 from aai_stream.options import Options
-from aai_stream.session import Session
+from aai_stream.protocol.session import Session
+from aai_stream.protocol.stream import Feed
 from tests.audio import count_up, to_samples
 from tests.livekit.scripts import final, turn, words
 from tests.servers import BEGIN, until, within
@@ -567,7 +567,7 @@ async def test_a_session_that_is_too_fast_is_followed_by_a_slower_one(
 ) -> None:
     slowed: list[bool] = []
     monkeypatch.setattr(
-        "aai_stream.pacing.Pacer.slow_down", lambda self: slowed.append(True)
+        "aai_stream.protocol.pace.Pacer.slow_down", lambda self: slowed.append(True)
     )
     fed = Fed()
     (await fed.open()).end(1011)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from aai_stream.finals import MISSING_SECONDS, UNFORMATTED_SECONDS, Finals
 from aai_stream.messages import AudioLost, Event, Turn
+from aai_stream.protocol.turns import MISSING_SECONDS, UNFORMATTED_SECONDS, Finals
 from tests.clocks import Clock
 from tests.test_turns import final, formatted, raw, turn
 

@@ -7,7 +7,6 @@ import copy
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 import pytest
@@ -22,8 +21,7 @@ from aai_stream import messages
 from aai_stream.errors import EndedError, MessageError
 from aai_stream.livekit import STT
 from aai_stream.messages import Turn, Word
-from aai_stream.retries import Retries
-from aai_stream.turns import TurnOrder
+from aai_stream.protocol.turns import TurnOrder
 from tests.servers import (
     BEGIN,
     begin_then,
@@ -239,11 +237,10 @@ async def fake_wires(begin: bytes) -> AsyncIterator[list[FakeWire]]:
         wires.append(FakeWire(on_text, on_closed))
         return wires[-1]
 
-    retries = partial(Retries, draw=lambda low, high: 0.0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("aai_stream.connection.wire.picows.open_wire", open_fake)
-        patch.setattr("aai_stream.stream.Retries", retries)
-        patch.setattr("aai_stream.finals.MISSING_SECONDS", 0)
+        patch.setattr("aai_stream.client.uniform", lambda low, high: 0.0)
+        patch.setattr("aai_stream.protocol.turns.MISSING_SECONDS", 0)
         yield wires
 
 

@@ -13,7 +13,7 @@ from aai_stream.errors import (
     RejectedError,
     SessionError,
 )
-from aai_stream.pacing import Pacer
+from aai_stream.protocol.pace import Pacer
 from tests.servers import until, within
 from tests.talks import (
     PER_MS,
@@ -96,7 +96,7 @@ async def test_sessions_that_die_as_they_open() -> None:
 async def test_long_waits_are_no_long_life(
     waits: Waits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aai_stream.reconnecting.PROGRESS_SECONDS", 0.02)
+    monkeypatch.setattr("aai_stream.protocol.stream.PROGRESS_SECONDS", 0.02)
     waits.really = 0.03
     server = Server(closed_with(1011, after_ms=1000))
     async with server.serve() as url, connect(base_url=url, max_retries=2) as stream:
@@ -136,7 +136,7 @@ async def test_a_final_restores_the_budget() -> None:
 
 
 async def test_a_long_life_restores_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aai_stream.reconnecting.PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr("aai_stream.protocol.stream.PROGRESS_SECONDS", 0.0)
     server = Server(*[lost_after(1000)] * 5, well)
     async with server.serve() as url, connect(base_url=url, max_retries=1) as stream:
         stream.push(SECOND)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aai_stream.hearing import (
+from aai_stream.protocol.hearing import (
     AHEAD_SECONDS,
     KEPT_SECONDS,
     SETTLED_SECONDS,

@@ -26,7 +26,6 @@ from aai_stream.connection.limiter import (
     shared_limiter,
 )
 from aai_stream.errors import OptionError
-from aai_stream.retries import Retries
 from tests.queues import Queue, settle
 from tests.servers import begin_then, read_to_end, until, websocket_server, within
 
@@ -411,9 +410,7 @@ async def test_a_hundred_streams_that_lose_their_server_come_back_in_order(
             await super().admit(urgency)
 
     monkeypatch.setattr("aai_stream.client.Connector", Watched)
-    monkeypatch.setattr(
-        "aai_stream.stream.Retries", partial(Retries, draw=lambda low, high: low)
-    )
+    monkeypatch.setattr("aai_stream.client.uniform", lambda low, high: low)
     queue = Queue(120)
     monkeypatch.setattr(connector, "shared_limiter", lambda *_: queue.limiter)
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aai_stream._core import AudioRing
-from aai_stream.losses import LOG_SECONDS, Losses
 from aai_stream.messages import AudioLost
+from aai_stream.protocol.gaps import LOG_SECONDS, Losses
 from tests.audio import next_chunk
 
 RATE = 16_000
@@ -109,7 +109,7 @@ def test_a_socket_that_trickles_for_hours_is_bounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """And what got through long ago, without a final, is lost in the end."""
-    monkeypatch.setattr("aai_stream.losses.MOST_STRETCHES", 5)
+    monkeypatch.setattr("aai_stream.protocol.gaps.MOST_STRETCHES", 5)
     told = Told()
     told.write(KEPT)
     for _ in range(50):

@@ -31,7 +31,6 @@ from aai_stream.emulator.marked import (
 from aai_stream.emulator.server import Emulator
 from aai_stream.livekit import STT, ServerMessage, SpeechStream
 from aai_stream.messages import AudioLost, Event, Turn
-from aai_stream.retries import Retries
 from tests.proxy import Link, Proxy, Way
 from tests.servers import until, within
 
@@ -52,8 +51,7 @@ connect = partial(aai_stream.connect, **SMALL, catch_up_rate=math.inf)
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits before trying again, or for goodbyes that can't come."""
-    retries = partial(Retries, draw=lambda low, high: 0.0)
-    monkeypatch.setattr("aai_stream.stream.Retries", retries)
+    monkeypatch.setattr("aai_stream.client.uniform", lambda low, high: 0.0)
     monkeypatch.setattr("aai_stream.connection.wire.CLOSE_SECONDS", 0.05)
 
 
@@ -244,7 +242,7 @@ def counted_tries(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         tries.append(high)
         return 0.001
 
-    monkeypatch.setattr("aai_stream.stream.Retries", partial(Retries, draw=draw))
+    monkeypatch.setattr("aai_stream.client.uniform", draw)
     return tries
 
 

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from aai_stream import outlet as outlet_module
 from aai_stream._core import AudioRing, Chunk
-from aai_stream.coverage import LEAD_SECONDS, OVERDUE_SECONDS, Coverage
 from aai_stream.errors import OptionError
-from aai_stream.hearing import KEPT_SECONDS, SETTLED_SECONDS, Hearing
 from aai_stream.messages import SilenceSkipped
-from aai_stream.outlet import Outlet
-from aai_stream.pacing import Pacer
-from aai_stream.session import Session
+from aai_stream.protocol.coverage import LEAD_SECONDS, OVERDUE_SECONDS, Coverage
+from aai_stream.protocol.hearing import KEPT_SECONDS, SETTLED_SECONDS, Hearing
+from aai_stream.protocol.pace import Pacer
+from aai_stream.protocol.sending import Outlet
+from aai_stream.protocol.session import Session
 from tests.audio import speech
 from tests.servers import until, within
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aai_stream.errors import OptionError
-from aai_stream.pacing import BURST_SECONDS, CATCH_UP_RATE, Pacer
+from aai_stream.protocol.pace import BURST_SECONDS, CATCH_UP_RATE, Pacer
 
 RATE = 16_000
 CHUNK = 800

@@ -20,7 +20,7 @@ from aai_stream.errors import (
     UnreachableError,
     UntrustedError,
 )
-from aai_stream.retries import LONGEST_RETRY_AFTER, BusyWaits, Retries
+from aai_stream.protocol.retry import LONGEST_RETRY_AFTER, BusyWaits, Retries
 
 BACKOFF = [(0, 0.5), (0, 1), (0, 2), (0, 4), (0, 8), (0, 10), (0, 10)]
 AT_ONCE = [(0, 0.1), *BACKOFF[1:]]

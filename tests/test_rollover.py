@@ -10,8 +10,8 @@ from typing import Any, cast
 import pytest
 
 from aai_stream.errors import DroppedError, StateError
-from aai_stream.rollover import Rollover
-from aai_stream.session import Session
+from aai_stream.protocol.session import Session
+from aai_stream.protocol.stream import Rollover
 from tests.servers import until, within
 
 NOW = 1_000_000
@@ -75,7 +75,7 @@ class Fixture:
 @pytest.fixture
 def short_lives(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sessions may be replaced as soon as a test wants."""
-    monkeypatch.setattr("aai_stream.rollover.SHORTEST_SECONDS", 0)
+    monkeypatch.setattr("aai_stream.protocol.stream.SHORTEST_SECONDS", 0)
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def timers(monkeypatch: pytest.MonkeyPatch) -> list[float]:
             delays.append(seconds)
             return Timer()
 
-    monkeypatch.setattr("aai_stream.rollover.asyncio.get_running_loop", Loop)
+    monkeypatch.setattr("aai_stream.protocol.stream.asyncio.get_running_loop", Loop)
     return delays
 
 

@@ -20,7 +20,7 @@ from livekit.agents import APIConnectOptions, APIError
 import aai_stream
 from aai_stream.errors import AaiStreamError
 from aai_stream.livekit import STT
-from aai_stream.retries import Retries
+from aai_stream.protocol.retry import Retries
 from tests.servers import begin_then, http_server, within
 
 KEY = "key-that-nobody-may-see"
@@ -322,11 +322,11 @@ async def over(request: pytest.FixtureRequest) -> AsyncIterator[dict[str, Any]]:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    def impatient(most: int, *, patience: float) -> Retries:
-        return Retries(most, draw=lambda low, high: 0.0)
+    def impatient(most: int, **_: object) -> Retries:
+        return Retries(most, patience=0.0, draw=lambda low, high: 0.0)
 
-    monkeypatch.setattr("aai_stream.stream.Retries", impatient)
-    monkeypatch.setattr("aai_stream.retries.FIRST_BUSY_SECONDS", 0.0)
+    monkeypatch.setattr("aai_stream.client.Retries", impatient)
+    monkeypatch.setattr("aai_stream.protocol.retry.FIRST_BUSY_SECONDS", 0.0)
     monkeypatch.setattr("aai_stream.connection.wire.CLOSE_SECONDS", 0.05)
 
 

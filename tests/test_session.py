@@ -29,10 +29,10 @@ from aai_stream.errors import (
     TooFastError,
     TransientError,
 )
-from aai_stream.failures import closed_error
 from aai_stream.messages import Event
 from aai_stream.options import Options
-from aai_stream.session import MOST_EARLY, Session
+from aai_stream.protocol.failures import closed_error
+from aai_stream.protocol.session import MOST_EARLY, Session
 from tests.servers import (
     BEGIN,
     Handler,

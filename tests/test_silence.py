@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aai_stream._core import AudioRing
-from aai_stream.silence import (
+from aai_stream.protocol.silence import (
     PROVEN_SECONDS,
     TAIL_MS,
     Silence,

@@ -37,7 +37,7 @@ from tests.talks import (
 
 @pytest.fixture(autouse=True)
 def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
-    monkeypatch.setattr("aai_stream.rollover.SHORTEST_SECONDS", 0)
+    monkeypatch.setattr("aai_stream.protocol.stream.SHORTEST_SECONDS", 0)
     return impatient(monkeypatch)
 
 
@@ -48,7 +48,7 @@ def soon() -> int:
 
 def next_is_ready(stream: aai_stream.Stream) -> bool:
     """Whether the stream could move on, or has."""
-    return stream._feed._sessions._rollover.is_ready or stream.stats.sessions > 1
+    return stream._protocol.standby is not None or stream.stats.sessions > 1
 
 
 async def test_before_it_expires_another_session_takes_over() -> None:
@@ -118,9 +118,11 @@ async def test_in_a_noise_it_takes_over_when_the_old_one_has_expired(
     end: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What that had time to speak about, and did not, is not heard again."""
-    monkeypatch.setattr("aai_stream.hearing.SETTLED_SECONDS", 0)
-    monkeypatch.setattr("aai_stream.hearing.KEPT_SECONDS", 0)
-    monkeypatch.setattr("aai_stream.hearing.AHEAD_SECONDS", 10)  # as if pushed live
+    monkeypatch.setattr("aai_stream.protocol.hearing.SETTLED_SECONDS", 0)
+    monkeypatch.setattr("aai_stream.protocol.hearing.KEPT_SECONDS", 0)
+    monkeypatch.setattr(
+        "aai_stream.protocol.hearing.AHEAD_SECONDS", 10
+    )  # as if pushed live
 
     async def first(talk: Talk) -> None:
         await talk.begin(expires_at=soon())
@@ -272,7 +274,7 @@ async def test_a_successor_that_waits_hears_what_changes_the_meaning_of_a_turn()
     ):
         stream.push(SECOND)
         await until(lambda: stream.stats.turns == 2)
-        session = stream._feed._sessions.latest
+        session = stream._protocol.session
         assert session is not None
         assert session.finals.is_idle
         await within(5, stream.end())

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from aai_stream.errors import AudioError, RefusedError, StateError
-from aai_stream.feed import Feed
+from aai_stream.protocol.stream import Feed
 from tests.audio import count_up, to_samples
 from tests.servers import within
 from tests.talks import PER_MS, SECOND, Server, closed_with, collect, connect, well

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aai_stream.messages import Turn, Word
-from aai_stream.turns import TurnOrder
+from aai_stream.protocol.turns import TurnOrder
 
 SENT_MS = 60_000
 

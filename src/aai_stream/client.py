@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from random import uniform
 from typing import TYPE_CHECKING, Any
 
 from ._core import AudioRing, limit_memory
 from .connection.addresses import DEFAULT_URL, host_of
-from .connection.connector import (
-    BEGIN_SECONDS,
-    DEAD_AFTER_SECONDS,
-    Connector,
-    check_seconds,
-)
+from .connection.connector import DEAD_AFTER_SECONDS, Connector
 from .connection.credentials import Credentials, TokenSource
 from .errors import AudioError, OptionError
 from .options import Options, refuse_unknown, warn_of_lengths
-from .pacing import CATCH_UP_RATE
 from .parameters import Parameters
+from .protocol.pace import CATCH_UP_RATE
+from .protocol.retry import Retries
+from .protocol.stream import BEGIN_SECONDS, CLOSE_SECONDS, Settings
+from .rules import check_seconds
+from .runner import Runner
 from .signatures import spelled_out
-from .stream import CLOSE_SECONDS, Stream
+from .stream import Stream
 
 if TYPE_CHECKING:
     import aiohttp
@@ -134,12 +135,17 @@ def connect(
     audio = {"sample_rate": sample_rate, "encoding": encoding}
     options = Options({**parameters, **audio}, extra_params)
     check_seconds("connect_timeout", connect_timeout)
-    check_seconds("close_timeout", close_timeout)
+    settings = Settings(
+        begin_timeout=begin_timeout,
+        close_timeout=close_timeout,
+        dead_after=dead_after,
+        catch_up_rate=catch_up_rate,
+        skip_silence=skip_silence,
+    )
     connector = Connector(
         Credentials(api_key, token, host=host_of(base_url)),
         base_url,
         http_session=http_session,
-        begin_timeout=begin_timeout,
         dead_after=dead_after,
         sessions_per_minute=sessions_per_minute,
         allow_unencrypted=allow_unencrypted,
@@ -148,16 +154,23 @@ def connect(
     bound_replay_memory(replay_memory_mb)
     warn_of_lengths(logger, parameters)
     return Stream(
-        connector,
-        options,
-        ring,
-        catch_up_rate=catch_up_rate,
-        connect_timeout=connect_timeout,
-        close_timeout=close_timeout,
-        replay_seconds=replay_seconds,
-        max_retries=max_retries,
-        skip_silence=skip_silence,
+        partial(
+            Runner,
+            ring=ring,
+            options=options,
+            settings=settings,
+            retries=retries(max_retries, replay_seconds),
+            connector=connector,
+            connect_timeout=connect_timeout,
+        )
     )
+
+
+def retries(
+    most: int, patience: float, interval: Callable[[int], float] | None = None
+) -> Retries:
+    """See `Retries`; its waits are drawn at random."""
+    return Retries(most, patience=patience, draw=uniform, interval=interval)
 
 
 def make_ring(

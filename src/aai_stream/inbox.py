@@ -3,53 +3,62 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 from .errors import StateError
 from .messages import Event, Heartbeat, Silence, SpeechStarted, Turn, Unknown
+from .protocol.events import Retry
 
-MOST_PENDING = 10_000
+MOST_UNREAD = 10_000
 """Messages that wait to be read. Beyond that, partial turns and remarks are left out;
 with twice as many the stream ends."""
 
 
+def has_room(unread: int, is_passing: bool) -> bool:
+    """Whether one more message may wait, besides those `unread`; `is_passing` is for
+    one that a later one makes up for.
+
+    Raises `StateError` if far too many wait.
+    """
+    if unread >= 2 * MOST_UNREAD:
+        raise StateError(f"{unread} messages wait, and nobody reads them")
+    return unread < MOST_UNREAD or not is_passing
+
+
 class Inbox:
-    """A stream's messages. `on_full` is called when there are far too many.
+    """A stream's messages.
 
     Whoever tells a stream something holds its inbox, and so whoever waits here, but not
     a stream for whose messages nobody waits.
     """
 
-    def __init__(self, on_full: Callable[[StateError], None]) -> None:
-        self._on_full = on_full
+    def __init__(self) -> None:
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()  # None: the end
         self.left_out = 0
         """How many there were no room for."""
 
-    def put(self, event: Event) -> None:
-        """Let `event` be read, if there is room for it."""
-        waiting = self._events.qsize()
-        if waiting >= MOST_PENDING and not _matters(event):
-            self.left_out += 1
-        elif waiting < 2 * MOST_PENDING:
+    def put(self, event: Event | Retry | None) -> None:
+        """Let `event` be read, if there is room for it; None is the end.
+
+        Raises `StateError` if far too many wait.
+        """
+        if event is None:
+            self._events.put_nowait(None)
+        elif isinstance(event, Retry):
+            pass  # the log tells it
+        elif has_room(self._events.qsize(), _is_passing(event)):
             self._events.put_nowait(event)
         else:
-            self._on_full(StateError(f"{waiting} messages wait, and nobody reads them"))
-
-    def close(self) -> None:
-        """Nothing more will come."""
-        self._events.put_nowait(None)
+            self.left_out += 1
 
     async def get(self) -> Event | None:
         """Wait for the next message; None if there is no more, however often asked."""
         event = await self._events.get()
         if event is None:
-            self.close()  # for whoever asks again
+            self._events.put_nowait(None)  # for whoever asks again
         return event
 
 
-def _matters(event: Event) -> bool:
-    """Whether `event` is no passing remark that a later one makes up for."""
+def _is_passing(event: Event) -> bool:
     if isinstance(event, Turn):
-        return event.end_of_turn
-    return not isinstance(event, (Heartbeat, Silence, SpeechStarted, Unknown))
+        return not event.end_of_turn
+    return isinstance(event, (Heartbeat, Silence, SpeechStarted, Unknown))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -30,10 +30,9 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
-Close = Callable[[], Coroutine[Any, Any, None]]
-
-
-def when_dropped(owner: object, close: Close) -> weakref.finalize[Any, Any]:
+def when_dropped(
+    owner: object, close: Callable[[], None]
+) -> weakref.finalize[Any, Any]:
     """Run `close`, which must not hold `owner`, when that is gone.
 
     Call this on the event loop that `close` is for; any thread may collect `owner`.
@@ -45,6 +44,8 @@ def when_dropped(owner: object, close: Close) -> weakref.finalize[Any, Any]:
     return finalizer
 
 
-def _close_later(loop: asyncio.AbstractEventLoop, process: int, close: Close) -> None:
+def _close_later(
+    loop: asyncio.AbstractEventLoop, process: int, close: Callable[[], None]
+) -> None:
     if os.getpid() == process and not loop.is_closed():
-        loop.call_soon_threadsafe(lambda: loop.create_task(close()))
+        loop.call_soon_threadsafe(close)

@@ -5,7 +5,6 @@ UpdateConfiguration of every live change.
 from __future__ import annotations
 
 import copy
-import logging
 import warnings
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,8 @@ from .parameters import PARAMETERS, RENAMED
 from .suggestions import did_you_mean
 
 if TYPE_CHECKING:
+    import logging
+
     from .messages import Turn
 
 

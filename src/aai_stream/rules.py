@@ -160,3 +160,9 @@ _PRIVATE = {
     "webhook_auth_header_value",
     "webhook_url",
 }
+
+
+def check_seconds(name: str, value: object) -> None:
+    """Raise `OptionError` unless `value`, of the option `name`, is above 0."""
+    if not isinstance(value, (int, float)) or not value > 0:
+        raise OptionError(f"{name} must be above 0 s, not {value!r}")

@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import weakref
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ._core import AudioRing, as_bytes
-from .connection.connector import Connector
-from .errors import AaiStreamError, SessionError, StateError
-from .feed import Feed
+from ._core import as_bytes
+from .errors import StateError
 from .inbox import Inbox
-from .lifetime import running_loop, weakly, when_dropped
+from .lifetime import running_loop, when_dropped
 from .messages import Event, Termination
-from .options import Options, warn_of_lengths
+from .options import warn_of_lengths
 from .parameters import LiveParameters
-from .reconnecting import Reconnector
-from .retries import Retries
+from .protocol.stream import StreamState
 from .signatures import spelled_out
 from .stats import StreamStats
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
+    from .runner import Runner, Tell
     from .typing import Audio
 
 logger = logging.getLogger("aai_stream")
@@ -35,12 +32,6 @@ logger = logging.getLogger("aai_stream")
 LONGEST_WRITE_SECONDS = 0.5
 """More than this goes into the ring in steps, with chunks sent between: the ring need
 not hold all of a long push at once."""
-
-CLOSE_SECONDS = 20.0
-"""How long the end may take without a sign of the server; 11 s have been seen."""
-
-END_RETRIES = 10
-"""How often a session is replaced, without progress, when no more audio will come."""
 
 
 class Stream:
@@ -50,7 +41,7 @@ class Stream:
     may be done by different tasks, but all of it on one event loop and its thread,
     except for `push_threadsafe`.
     Times in messages are stream time: ms since the first sample that was pushed. Up to
-    `MOST_PENDING` messages wait for the iteration; beyond, only what matters does.
+    `MOST_UNREAD` messages wait for the iteration; beyond, only what matters does.
 
     A session that is lost is replaced (a warning in the log, another Begin), and audio
     that no final turn had covered is sent again. What can't be is told as `AudioLost`.
@@ -59,68 +50,31 @@ class Stream:
     session is ended, with a warning in the log.
     """
 
-    def __init__(
-        self,
-        connector: Connector,
-        options: Options,
-        ring: AudioRing,
-        *,
-        catch_up_rate: float,
-        connect_timeout: float,
-        close_timeout: float,
-        replay_seconds: float,
-        max_retries: int,
-        skip_silence: bool,
-    ) -> None:
-        # Weakly, so that the socket keeps no stream alive that nobody uses.
-        finish = weakly(Stream._finish, self)
-        self._inbox = Inbox(finish)
-        self._feed = Feed(
-            connector,
-            options,
-            ring,
-            catch_up_rate=catch_up_rate,
-            close_timeout=close_timeout,
-            on_event=self._inbox.put,
-            on_closed=weakly(Stream._session_closed, self),
-            skip_silence=skip_silence,
-            insist=max_retries > 0,
-        )
-        self._sample_rate = ring.sample_rate
-        self._reconnector = Reconnector(
-            self._feed,
-            Retries(max_retries, patience=replay_seconds),
-            connect_timeout,
-            finish,
-        )
+    def __init__(self, make_runner: Callable[[Tell], Runner]) -> None:
+        self._inbox = Inbox()
+        # It tells the inbox, so that no socket keeps a stream alive that nobody uses.
+        self._runner = make_runner(self._inbox.put)
+        self._protocol = self._runner.protocol
         self._loop = running_loop()
         # By other threads: PCM16, rate, channels.
         self._handed_over: deque[tuple[bytes, int, int]] = deque()
-        self._failed: asyncio.Future[None] | None = None  # letting go of what is left
-        self._finalizer: weakref.finalize[Any, Any] | None = None  # once entered
-        self._failure: AaiStreamError | None = None
-        self._entered = False
-        self._is_open = False
-        self._ended = False  # takes no more audio
-        self._is_over = False
-        self._is_complete = False  # over, without Termination
+        self._entered = self._was_open = False
 
     # ---- life ----
 
     async def __aenter__(self) -> Self:
-        if self._entered or self._feed.closed:
+        if self._entered or self._protocol.is_over:
             raise StateError("a stream can be entered only once")
         self._entered = True
         self._loop = asyncio.get_running_loop()
-        self._finalizer = when_dropped(
-            self, partial(_close_dropped, self._reconnector, self._feed)
-        )
+        when_dropped(self, self._runner.abandon)
         try:
-            await self._reconnector.connect()
+            self._runner.start()
+            await self._runner.opened()
         except BaseException:
-            self._finish(None)
+            await self._runner.close()
             raise
-        self._is_open = True
+        self._was_open = True
         return self
 
     async def __aexit__(
@@ -135,7 +89,7 @@ class Stream:
         """No more audio: send what is left, wait for the last turn and Termination.
 
         Iterate on to read them; the iteration then ends. A session that is lost
-        meanwhile is replaced, as often as `END_RETRIES`, if words are missing. Returns
+        meanwhile is replaced, ten times at most, if words are missing. Returns
         None, and logs it, if none are and only Termination never came.
 
         Raises `TimedOutError` if the server took no audio, or told neither a turn nor
@@ -144,26 +98,13 @@ class Stream:
         """
         self._check_open()
         self._take_handed_over()
-        self._ended = True
-        self._reconnector.end(END_RETRIES)
-        self._feed.finish_input()
-        if not self._feed.is_open and self._feed.is_complete:
-            await self._reconnector.stop()
-            self._complete("the connection was lost")
-        while not self._is_complete:
-            await self._reconnector.done()
-            if self._failure is not None:
-                raise self._failure
-            if self._is_over and not self._is_complete:
-                raise StateError("the stream was closed before it came to its end")
-            if not self._is_over and (termination := await self._feed.end()):
-                return termination
-        return None
-
-    def _complete(self, why: object) -> None:
-        logger.warning("%s, but every word was final", why)
-        self._is_complete = True
-        self._finish(None)
+        self._runner.end()
+        await self._runner.over()
+        self._check_not_failed()
+        if self._protocol.state is StreamState.CLOSED:
+            raise StateError("the stream was closed before it came to its end")
+        session = self._protocol.session
+        return session.termination if session is not None else None
 
     async def aclose(self) -> None:
         """Close at once, without waiting for the last turn; harmless when closed.
@@ -171,30 +112,7 @@ class Stream:
         The server is told to terminate all the same, since it bills by the time a
         session is open.
         """
-        await _close(self._reconnector, self._feed)
-        self._finish(None)
-
-    def _session_closed(self, failure: SessionError | None) -> None:
-        if self._is_over:
-            return
-        if failure is not None and self._feed.is_complete:
-            self._complete(failure)
-        elif self._feed.never_ends:
-            self._finish(failure)
-        else:
-            self._reconnector.session_closed(failure)
-
-    def _finish(self, failure: AaiStreamError | None) -> None:
-        if self._is_over:
-            return
-        self._is_over = self._ended = True
-        if self._finalizer is not None:
-            self._finalizer.detach()
-        self._failure = failure
-        if failure is not None:
-            self._feed.give_up()
-            self._failed = asyncio.ensure_future(self._feed.close())
-        self._inbox.close()
+        await self._runner.close()
 
     # ---- audio in ----
 
@@ -220,11 +138,11 @@ class Stream:
             StateError: the stream was ended, or another thread or a fork calls.
         """
         self._check_not_ended()
-        rate = self._sample_rate if sample_rate is None else sample_rate
+        rate = self._protocol.sample_rate if sample_rate is None else sample_rate
         view = as_bytes(data, rate, num_channels)
         step = 2 * num_channels * int(LONGEST_WRITE_SECONDS * rate)
         for start in range(0, len(view), step):
-            self._feed.push(view[start : start + step], rate, num_channels)
+            self._runner.push(view[start : start + step], rate, num_channels)
 
     def push_threadsafe(
         self, data: Audio, *, sample_rate: int | None = None, num_channels: int = 1
@@ -240,8 +158,8 @@ class Stream:
         self._check_not_ended()
         if self._loop is None:
             raise StateError("the stream is not open yet")
-        rate = self._sample_rate if sample_rate is None else sample_rate
-        pcm = self._feed.pcm_of(data, rate, num_channels)
+        rate = self._protocol.sample_rate if sample_rate is None else sample_rate
+        pcm = self._protocol.pcm_of(data, rate, num_channels)
         self._handed_over.append((pcm, rate, num_channels))
         try:
             self._loop.call_soon_threadsafe(self._take_handed_over)
@@ -249,7 +167,7 @@ class Stream:
             raise StateError("the stream's event loop is closed") from None
 
     def _take_handed_over(self) -> None:
-        while self._handed_over and not self._ended:
+        while self._handed_over and self._protocol.state is StreamState.OPEN:
             pcm, rate, num_channels = self._handed_over.popleft()
             self.push(pcm, sample_rate=rate, num_channels=num_channels)
 
@@ -261,14 +179,10 @@ class Stream:
 
         Raises what ended the stream, if it failed; `StateError` before it is entered.
         """
-        if not self._is_open and not self._is_over:
-            raise StateError("the stream is not open yet")
-        await self._feed.drain()
-        while self._feed.has_backlog and not self._is_over:
-            await self._reconnector.done()
-            await self._feed.drain()
-        if self._failure is not None:
-            raise self._failure
+        if not self._protocol.is_over:
+            self._check_open()
+        await self._runner.drain()
+        self._check_not_failed()
 
     def flush(self) -> None:
         """Send what was pushed and is no full chunk yet, padded to 50 ms with silence.
@@ -277,7 +191,7 @@ class Stream:
         rest stays with what follows it.
         """
         self._check_not_ended()
-        self._feed.flush()
+        self._runner.flush()
 
     # ---- control ----
 
@@ -289,7 +203,7 @@ class Stream:
         session's model; then none is.
         """
         self._check_open()
-        self._feed.update(live)
+        self._runner.update(live)
         warn_of_lengths(logger, live)
 
     def force_endpoint(self) -> None:
@@ -298,27 +212,27 @@ class Stream:
         Audio that is no full chunk yet is in the next turn, unless it was flushed.
         """
         self._check_not_ended()
-        self._feed.force_endpoint()
+        self._runner.force_endpoint()
 
     def keep_alive(self) -> None:
         """Reset the server's `inactivity_timeout` while there is no audio to send."""
         self._check_open()
-        self._feed.keep_alive()
+        self._runner.keep_alive()
 
     @property
     def session_id(self) -> str | None:
         """AssemblyAI's name for the present session, to quote to its support."""
-        return self._feed.session_id
+        return self._protocol.session_id
 
     @property
     def expires_at(self) -> int | None:
         """When the present session expires, unix seconds."""
-        return self._feed.expires_at
+        return self._protocol.expires_at
 
     @property
     def stats(self) -> StreamStats:
         """What the stream did so far."""
-        return replace(self._feed.stats, unread_messages=self._inbox.left_out)
+        return replace(self._runner.stats, unread_messages=self._inbox.left_out)
 
     # ---- messages out ----
 
@@ -328,31 +242,26 @@ class Stream:
     async def __anext__(self) -> Event:
         """The next message. Ends after Termination or `aclose`, or raises what ended
         the stream (`SessionError`), or `StateError` if it was never opened."""
-        if not self._entered and not self._feed.closed:
+        if not self._entered and not self._protocol.is_over:
             raise StateError("the stream is not open yet")
         if (event := await self._inbox.get()) is not None:
             return event
-        if self._failure is not None:
-            raise self._failure
+        self._check_not_failed()
         raise StopAsyncIteration
 
     # ---- inside ----
 
+    def _check_not_failed(self) -> None:
+        # What entering failed with was raised there.
+        if self._was_open and self._protocol.failure is not None:
+            raise self._protocol.failure
+
     def _check_not_ended(self) -> None:
-        if self._ended:
-            raise self._failure or StateError("the stream was ended")
+        self._check_not_failed()
+        if self._protocol.state is not StreamState.OPEN:
+            raise StateError("the stream was ended")
 
     def _check_open(self) -> None:
         self._check_not_ended()
-        if not self._is_open:
+        if self._protocol.session is None:
             raise StateError("the stream is not open yet")
-
-
-async def _close(reconnector: Reconnector, feed: Feed) -> None:
-    await reconnector.stop()
-    await feed.close()
-
-
-async def _close_dropped(reconnector: Reconnector, feed: Feed) -> None:
-    logger.warning("a stream was dropped and not closed; its session is ended")
-    await _close(reconnector, feed)

@@ -201,7 +201,7 @@ async def test_too_many_sessions_are_waited_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """And no error, unless nothing may be tried again."""
-    monkeypatch.setattr("aai_stream.retries.FIRST_BUSY_SECONDS", 0.01)
+    monkeypatch.setattr("aai_stream.protocol.retry.FIRST_BUSY_SECONDS", 0.01)
     async with Server(refuse=[429] * 5) as server:
         stt = make_stt(server.url)
         errors = errors_of(stt)

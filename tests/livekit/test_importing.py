@@ -58,7 +58,7 @@ def test_importing_starts_nothing(imported: dict[str, Any]) -> None:
 
 def test_importing_loads_the_audio_path(imported: dict[str, Any]) -> None:
     """So that it is loaded once, before the fork; and not what else there is."""
-    for name in ("_core", "feed", "session", "livekit.stream"):
+    for name in ("_core", "runner", "protocol.stream", "livekit.stream"):
         assert f"aai_stream.{name}" in imported["modules"]
     for name in ("aai_stream.emulator", "aai_stream.cli", "picows", "soxr"):
         assert name not in imported["modules"]

@@ -89,6 +89,10 @@ async def test_difference_errors() -> None:
         assert (broken.status_code, broken.retryable) == (1008, may_be_tried_again)
 
 
+async def events_of(stream: Any) -> list[Any]:
+    return [event async for event in stream]
+
+
 async def failure(side: str, handler: Any) -> BaseException:
     """What the events of a stream end with."""
     async with http_server(handler) as url, aiohttp.ClientSession() as http:
@@ -97,7 +101,7 @@ async def failure(side: str, handler: Any) -> BaseException:
         push(stream, 100)
         try:
             with pytest.raises(Exception, match=r".") as caught:
-                await within(5, stream.__anext__())
+                await within(5, events_of(stream))
         finally:
             await stream.aclose()
     return caught.value
@@ -273,7 +277,7 @@ async def test_difference_unencrypted() -> None:
 
 
 async def test_difference_unread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aai_stream.livekit.stream.MOST_PENDING", 10)
+    monkeypatch.setattr("aai_stream.inbox.MOST_UNREAD", 10)
     for side, interims in ((OFFICIAL, 31), (OURS, 10)):
         told = await told_late(side, script([turn("Hello")] * 30, final("Hello.")))
         assert told.count("interim_transcript") == interims

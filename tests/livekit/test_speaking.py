@@ -17,8 +17,12 @@ FINAL = SpeechEvent(type=SpeechEventType.FINAL_TRANSCRIPT)
 END = SpeechEvent(type=SpeechEventType.END_OF_SPEECH)
 
 
-class FakeFeed(SimpleNamespace):
-    """As much of a feed as is looked at."""
+class FakeRunner(SimpleNamespace):
+    """As much of a runner, and of its protocol, as is looked at."""
+
+    @property
+    def protocol(self) -> FakeRunner:
+        return self
 
     def force_endpoint(self, *, flush: bool) -> None:
         assert flush
@@ -26,16 +30,16 @@ class FakeFeed(SimpleNamespace):
 
 
 class Call:
-    """A stream whose feed hears `awaits_turn`, with a loop turned by hand."""
+    """A stream whose runner says `awaits_turn`, with a loop turned by hand."""
 
     def __init__(self, clock: Clock) -> None:
-        feed: Any = FakeFeed(
+        runner: Any = FakeRunner(
             awaits_turn=True, written_samples=0, silent_seconds=0.0, forced=0
         )
         self.clock = clock
-        self.feed = feed
+        self.runner = runner
         self.told: list[SpeechEventType] = []
-        self.speaking = Speaking(self.feed, self.tell, clock)
+        self.speaking = Speaking(self.runner, self.tell, clock)
 
     def tell(self, event: SpeechEvent) -> None:
         if self.speaking.is_news(event):
@@ -44,7 +48,7 @@ class Call:
     def live(self, seconds: float) -> None:
         """Audio comes, and time passes."""
         for _ in range(round(seconds * 2)):
-            self.feed.written_samples += 8000
+            self.runner.written_samples += 8000
             self.clock.run(0.5)
 
     @property
@@ -91,7 +95,7 @@ def test_a_start_is_told_once(call: Call) -> None:
 def test_an_end_when_no_turn_is_to_come(call: Call, event: SpeechEvent) -> None:
     call.tell(event)
     call.live(5)
-    call.feed.awaits_turn = False
+    call.runner.awaits_turn = False
     call.live(1.5)
     assert call.told == [event.type, END.type]
     call.live(5)
@@ -100,10 +104,10 @@ def test_an_end_when_no_turn_is_to_come(call: Call, event: SpeechEvent) -> None:
 
 def test_an_end_in_silence_though_a_turn_is_to_come(call: Call) -> None:
     call.tell(INTERIM)
-    call.feed.silent_seconds = QUIET_SECONDS - 0.1
+    call.runner.silent_seconds = QUIET_SECONDS - 0.1
     call.live(5)
     assert not call.ended
-    call.feed.silent_seconds = QUIET_SECONDS
+    call.runner.silent_seconds = QUIET_SECONDS
     call.live(1.5)
     assert call.ended
     call.tell(FINAL)  # it may come after all
@@ -115,11 +119,11 @@ def test_a_microphone_that_is_muted(call: Call) -> None:
     call.tell(START)
     call.live(3)
     call.clock.run(STALLED_SECONDS - 1)
-    assert (call.feed.forced, call.ended) == (0, False)
+    assert (call.runner.forced, call.ended) == (0, False)
     call.clock.run(2)
-    assert (call.feed.forced, call.ended) == (1, False)
+    assert (call.runner.forced, call.ended) == (1, False)
     call.clock.run(QUIET_SECONDS)
-    assert (call.feed.forced, call.ended) == (1, True)
+    assert (call.runner.forced, call.ended) == (1, True)
 
 
 def test_the_end_of_the_stream_is_one(call: Call) -> None:
@@ -131,11 +135,11 @@ def test_the_end_of_the_stream_is_one(call: Call) -> None:
     assert call.clock.waiting == []
 
 
-def test_it_holds_no_feed() -> None:
+def test_it_holds_no_runner() -> None:
     clock = Clock()
-    feed: Any = FakeFeed(awaits_turn=True)
-    speaking = Speaking(feed, lambda event: None, clock)
+    runner: Any = FakeRunner(awaits_turn=True)
+    speaking = Speaking(runner, lambda event: None, clock)
     assert speaking.is_news(START)
-    del feed
+    del runner
     clock.run(3)
     assert clock.waiting == []

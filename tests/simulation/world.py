@@ -8,14 +8,15 @@ import math
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 from typing_extensions import Buffer
 
 from aai_stream._core import AudioRing
-from aai_stream.connection.connector import Connector, open_session
+from aai_stream.connection.connector import Connector
 from aai_stream.connection.credentials import Credentials
 from aai_stream.errors import (
     AaiStreamError,
@@ -27,7 +28,9 @@ from aai_stream.errors import (
 )
 from aai_stream.messages import AudioLost, Event, SilenceSkipped, Turn
 from aai_stream.options import Options
-from aai_stream.session import Session as OurSession
+from aai_stream.protocol.retry import Retries
+from aai_stream.protocol.stream import Settings
+from aai_stream.runner import Runner
 from aai_stream.stream import Stream
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.service import Session, Weather
@@ -78,12 +81,10 @@ class Wire:
 
     def __init__(
         self,
-        on_text: Callable[[bytes], None],
-        on_closed: Callable[[int, str], None],
+        owner: Any,
         dice: random.Random,
     ) -> None:
-        self._on_text = on_text
-        self._on_closed = on_closed
+        self._owner = owner
         self._dice = dice
         self._loop = asyncio.get_running_loop()
         self._heard_at = self._loop.time()
@@ -94,10 +95,6 @@ class Wire:
         self.server: Session
 
     # What the client uses
-
-    @property
-    def writable(self) -> bool:
-        return self.has_room
 
     @property
     def silent_seconds(self) -> float:
@@ -124,12 +121,12 @@ class Wire:
     def deliver(self, message: dict[str, Any]) -> None:
         if not self._is_closed and not self.is_half_open:
             self._heard_at = self._loop.time()
-            self._on_text(json.dumps(message).encode())
+            self._owner.received(json.dumps(message).encode())
 
     def hang_up(self, code: int, reason: str) -> None:
         if not self._is_closed:
             self._is_closed = True
-            self._on_closed(code, reason)
+            self._owner.closed(code, reason)
             self.server.is_over = True
 
     def freeze(self) -> None:
@@ -164,27 +161,10 @@ class World:
     async def admit(self, urgency: Callable[[], float]) -> None:
         """Any number of sessions a minute."""
 
-    async def open(
-        self, options: Options, *, sample_rate: int, timeout: float
-    ) -> OurSession:
-        """As `Connector.open`."""
-        return await open_session(
-            self._open_wire,
-            "ws://simulated/v3/ws",
-            Credentials("key"),
-            options,
-            sample_rate=sample_rate,
-            timeout=timeout,
-        )
+    credentials = Credentials("key")
 
-    async def _open_wire(
-        self,
-        url: str,
-        headers: Mapping[str, str],
-        *,
-        on_text: Callable[[bytes], None],
-        on_closed: Callable[[int, str], None],
-    ) -> Wire:
+    async def open(self, options: Options, owner: Any, timeout: float) -> Wire:
+        """As `Connector.open`."""
         loop, dice = asyncio.get_running_loop(), self.dice
         await asyncio.sleep(dice.uniform(0.02, 0.3))
         if self.sessions and self.goes_wrong("refused"):
@@ -198,7 +178,7 @@ class World:
             )
         self.sessions += 1
         number = self.sessions
-        wire = Wire(on_text, on_closed, dice)
+        wire = Wire(owner, dice)
         wire.server = server = Session(
             self.script,
             dice,
@@ -235,6 +215,7 @@ class World:
 
         def go_on() -> None:
             wire.has_room = True
+            wire._owner.room()
 
         asyncio.get_running_loop().call_later(self.dice.uniform(0.5, 15), go_on)
 
@@ -301,15 +282,21 @@ async def _hold_call(seed: int) -> Call:
     )
     call.log.append(f"seed {seed}: {seconds:g} s, {len(words)} words, {storm}")
     stream = Stream(
-        cast(Connector, world),
-        Options({"speech_model": "universal-3-6-pro", "sample_rate": RATE}),
-        AudioRing(RATE, chunk_ms=dice.choice((50, 200, 1000)), replay_seconds=120),
-        catch_up_rate=dice.choice((1.25, 2.0)),
-        connect_timeout=10.0,
-        close_timeout=20.0,
-        replay_seconds=120,
-        max_retries=1000,
-        skip_silence=dice.random() < 0.7,
+        partial(
+            Runner,
+            ring=AudioRing(RATE, replay_seconds=120),
+            options=Options({"sample_rate": RATE, "encoding": "pcm_s16le"}),
+            settings=Settings(
+                begin_timeout=20,
+                close_timeout=20.0,
+                dead_after=math.inf,
+                catch_up_rate=dice.choice((1.25, 2.0)),
+                skip_silence=dice.random() < 0.7,
+            ),
+            retries=Retries(1000, patience=120, draw=dice.uniform),
+            connector=cast(Connector, world),
+            connect_timeout=10.0,
+        )
     )
     told: list[Event] = []
     asyncio.get_running_loop().set_exception_handler(

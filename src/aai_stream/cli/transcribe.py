@@ -24,8 +24,8 @@ from ..errors import LostAudioError, OptionError
 from ..files import Recording, open_recording, play, raw_recording
 from ..messages import AudioLost, Turn, Warning
 from ..options import Options
-from ..pacing import CATCH_UP_RATE
 from ..parameters import PARAMETERS
+from ..protocol.pace import CATCH_UP_RATE
 from ..stream import Stream
 from ..suggestions import did_you_mean
 from .printing import LinePrinter, Printer, SubtitlePrinter, TerminalPrinter

@@ -6,21 +6,23 @@ detection: short silences end a turn.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from .._core import AudioRing
-from ..client import make_ring
-from ..connection.connector import Connector, check_seconds
-from ..errors import OptionError, SessionError
-from ..feed import Feed
-from ..messages import Event
+from ..client import make_ring, retries
+from ..connection.connector import Connector
+from ..errors import OptionError
 from ..models import MULTILINGUAL, is_universal_3
 from ..options import Options
-from ..pacing import Pacer
+from ..protocol.retry import Retries
+from ..protocol.stream import Settings
+from ..runner import Runner, Tell
 from ..stream import Stream
+
+if TYPE_CHECKING:
+    from livekit.agents import APIConnectOptions
 
 SHORTEST_SILENCE_MS = 100
 """`min_turn_silence` unless given: LiveKit's turn detector decides, not silence."""
@@ -38,10 +40,8 @@ class Config:
     encoding: str
     buffer_size_seconds: float
     replay_seconds: float
-    close_timeout: float
-    skip_silence: bool
     resampler: str
-    catch_up_rate: float
+    settings: Settings
     manual_flush: bool
 
     def check(self) -> None:
@@ -49,8 +49,6 @@ class Config:
         rate = 16_000 if self.sample_rate == "native" else self.sample_rate
         self.options(rate)
         self.ring(rate)
-        Pacer(self.catch_up_rate, rate)
-        check_seconds("close_timeout", self.close_timeout)
 
     @property
     def model(self) -> str:
@@ -91,50 +89,52 @@ class Config:
         values |= {"sample_rate": sample_rate, "encoding": self.encoding}
         return Options(values, self.extra_params, match_model=False)
 
-    def feed(
-        self,
-        sample_rate: int,
-        on_event: Callable[[Event], None],
-        on_closed: Callable[[SessionError | None], None],
-        *,
-        insist: bool,
-    ) -> Feed:
-        """What a `SpeechStream` pushes its audio into."""
-        options = self.options(sample_rate)
-        inactivity = options.inactivity_timeout
-        return Feed(
-            self.connector,
-            options,
-            self.ring(sample_rate),
-            catch_up_rate=self.catch_up_rate,
-            close_timeout=self.close_timeout,
-            skip_silence=self.skip_silence,
-            on_event=on_event,
-            on_closed=on_closed,
-            keep_alive_seconds=inactivity and inactivity / 2,
-            insist=insist,
+    def runner(
+        self, tell: Tell, sample_rate: int, conn_options: APIConnectOptions
+    ) -> Runner:
+        """What a `SpeechStream` pushes its audio into; it tries again as LiveKit's
+        `conn_options` say."""
+        again = retries(
+            conn_options.max_retry,
+            self.replay_seconds,
+            conn_options._interval_for_retry,
         )
+        timeout = conn_options.timeout
+        return self._runner(tell, sample_rate, self.settings, again, timeout)
 
     def stream(self, sample_rate: int, connect_timeout: float) -> Stream:
         """A stream for one recording."""
+        # LiveKit's `recognize` tries again.
+        again = retries(0, self.replay_seconds)
+        settings = replace(self.settings, skip_silence=False, keeps_alive=False)
         return Stream(
-            self.connector,
-            self.options(sample_rate),
-            self.ring(sample_rate),
-            catch_up_rate=self.catch_up_rate,
+            lambda tell: self._runner(
+                tell, sample_rate, settings, again, connect_timeout
+            )
+        )
+
+    def _runner(
+        self,
+        tell: Tell,
+        sample_rate: int,
+        settings: Settings,
+        again: Retries,
+        connect_timeout: float,
+    ) -> Runner:
+        return Runner(
+            tell,
+            ring=self.ring(sample_rate),
+            options=self.options(sample_rate),
+            settings=settings,
+            retries=again,
+            connector=self.connector,
             connect_timeout=connect_timeout,
-            close_timeout=self.close_timeout,
-            replay_seconds=self.replay_seconds,
-            max_retries=0,  # LiveKit's `recognize` tries again
-            skip_silence=False,
         )
 
     def updated(self, changes: Mapping[str, Any]) -> Config:
         """This after `live_changes`. Raises `OptionError` if one is bad."""
         parameters = {**self.parameters, **changes}
         seconds = parameters.pop("buffer_size_seconds", self.buffer_size_seconds)
-        after = dataclasses.replace(
-            self, parameters=parameters, buffer_size_seconds=seconds
-        )
+        after = replace(self, parameters=parameters, buffer_size_seconds=seconds)
         after.check()
         return after

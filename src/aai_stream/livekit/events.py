@@ -27,6 +27,9 @@ DEFAULT_LANGUAGE = "en"
 PASSING = (SpeechEventType.START_OF_SPEECH, SpeechEventType.INTERIM_TRANSCRIPT)
 """Events that a later one makes up for."""
 
+ACCOMPANYING = (SpeechEventType.END_OF_SPEECH, SpeechEventType.RECOGNITION_USAGE)
+"""Events that come along with others, so that no bound of their own is needed."""
+
 _NO_SPEAKER = (None, "", "PENDING", "UNKNOWN")
 
 

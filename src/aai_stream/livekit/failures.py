@@ -9,10 +9,10 @@ from livekit.agents import (
     APITimeoutError,
 )
 
-from ..errors import AaiStreamError, SessionError, TimedOutError
+from ..errors import SessionError, TimedOutError
 
 
-def api_error(failure: AaiStreamError, session_id: str | None) -> APIError:
+def api_error(failure: Exception, session_id: str | None) -> APIError:
     """The error of LiveKit's that says what `failure` says.
 
     `APIStatusError` has the HTTP status or the websocket's close code; whether to try

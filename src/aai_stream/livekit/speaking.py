@@ -12,10 +12,10 @@ from livekit.agents.stt import SpeechEvent, SpeechEventType
 from ..connection.watchdog import Loop
 
 if TYPE_CHECKING:
-    from ..feed import Feed
+    from ..runner import Runner
 
 LOOK_SECONDS = 1.0
-"""How often the feed is looked at while somebody speaks."""
+"""How often the stream is looked at while somebody speaks."""
 
 QUIET_SECONDS = 10.0
 """Who says nothing for so long has stopped, though a turn may still be to come."""
@@ -30,15 +30,15 @@ _SPEECH = (SpeechEventType.START_OF_SPEECH, SpeechEventType.INTERIM_TRANSCRIPT)
 class Speaking:
     """Whether somebody speaks, as far as LiveKit was told.
 
-    While that is so, `feed`, held weakly, is looked at once in a while. When no turn is
+    While that is so, `runner`, held weakly, is asked once in a while. When no turn is
     still to come, or nothing has been said for a while, the end of speech goes to
     `tell`.
     """
 
     def __init__(
-        self, feed: Feed, tell: Callable[[SpeechEvent], None], loop: Loop
+        self, runner: Runner, tell: Callable[[SpeechEvent], None], loop: Loop
     ) -> None:
-        self._feed = weakref.ref(feed)
+        self._runner = weakref.ref(runner)
         self._tell = tell
         self._loop = loop
         self._is_speaking = False
@@ -75,20 +75,21 @@ class Speaking:
 
     def _look(self) -> None:
         self._timer = None
-        feed = self._feed()
-        if not self._is_speaking or feed is None:
+        runner = self._runner()
+        if not self._is_speaking or runner is None:
             return
-        if feed.awaits_turn and not self._is_quiet(feed):
+        if runner.protocol.awaits_turn and not self._is_quiet(runner):
             self._look_later()
         else:
             self.end()
 
-    def _is_quiet(self, feed: Feed) -> bool:
-        if feed.written_samples != self._written:
-            self._written = feed.written_samples
+    def _is_quiet(self, runner: Runner) -> bool:
+        protocol = runner.protocol
+        if protocol.written_samples != self._written:
+            self._written = protocol.written_samples
             self._stalled_seconds = 0.0
         else:
             self._stalled_seconds += LOOK_SECONDS
             if self._stalled_seconds == STALLED_SECONDS:
-                feed.force_endpoint(flush=True)
-        return feed.silent_seconds + self._stalled_seconds >= QUIET_SECONDS
+                runner.force_endpoint(flush=True)
+        return protocol.silent_seconds + self._stalled_seconds >= QUIET_SECONDS

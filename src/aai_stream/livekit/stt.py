@@ -21,16 +21,16 @@ from livekit.agents.stt import STTCapabilities
 
 from ..client import REPLAY_SECONDS, bound_replay_memory
 from ..connection.addresses import DEFAULT_URL, host_of
-from ..connection.connector import BEGIN_SECONDS, DEAD_AFTER_SECONDS, Connector
+from ..connection.connector import DEAD_AFTER_SECONDS, Connector
 from ..connection.credentials import Credentials, TokenSource
 from ..errors import AaiStreamError, OptionError
 from ..files import heard_turns, memory_recording
 from ..models import DEFAULT_MODEL, is_universal_3
 from ..options import warn_of_lengths
-from ..pacing import CATCH_UP_RATE
 from ..parameters import PARAMETERS
+from ..protocol.pace import CATCH_UP_RATE
+from ..protocol.stream import BEGIN_SECONDS, CLOSE_SECONDS, Settings
 from ..signatures import spelled_out
-from ..stream import CLOSE_SECONDS
 from .config import Config
 from .events import whole_recording
 from .failures import api_error
@@ -171,7 +171,6 @@ class STT(stt.STT[Literal["server_message"]]):
                 Credentials(options.get("api_key"), token, host=host_of(base_url)),
                 base_url,
                 http_session=http_session,
-                begin_timeout=begin_timeout,
                 dead_after=dead_after,
                 sessions_per_minute=sessions_per_minute,
                 allow_unencrypted=allow_unencrypted,
@@ -182,10 +181,15 @@ class STT(stt.STT[Literal["server_message"]]):
             encoding=encoding,
             buffer_size_seconds=buffer_size_seconds,
             replay_seconds=replay_seconds,
-            close_timeout=close_timeout,
-            skip_silence=skip_silence,
             resampler=resampler,
-            catch_up_rate=catch_up_rate,
+            settings=Settings(
+                begin_timeout=begin_timeout,
+                close_timeout=close_timeout,
+                dead_after=dead_after,
+                catch_up_rate=catch_up_rate,
+                skip_silence=skip_silence,
+                keeps_alive=True,
+            ),
             manual_flush=manual_flush,
         )
         self._config.check()

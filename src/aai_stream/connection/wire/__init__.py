@@ -1,14 +1,14 @@
 """Bytes on a websocket, behind one small protocol.
 
 A wire sends at once: nothing is queued here, no task or future is made for a message.
-What the operating system won't take yet waits in the transport's buffer, and `writable`
+What the operating system won't take yet waits in the transport's buffer. `has_room`
 says when that has become too much, so that audio stays where it can still be replayed.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -20,7 +20,9 @@ ABNORMAL = 1006
 """The code of a connection that ended without a close frame (RFC 6455, 7.1.5)."""
 
 HIGH_WATER_BYTES = 64 * 1024
-"""With this much in the transport's buffer (2 s at 16 kHz), audio stays in the ring."""
+LOW_WATER_BYTES = 32 * 1024
+"""With so much in the transport's buffer (2 s at 16 kHz) audio stays in the ring, until
+it is down to the other."""
 
 MAX_MESSAGE_BYTES = 1024 * 1024
 """A longer message ends the connection: no turn has that many words."""
@@ -29,12 +31,27 @@ CLOSE_SECONDS = 2.0
 """How long `close` waits for the peer's close frame."""
 
 
+class Owner(Protocol):
+    """Whom a wire tells what happens to it."""
+
+    def received(self, text: bytes) -> None:
+        """A text message came, in UTF-8."""
+
+    def closed(self, code: int, reason: str) -> None:
+        """The connection is closed; told once. `code` is the peer's, 1006 if it gave
+        none, and `reason` its own words."""
+
+    def room(self) -> None:
+        """The transport's buffer has room for audio again."""
+
+
 class Wire(Protocol):
     """An open websocket."""
 
     @property
-    def writable(self) -> bool:
-        """Whether the transport's buffer has room for more audio."""
+    def has_room(self) -> bool:
+        """Whether the transport's buffer takes more audio. `Owner.room` is called when
+        that is so again."""
 
     @property
     def silent_seconds(self) -> float:
@@ -43,7 +60,7 @@ class Wire(Protocol):
     def send_audio(self, chunk: Buffer) -> None:
         """Send one binary message. The buffer is free again when this returns.
 
-        On a connection that is already lost this does nothing: `on_closed` tells.
+        On a connection that is already lost this does nothing: `Owner.closed` tells.
         """
 
     def send_text(self, text: bytes) -> None:
@@ -52,7 +69,7 @@ class Wire(Protocol):
     async def close(self) -> None:
         """Say goodbye, wait a bounded time for the answer, let go of the socket.
 
-        What still arrives is discarded; `on_closed` was called when this returns.
+        What still arrives is discarded; `Owner.closed` was called when this returns.
         """
 
 
@@ -60,27 +77,19 @@ class OpenWire(Protocol):
     """Opens a `Wire`; each implementation is a function of this shape."""
 
     async def __call__(
-        self,
-        url: str,
-        headers: Mapping[str, str],
-        *,
-        on_text: Callable[[bytes], None],
-        on_closed: Callable[[int, str], None],
+        self, url: str, headers: Mapping[str, str], owner: Owner
     ) -> Wire:
-        """Connect; to give up, cancel.
-
-        `on_text` gets each text message as UTF-8. `on_closed` is called once, with the
-        close code (1006 if there was none) and the reason the peer gave. Both may be
-        called before this returns, by a peer that speaks at once.
+        """Connect; to give up, cancel. `owner` may be called before this returns, by a
+        peer that speaks at once.
 
         Raises `SessionError` by type: refused, unreachable, timed out, ….
         """
 
 
-def hand_over(text: bytes, on_text: Callable[[bytes], None]) -> None:
-    """Call `on_text`, whose failure must not end the connection."""
+def hand_over(text: bytes, owner: Owner) -> None:
+    """Tell `owner`, whose failure must not end the connection."""
     try:
-        on_text(text)
+        owner.received(text)
     except Exception:
         # A fault of ours or of the caller's callback: the next message may do.
         logger.exception("a message could not be dealt with")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
@@ -16,7 +16,7 @@ from ...timeouts import timeout
 from .. import wire
 from ..failures import connect_failure, http_failure
 from ..watchdog import Watchdog
-from . import ABNORMAL, hand_over
+from . import ABNORMAL, Owner, hand_over
 from .closing import LastBytes, OverheardParser
 from .inherited import keep_from_forks
 
@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 async def open_wire(
     url: str,
     headers: Mapping[str, str],
+    owner: Owner,
     *,
-    on_text: Callable[[bytes], None],
-    on_closed: Callable[[int, str], None],
     http_session: aiohttp.ClientSession,
     dead_after: float | None = None,
 ) -> AiohttpWire:
@@ -51,7 +50,7 @@ async def open_wire(
             decode_text=False,
         )
         if not ws._response.history:
-            return AiohttpWire(ws, on_text, on_closed, dead_after)
+            return AiohttpWire(ws, owner, dead_after)
         # Nobody has said that speech may go there, nor that it may go without TLS.
         await ws.close()
         raise UnreachableError("the server redirects to another address")
@@ -75,13 +74,12 @@ class AiohttpWire:
     def __init__(
         self,
         ws: aiohttp.ClientWebSocketResponse[Any],
-        on_text: Callable[[bytes], None],
-        on_closed: Callable[[int, str], None],
+        owner: Owner,
         dead_after: float | None,
     ) -> None:
         self._ws = ws
-        self._on_text = on_text
-        self._on_closed = on_closed
+        self.has_room = True
+        self._owner = owner
         # Private names of aiohttp's, for want of public ones. Its `send_*` are
         # coroutines that may wait for a full transport, each in a task then; and a
         # stalled peer must be seen before its transport swallows audio.
@@ -89,6 +87,7 @@ class AiohttpWire:
         self._transport: asyncio.WriteTransport = ws._writer.transport
         self._received = LastBytes()
         _overhear(ws, self._received)
+        self._watch_room(ws)
         self._reader = asyncio.ensure_future(self._read())
         self._watchdog: Watchdog | None = None
         if dead_after is not None:
@@ -100,9 +99,27 @@ class AiohttpWire:
         self._is_inherited = False  # by a fork, which this is
         keep_from_forks(self)
 
-    @property
-    def writable(self) -> bool:
-        return self._transport.get_write_buffer_size() < wire.HIGH_WATER_BYTES
+    def _watch_room(self, ws: aiohttp.ClientWebSocketResponse[Any]) -> None:
+        # aiohttp keeps to itself when its transport's buffer is full.
+        protocol = ws._conn.protocol if ws._conn is not None else None
+        if protocol is None:
+            return
+        pause, resume = protocol.pause_writing, protocol.resume_writing
+
+        def no_room() -> None:
+            self.has_room = False
+            pause()
+
+        def room() -> None:
+            self.has_room = True
+            resume()
+            self._owner.room()
+
+        protocol.pause_writing = no_room  # type: ignore[method-assign]
+        protocol.resume_writing = room  # type: ignore[method-assign]
+        self._transport.set_write_buffer_limits(
+            wire.HIGH_WATER_BYTES, wire.LOW_WATER_BYTES
+        )
 
     @property
     def silent_seconds(self) -> float:
@@ -145,7 +162,7 @@ class AiohttpWire:
                 if self._watchdog is not None:
                     self._watchdog.heard()
                 if message.type is WSMsgType.TEXT:
-                    hand_over(message.data, self._on_text)
+                    hand_over(message.data, self._owner)
                 elif message.type is WSMsgType.PING:
                     self._send(message.data, WSMsgType.PONG)
                 elif message.type is WSMsgType.CLOSE:
@@ -161,7 +178,7 @@ class AiohttpWire:
             if self._watchdog is not None:
                 self._watchdog.stop()
             if not self._is_inherited:
-                self._on_closed(code, reason)
+                self._owner.closed(code, reason)
 
     # ---- see `Inheritable` ----
 

@@ -13,7 +13,7 @@ import logging
 import re
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
@@ -26,7 +26,7 @@ from ...timeouts import timeout
 from .. import wire
 from ..failures import connect_failure, http_failure
 from ..watchdog import Watchdog
-from . import ABNORMAL, hand_over
+from . import ABNORMAL, Owner, hand_over
 from .closing import LastBytes, OverheardProtocol
 from .inherited import keep_from_forks
 
@@ -50,9 +50,8 @@ _SILENT = logging.Logger("aai_stream.picows", logging.CRITICAL + 1)
 async def open_wire(
     url: str,
     headers: Mapping[str, str],
+    owner: Owner,
     *,
-    on_text: Callable[[bytes], None],
-    on_closed: Callable[[int, str], None],
     dead_after: float | None = None,
 ) -> PicowsWire:
     """Connect as `OpenWire` says.
@@ -63,7 +62,7 @@ async def open_wire(
     parts = urlsplit(url)
     is_tls = parts.scheme == "wss"
     host, port = parts.hostname or "", parts.port or (443 if is_tls else 80)
-    opened = PicowsWire(on_text, on_closed, dead_after)
+    opened = PicowsWire(owner, dead_after)
     try:
         sock = opened.socket = await _connect(host, port)
         context = tls_context() if is_tls else None
@@ -137,17 +136,12 @@ async def _shake_hands(
 class PicowsWire(picows.WSListener):
     """See `aai_stream.connection.wire.Wire`."""
 
-    def __init__(
-        self,
-        on_text: Callable[[bytes], None],
-        on_closed: Callable[[int, str], None],
-        dead_after: float | None,
-    ) -> None:
+    def __init__(self, owner: Owner, dead_after: float | None) -> None:
         self.is_open = False
         """Whether the connection stands and takes what is sent."""
         self.socket: socket.socket | None = None  # once it is connected
-        self._on_text = on_text
-        self._on_closed = on_closed
+        self.has_room = True
+        self._owner = owner
         self._dead_after = dead_after
         self._watchdog: Watchdog | None = None
         self._frame = ClientFrames().frame
@@ -159,10 +153,6 @@ class PicowsWire(picows.WSListener):
         self._transport: asyncio.Transport  # likewise, what lies below it
         self._is_inherited = False  # by a fork, which this is
         keep_from_forks(self)
-
-    @property
-    def writable(self) -> bool:
-        return self._transport.get_write_buffer_size() < wire.HIGH_WATER_BYTES
 
     @property
     def silent_seconds(self) -> float:
@@ -201,7 +191,7 @@ class PicowsWire(picows.WSListener):
             self._watchdog.stop()
         if not self._is_told:
             self._is_told = True
-            self._on_closed(code, reason)
+            self._owner.closed(code, reason)
 
     def _give_up(self) -> None:
         self._transport.abort()
@@ -239,6 +229,9 @@ class PicowsWire(picows.WSListener):
         self._transport = transport.underlying_transport
         protocol = cast(asyncio.BufferedProtocol, self._transport.get_protocol())
         self._transport.set_protocol(OverheardProtocol(protocol, self._received))
+        self._transport.set_write_buffer_limits(
+            wire.HIGH_WATER_BYTES, wire.LOW_WATER_BYTES
+        )
         self.is_open = True
         if self._dead_after is not None:
             self._watchdog = Watchdog(
@@ -259,7 +252,7 @@ class PicowsWire(picows.WSListener):
         elif opcode == CLOSE:
             self._receive_close(frame.get_payload_as_bytes())
         elif opcode == PING:
-            if self.writable:  # or else one who doesn't read could fill our memory
+            if self.has_room:  # or else one who doesn't read could fill our memory
                 self._send(PONG, frame.get_payload_as_bytes())
         elif opcode != PONG and self.is_open:
             self._receive_data(opcode, frame)
@@ -269,9 +262,11 @@ class PicowsWire(picows.WSListener):
             self._give_up()
 
     def pause_writing(self) -> None:
-        """`writable` is what counts; picows would log."""
+        self.has_room = False
 
-    resume_writing = pause_writing
+    def resume_writing(self) -> None:
+        self.has_room = True
+        self._owner.room()
 
     def _receive_close(self, payload: bytes) -> None:
         code = int.from_bytes(payload[:2], "big") if payload else ABNORMAL
@@ -289,7 +284,7 @@ class PicowsWire(picows.WSListener):
         elif not (begins and frame.fin):
             self._receive_fragment(opcode, frame)
         elif opcode == TEXT:
-            hand_over(frame.get_payload_as_bytes(), self._on_text)
+            hand_over(frame.get_payload_as_bytes(), self._owner)
 
     def _receive_fragment(self, opcode: int, frame: picows.WSFrame) -> None:
         if self._unfinished is None:
@@ -301,7 +296,7 @@ class PicowsWire(picows.WSListener):
             text, self._fragments = bytes(self._fragments), bytearray()
             opcode, self._unfinished = self._unfinished, None
             if opcode == TEXT:
-                hand_over(text, self._on_text)
+                hand_over(text, self._owner)
 
     def _fail(self, code: int) -> None:
         """The peer broke the protocol; `code` says how."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
-from .errors import OptionError
-from .timeouts import now
+from ..errors import OptionError
 
 CATCH_UP_RATE = 1.25
 """Times real time. AssemblyAI works through a backlog at about this speed, so that
@@ -16,35 +14,31 @@ BURST_SECONDS = 1.0
 """This much audio may go at once before the rate applies: a handshake's worth."""
 
 
+def check_rate(rate: object) -> None:
+    """Raise `OptionError` for a rate that could not keep up with live audio."""
+    if not isinstance(rate, (int, float)) or not rate > 1:
+        raise OptionError(f"catch_up_rate must be above 1, not {rate!r}")
+
+
 class Pacer:
     """Lets audio pass at `rate` times real time, after a burst; `inf` lets all pass.
 
     Audio that comes live is never held back, since it uses up less than is granted.
-    Raises `OptionError` for a rate that could not keep up with live audio.
     """
 
-    def __init__(
-        self,
-        rate: float,
-        sample_rate: int,
-        clock: Callable[[], float] = now,
-    ) -> None:
-        if not isinstance(rate, (int, float)) or not rate > 1:
-            raise OptionError(f"catch_up_rate must be above 1, not {rate!r}")
+    def __init__(self, rate: float, sample_rate: int) -> None:
         self._rate = rate
         self._sample_rate = sample_rate
         self._burst_seconds = BURST_SECONDS
-        self._clock = clock
-        self._spent = -math.inf  # the moment at which all that has passed is paid for
+        self._paid_at = -math.inf  # when all that has passed is paid for
 
-    def wait(self, samples: int) -> float:
+    def wait(self, samples: int, now: float) -> float:
         """Seconds until `samples` may pass; 0 lets them pass, and counts them."""
-        moment = self._clock()
-        wait = self._spent - moment - self._burst_seconds / self._rate
+        wait = self._paid_at - now - self._burst_seconds / self._rate
         if wait > 1e-6:  # less is the rounding of sums
             return wait
         cost = samples / (self._rate * self._sample_rate)
-        self._spent = max(moment, self._spent) + cost
+        self._paid_at = max(now, self._paid_at) + cost
         return 0.0
 
     def slow_down(self) -> None:

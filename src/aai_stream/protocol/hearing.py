@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-
-from .timeouts import now
 
 SETTLED_SECONDS = 5.0
 """The server, since heard from, has had this long to say that somebody speaks."""
@@ -21,9 +18,8 @@ that had to wait is worked through no faster than it was spoken, for all we know
 class Hearing:
     """Remembers when the present session was sent what, by the second of audio."""
 
-    def __init__(self, sample_rate: int, clock: Callable[[], float] = now) -> None:
+    def __init__(self, sample_rate: int) -> None:
         self._rate = sample_rate
-        self._clock = clock
         # When, and how far sent; the ring keeps no more than ten minutes.
         self._marks: deque[tuple[float, int]] = deque(maxlen=600)
         self._settled = 0
@@ -35,23 +31,20 @@ class Hearing:
         self._settled = 0
         self._begun = None
 
-    def sent(self, start: int, end: int) -> bool:
-        """Audio from `start` to `end` was sent; returns whether it is time to ask."""
+    def sent(self, start: int, end: int, now: float) -> bool:
+        """Audio from `start` to `end` is sent; returns whether it is time to ask."""
         marks = self._marks
         if self._begun is None:
-            self._begun = self._clock(), start
+            self._begun = now, start
         if marks and end - marks[-1][1] < self._rate:
             return False
-        marks.append((self._clock(), end))
+        marks.append((now, end))
         return True
 
-    def heard_until(self, silent_seconds: float) -> int:
-        """How far the server has surely heard, and had time to say what.
-
-        It was last heard from `silent_seconds` ago; a dead one says nothing of what it
-        was sent since.
-        """
-        before = self._clock() - silent_seconds - SETTLED_SECONDS
+    def heard_until(self, heard_at: float) -> int:
+        """How far the server, last heard from at `heard_at`, has surely heard, and had
+        time to say what. A dead one says nothing of what it was sent since."""
+        before = heard_at - SETTLED_SECONDS
         while self._marks and self._marks[0][0] <= before:
             settled = self._marks.popleft()[1] - int(KEPT_SECONDS * self._rate)
             self._settled = max(self._settled, settled)

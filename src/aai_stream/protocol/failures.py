@@ -5,7 +5,7 @@ By AssemblyAI's table of v3 codes and the one of v2, which its SDK still carries
 
 from __future__ import annotations
 
-from .errors import (
+from ..errors import (
     BusyError,
     DroppedError,
     EndedError,

@@ -1,4 +1,4 @@
-"""From a session's clock to the stream's."""
+"""From a session's time to the stream's."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ._core import Chunk
+    from .._core import Chunk
 
 
-class SessionClock:
-    """Translates a session's ms to the stream's.
+class Timeline:
+    """Where in the stream each ms of a session's audio lies.
 
     The server counts every sample it is sent; the stream counts the caller's. They
-    part where a session begins late in the stream, where padding was sent, and where
+    differ where a session begins late in the stream, where padding was sent, and where
     audio was left out. Each such place is a mark.
     """
 
     def __init__(self, sample_rate: int) -> None:
         self._rate = sample_rate
         self._expected = 0  # the stream's sample that follows the last one sent
-        self._starts: list[int] = [0]  # session ms at which each mark lies
+        self._starts: list[int] = [0]  # session ms of each mark
         self._offsets: list[int] = [0]  # ms from session to stream behind each mark
         self.samples = 0
         """How many samples the server was sent, padding included."""
 
     @property
     def is_stream_time(self) -> bool:
-        """Whether the two clocks have been the same so far."""
+        """Whether session time and stream time have been the same so far."""
         return len(self._starts) == 1 and self._offsets[0] == 0
 
     @property
-    def samples_ms(self) -> int:
-        """How much audio that is."""
+    def sent_ms(self) -> int:
+        """How much audio the server was sent."""
         return self.samples * 1000 // self._rate
 
     def sent(self, chunk: Chunk) -> None:
@@ -45,7 +45,7 @@ class SessionClock:
             self._mark(self._expected)
 
     def _mark(self, stream_sample: int) -> None:
-        here = self.samples_ms
+        here = self.sent_ms
         offset = (stream_sample - self.samples) * 1000 // self._rate
         if self._starts[-1] == here:
             self._offsets[-1] = offset
@@ -54,7 +54,7 @@ class SessionClock:
             self._offsets.append(offset)
 
     def to_stream_ms(self, ms: int) -> int:
-        """Stream time of the session's `ms`; what lies in padding is at its begin."""
+        """Stream time of the session's `ms`. Padding has the time of its start."""
         index = bisect_right(self._starts, ms) - 1
         moved = ms + self._offsets[max(index, 0)]
         if 0 <= index < len(self._starts) - 1:

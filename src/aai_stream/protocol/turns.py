@@ -1,4 +1,4 @@
-"""One session's turns: each in its order, each final once."""
+"""One session's turns: each in its order, each final once, none waited for in vain."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ import math
 
 import msgspec
 
-from .messages import Turn, copy_of
+from ..messages import AudioLost, Turn, copy_of
+
+MISSING_SECONDS = 1.0
+"""How long later turns wait for a final that is missing."""
+
+UNFORMATTED_SECONDS = 2.0
+"""How long a turn that has ended waits for its formatted version, unless the next one
+is formatted before."""
 
 MOST_OPEN = 64
 """Turns that are remembered as open; more are a server's nonsense."""
@@ -22,6 +29,106 @@ class _Told(msgspec.Struct, gc=False):
     end: int
     transcript: str
     is_formatted: bool
+
+
+class Turns:
+    """Passes a session's turns on as they may be told, until the session ends.
+
+    Order is `TurnOrder`'s matter; this adds how long to wait. Methods that take `now`,
+    in seconds, return what is to be told.
+
+    Attributes:
+        insists: another session shall hear a turn that this one did not end; otherwise
+            such a turn is told as lost.
+        left_unended: that has happened.
+    """
+
+    def __init__(self, sample_rate: int) -> None:
+        self.insists = False
+        self.left_unended = False
+        self.order = TurnOrder()
+        self._sample_rate = sample_rate
+        self._speech_started = False  # of which no turn has been told
+        self._missing_at = math.inf  # wait no longer for a final that is missing
+        self._unformatted_at: dict[int, float] = {}  # likewise, formatted; by turn
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no turn has more to be told, and no speech was said to have
+        started."""
+        return self.order.is_idle and not self._speech_started
+
+    def speech_started(self) -> None:
+        """The server said that a turn begins."""
+        self._speech_started = True
+
+    def take(self, turn: Turn, now: float) -> list[Turn]:
+        """A turn came."""
+        self._speech_started = False
+        told = self.order.take(turn)
+        if turn.end_of_turn:
+            if not self.order.awaits_formatted(turn.turn_order):
+                self._unformatted_at.pop(turn.turn_order, None)
+            else:
+                at = now + UNFORMATTED_SECONDS
+                self._unformatted_at.setdefault(turn.turn_order, at)
+        self._wait(now)
+        return told
+
+    @property
+    def deadline(self) -> float:
+        """When `check` is due; infinite if nothing is waited for."""
+        return min((self._missing_at, *self._unformatted_at.values()))
+
+    def check(self, now: float, sent_ms: int) -> list[Turn | AudioLost]:
+        """Wait no longer for what is due. `sent_ms`: so much of the stream was sent."""
+        told: list[Turn | AudioLost] = []
+        due = [order for order, at in self._unformatted_at.items() if at <= now]
+        for order in due:
+            del self._unformatted_at[order]
+            told += self.order.settle(order)
+        self._wait(now)
+        if self._missing_at <= now:
+            told += self._miss(now, sent_ms, everything=False)
+        return told
+
+    def finish(self, now: float, sent_ms: int) -> list[Turn | AudioLost]:
+        """Nothing more will come of what was begun: wait for it no longer."""
+        self._speech_started = False
+        self._unformatted_at.clear()
+        told: list[Turn | AudioLost] = [*self.order.settle()]
+        if self.order.has_open:
+            told += self._miss(now, sent_ms, everything=True)
+        self._wait(now)
+        return told
+
+    def _wait(self, now: float) -> None:
+        """Later turns wait for a final that is missing, but not for ever."""
+        if not self.order.is_stuck:
+            self._missing_at = math.inf
+        elif self._missing_at == math.inf:
+            self._missing_at = now + MISSING_SECONDS
+
+    def _miss(
+        self, now: float, sent_ms: int, *, everything: bool
+    ) -> list[Turn | AudioLost]:
+        """Leave turns that were not ended to another session, or give them up."""
+        self._missing_at = math.inf
+        if self.insists:
+            self.left_unended = True
+            return []
+        spans, turns = self.order.give_up(sent_ms, everything=everything)
+        self._wait(now)
+        return [*(self._lost(*span) for span in spans), *turns]
+
+    def _lost(self, start_ms: int, end_ms: int) -> AudioLost:
+        return AudioLost(
+            start_sample=start_ms * self._sample_rate // 1000,
+            end_sample=end_ms * self._sample_rate // 1000,
+            start_ms=start_ms,
+            end_ms=end_ms,
+            why="the server never ended this turn",
+        )
 
 
 class TurnOrder:

@@ -6,15 +6,16 @@ session has heard and had nothing to say of, and where it is told as lost.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .losses import Losses
-from .messages import AudioLost, Event
+from ..messages import AudioLost
+from .gaps import Gaps, Told
 from .silence import CLICK_MS, Silence, end_of_sound, first_pause
 
 if TYPE_CHECKING:
-    from ._core import AudioRing
+    from collections.abc import MutableSequence
+
+    from .._core import AudioRing
 
 KEPT_SECONDS = 2.0
 """This much silence is sent behind a sound in any case, since it ends turns."""
@@ -41,10 +42,10 @@ SLACK_MS = 250
 
 
 class Coverage:
-    """Decides what of a ring's audio has been dealt with; `tell` gets what is lost."""
+    """Decides what of a ring's audio has been dealt with; `told` gets what is lost."""
 
-    def __init__(self, ring: AudioRing, tell: Callable[[Event], None]) -> None:
-        self.losses = Losses(ring, tell)
+    def __init__(self, ring: AudioRing, told: MutableSequence[Told]) -> None:
+        self.gaps = Gaps(ring, told)
         self.silence = Silence(ring)
         self.input_ended = False
         self._ring = ring
@@ -56,6 +57,11 @@ class Coverage:
         # Of the turn that a lost session left open, the words that it told.
         self._words: tuple[int, int] | None = None
 
+    def finish_writing(self) -> None:
+        """Let out what the resampler holds; in a full ring that drives out older."""
+        self._ring.drain()
+        self.gaps.look()
+
     # ---- finals ----
 
     def take_final(self, start: int, end: int, forced: int | None) -> None:
@@ -64,7 +70,7 @@ class Coverage:
         `forced`: where the server was asked to end this turn, which then needs no
         pause.
         """
-        if end <= self.losses.covered:
+        if end <= self.gaps.covered:
             return
         self._let_go(end)
         longest = LONGEST_SURE_TURN_MS * self._ring.sample_rate // 1000
@@ -75,7 +81,7 @@ class Coverage:
         """A final turn has text, but doesn't say where: it ended at the first pause, or
         at a later one."""
         ring = self._ring
-        self.losses.look()
+        self.gaps.look()
         pause = first_pause(ring, ring.acked, ring.sent)
         if pause is not None:
             self._let_go(pause)
@@ -85,7 +91,7 @@ class Coverage:
         made as short as it can be, by what finals cover and by silence."""
         self._look()
         rate = self._ring.sample_rate
-        start = max(lost.start_sample, self.losses.covered)
+        start = max(lost.start_sample, self.gaps.covered)
         start = max(start, self.silence.around(start)[1] - rate * CLICK_MS // 1000)
         end = min(lost.end_sample, self.silence.around(lost.end_sample)[0])
         if start < end:
@@ -102,21 +108,21 @@ class Coverage:
 
     def resume(self) -> int:
         """The sample at which the next session begins."""
-        self.losses.look()
+        self.gaps.look()
         if (limit := self._tail_limit) is not None:
             ring = self._ring
             end = end_of_sound(ring, ring.acked, is_last=self.input_ended)
             if end > ring.acked:
                 self._tail_limit = None
-                self.losses.cover(min(end, limit, ring.sent))
+                self.gaps.cover(min(end, limit, ring.sent))
         return self._ring.acked
 
     def _let_go(self, sample: int) -> None:
-        self.losses.cover(sample)
+        self.gaps.cover(sample)
         self._tail_limit = None
         if self.has_unfinished:
             words_end = 0 if self._words is None else self._words[1]
-            if self.losses.covered >= words_end - self._slack:
+            if self.gaps.covered >= words_end - self._slack:
                 self._forget_unfinished()
 
     # ---- silence ----
@@ -134,7 +140,7 @@ class Coverage:
             self._let_go(end)
 
     def _look(self) -> None:
-        self.losses.look()
+        self.gaps.look()
         self.silence.look()
 
     def is_overdue(self, heard: int, news: int) -> bool:
@@ -161,7 +167,7 @@ class Coverage:
         while ring.sent < end and ring.next_chunk() is not None:
             pass
         ring.rewind(max(position, min(ring.sent, end) - self._lead))
-        self.losses.skipped(position, ring.sent)
+        self.gaps.skipped(position, ring.sent)
         return ring.sent > position
 
     @property
@@ -198,10 +204,10 @@ class Coverage:
     def _give_up_unfinished(self) -> None:
         """Another session has heard it all again, and found no words."""
         words = self._words
-        if words is not None and words[1] > self.losses.covered:
-            start = max(words[0] - self._moved, self.losses.covered)
+        if words is not None and words[1] > self.gaps.covered:
+            start = max(words[0] - self._moved, self.gaps.covered)
             end = min(words[1] + self._moved, self._ring.sent)
-            self.losses.report(start, end, "its turn was begun, but never ended")
+            self.gaps.report(start, end, "its turn was begun, but never ended")
             self._let_go(end)
         self._forget_unfinished()
 

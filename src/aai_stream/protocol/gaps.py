@@ -1,18 +1,17 @@
-"""Audio that will not be transcribed, told to the caller by its samples."""
+"""Gaps: audio that nobody will transcribe, told to the caller by its samples."""
 
 from __future__ import annotations
 
-import logging
 from collections import deque
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .messages import AudioLost, Event, SilenceSkipped
+from ..messages import AudioLost, Event, SilenceSkipped
+from .events import Level, Note, Retry
 
 if TYPE_CHECKING:
-    from ._core import AudioRing
+    from collections.abc import MutableSequence
 
-logger = logging.getLogger("aai_stream")
+    from .._core import AudioRing
 
 TOO_LONG_AGO = "it was too long ago to be sent again"
 
@@ -22,21 +21,25 @@ MOST_STRETCHES = 10_000
 LOG_SECONDS = 10
 """Losses within this much audio are one incident in the log."""
 
+Told = Event | Note | Retry
 
-class Losses:
-    """Watches what the ring had to let go of before it was sent.
+
+class Gaps:
+    """Watches what the ring had to let go of before it was sent; `told` gets it.
 
     Each unbroken stretch is told when audio gets through again, or by `over`.
+
+    Attributes:
+        covered: no audio before this sample is needed any more.
     """
 
-    def __init__(self, ring: AudioRing, tell: Callable[[Event], None]) -> None:
+    def __init__(self, ring: AudioRing, told: MutableSequence[Told]) -> None:
+        self.covered = 0
         self._ring = ring
-        self._tell = tell
+        self._told = told
         self._seen = 0  # of the ring's count of dropped samples
         self._stretch: tuple[int, int] | None = None
-        self._told: deque[tuple[int, int]] = deque()  # stretches behind what is covered
-        self.covered = 0
-        """No audio before this sample is needed any more."""
+        self._behind: deque[tuple[int, int]] = deque()  # told, behind what is covered
         self._logged_at: int | None = None
 
     def look(self) -> None:
@@ -59,18 +62,17 @@ class Losses:
         self._log()
 
     def cover(self, sample: int) -> None:
-        """Let go of what lies before `sample`, which was sent: nothing is lost with
-        it."""
+        """What lies before `sample`, which was sent, is needed no more."""
         self._ring.ack(sample)
         self.covered = max(self.covered, sample)
-        while self._told and self._told[0][1] <= self.covered:
-            self._told.popleft()
+        while self._behind and self._behind[0][1] <= self.covered:
+            self._behind.popleft()
 
     def forgotten(self) -> None:
         """Tell what was sent, is not covered and can't be sent again: the session that
         heard it is lost."""
         position = self.covered
-        for start, end in [*self._told, (self._ring.acked, self._ring.acked)]:
+        for start, end in [*self._behind, (self._ring.acked, self._ring.acked)]:
             if start > position:
                 self.report(position, start, TOO_LONG_AGO)
             position = max(position, end)
@@ -79,7 +81,7 @@ class Losses:
     def skipped(self, start: int, end: int) -> None:
         """Tell of silence that is not sent, if it is any."""
         if start < end:
-            self._tell(SilenceSkipped(**self._span(start, end)))
+            self._told.append(SilenceSkipped(**self._span(start, end)))
 
     def over(self) -> None:
         """Tell what was lost so far."""
@@ -89,20 +91,20 @@ class Losses:
     def _end_stretch(self) -> None:
         if self._stretch is not None:
             stretch, self._stretch = self._stretch, None
-            self._told.append(stretch)
+            self._behind.append(stretch)
             self.report(*stretch, "it could not be sent in time")
-            if len(self._told) > MOST_STRETCHES:
+            if len(self._behind) > MOST_STRETCHES:
                 self._join_oldest()
 
     def _join_oldest(self) -> None:
         """Give up what was sent between the oldest two, so that they are one."""
-        (start, lost), (found, end) = self._told.popleft(), self._told.popleft()
-        self._told.appendleft((start, end))
+        (start, lost), (found, end) = self._behind.popleft(), self._behind.popleft()
+        self._behind.appendleft((start, end))
         self.report(lost, found, TOO_LONG_AGO)
 
     def report(self, start: int, end: int, why: str) -> None:
-        """Tell of the samples from `start` up to `end`."""
-        self._tell(AudioLost(**self._span(start, end), why=why))
+        """Tell that the samples from `start` up to `end` are lost."""
+        self._told.append(AudioLost(**self._span(start, end), why=why))
 
     def _span(self, start: int, end: int) -> dict[str, Any]:
         rate = self._ring.sample_rate
@@ -117,5 +119,6 @@ class Losses:
         now, rate = self._ring.written, self._ring.sample_rate
         if self._logged_at is None or now - self._logged_at > LOG_SECONDS * rate:
             kept = (now - self._ring.acked) / rate
-            logger.warning("audio is being lost: %.1f s of it wait to be sent", kept)
+            text = f"audio is being lost: {kept:.1f} s of it wait to be sent"
+            self._told.append(Note(Level.WARNING, text))
         self._logged_at = now

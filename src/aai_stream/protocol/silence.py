@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from ._core import Steadiness
+from .._core import Steadiness
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ._core import AudioRing
+    from .._core import AudioRing
 
 PROVEN_SECONDS = 3.0
 """Nobody speaks for so long without a syllable or a pause."""

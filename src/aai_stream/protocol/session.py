@@ -1,0 +1,380 @@
+"""One session's life: Begin, audio out, messages in, Terminate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from .. import messages
+from ..errors import (
+    DroppedError,
+    EndedError,
+    MessageError,
+    SessionError,
+    TimedOutError,
+    UnfinishedError,
+)
+from ..messages import Begin, Termination, Turn
+from .events import Level, Note
+from .failures import closed_error
+from .retry import ABNORMAL
+from .timeline import Timeline
+from .turns import Turns
+
+if TYPE_CHECKING:
+    from ..options import Options
+
+FORCE_ENDPOINT = b'{"type":"ForceEndpoint"}'
+KEEP_ALIVE = b'{"type":"KeepAlive"}'
+TERMINATE = b'{"type":"Terminate"}'
+
+HEARTBEAT_SECONDS = 5.0
+"""How often a server says Heartbeat when asked to."""
+
+CODE_SECONDS = 1.0
+"""How long an Error without a code waits for the close that has one."""
+
+LONGEST_QUOTE = 300
+"""No more of what a server says goes into an error or a log."""
+
+
+class State(Enum):
+    """Where a session is in its life."""
+
+    OPENING = auto()
+    """There may be no connection yet; there was no Begin."""
+    OPEN = auto()
+    ENDING = auto()
+    """Terminate was sent; the last turn and Termination are to come."""
+    OVER = auto()
+    """Nothing that it says matters any more."""
+
+
+class Session:
+    """A session: what comes from its wire goes in, what there is to tell comes out.
+
+    All moments are in seconds of one steady clock. `redact` takes keys and tokens out
+    of what a server says. `unix_offset` is how far the time of day is ahead of that
+    clock.
+
+    Attributes:
+        state: where it is in its life.
+        failure: why it is over; None if it ended as asked.
+        termination: what it said at its end, as asked.
+        id: AssemblyAI's name for it, to quote in a support request.
+        expires_at: unix seconds, None if the server didn't say.
+        configuration: what the server understood, as Begin told it.
+        model: the speech model, as far as it is known.
+        options: as they were last updated.
+        timeline: where in the stream its audio lies.
+        turns: sees that turns come to their end.
+        told_turn: whether any turn was told.
+        asked_at: when it was asked for.
+        began_at: when Begin came.
+        heard_at: the last sign of life of the peer.
+        malformed_messages: how many messages could not be read.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        sample_rate: int,
+        *,
+        now: float,
+        unix_offset: float,
+        redact: Callable[[str], str],
+    ) -> None:
+        self.state = State.OPENING
+        self.failure: SessionError | None = None
+        self.termination: Termination | None = None
+        self.id = ""
+        self.expires_at: int | None = None
+        self.configuration: dict[str, Any] = {}
+        self.model = options.model({})
+        self.options = options
+        self.timeline = Timeline(sample_rate)
+        self.turns = Turns(sample_rate)
+        self.told_turn = False
+        self.asked_at = self.began_at = self.heard_at = now
+        self.malformed_messages = 0
+        self._unix_offset = unix_offset
+        self._redact = redact
+        self._is_connected = False
+        self._texts: list[bytes] = []  # to be sent
+        self._last_error: messages.Error | None = None
+        self._covered_ms = 0  # of this session's audio, by the words of turns
+        # Deadlines
+        self._begin_by = math.inf
+        self._begin_seconds = math.inf
+        self._code_by = math.inf  # for the close behind an Error that has none
+        self._end_by = math.inf
+        self._patience = math.inf  # seconds for the next turn, when ending
+        self._silence_allowed = math.inf  # seconds without a message
+        self._told_at = now  # the last message
+        self._suspect_at: float | None = None  # since when that is too long ago
+        self._keep_alive_seconds = math.inf
+        self._active_at = now  # audio or a KeepAlive was sent last
+
+    # ---- in ----
+
+    def connected(self, now: float, begin_seconds: float) -> None:
+        """The connection stands; Begin shall come within `begin_seconds`."""
+        self._is_connected = True
+        if self.state is State.OPENING:
+            self._begin_seconds = begin_seconds
+            self._begin_by = now + begin_seconds
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it can be sent audio."""
+        return self.state is State.OPEN and self._is_connected
+
+    def receive(self, text: bytes, now: float) -> list[messages.Event | Note]:
+        """A text message came; returns what it tells, in stream time and in order."""
+        if self.state is State.OVER:
+            return []
+        self.heard_at = self._told_at = now
+        self._suspect_at = None
+        try:
+            event = messages.decode(text)
+        except MessageError as exc:
+            self.malformed_messages += 1
+            return [Note(Level.WARNING, f"a message could not be read: {exc}")]
+        if isinstance(event, Turn) and self.state is not State.OPENING:
+            return [*self._receive_turn(event, now)]
+        if self.state is State.OPENING:
+            return self._receive_first(event, now)
+        return self._receive_other(event, now)
+
+    def _receive_turn(self, turn: Turn, now: float) -> list[Turn]:
+        self._last_error = None  # it didn't end the session
+        self.told_turn = True
+        if turn.words:
+            # Bounded by what was sent, so that progress comes to an end.
+            end = min(turn.words[-1].end, self.timeline.sent_ms)
+            if end > self._covered_ms:
+                self._covered_ms = end
+                self._end_by = now + self._patience
+        if not self.timeline.is_stream_time:
+            messages.retime(turn, self.timeline.to_stream_ms)
+        turn.is_final = self.options.is_final(turn, self.model)
+        return self.turns.take(turn, now)
+
+    def _receive_other(
+        self, event: messages.Event, now: float
+    ) -> list[messages.Event | Note]:
+        told: list[messages.Event | Note] = []
+        if isinstance(event, (messages.Error, messages.Warning)):
+            messages.redact(event, self._redact)
+            if isinstance(event, messages.Error):
+                self._last_error = event
+        elif isinstance(event, Termination):
+            told += self._compare_accounts(event)
+            told += self._finish_turns(now)
+            if self.state is State.OVER:
+                return told
+            as_asked = self.state is State.ENDING
+            self.termination = event
+            # The server may end it on its own, and forget to close, too.
+            self.over(None if as_asked else EndedError("the server ended the session"))
+        elif isinstance(event, messages.SpeechStarted):
+            self.turns.speech_started()
+        messages.retime(event, self.timeline.to_stream_ms)
+        return [*told, event]
+
+    def _receive_first(
+        self, event: messages.Event, now: float
+    ) -> list[messages.Event | Note]:
+        if isinstance(event, messages.Error):
+            # A close with the same code follows, or should.
+            self._last_error = event
+            if event.error_code is not None:
+                self.over(self._why_closed(ABNORMAL, ""))
+            else:
+                self._code_by = min(self._code_by, now + CODE_SECONDS)
+        if not isinstance(event, Begin):
+            return []
+        self.state = State.OPEN
+        self._begin_by = self._code_by = math.inf
+        self.began_at = now
+        self.id = event.id
+        self.expires_at = event.expires_at
+        self.configuration = event.configuration or {}
+        self.model = self._redact(self.options.model(self.configuration))[:100]
+        self.turns.order.formats = self.options.formats_turns(self.model)
+        told: list[messages.Event | Note] = [
+            Note(Level.DEBUG, f"session {self.id} is open")
+        ]
+        for difference in self.options.differences(self.configuration):
+            said = self._redact(difference)[:LONGEST_QUOTE]
+            told.append(Note(Level.WARNING, f"session {self.id}: {said}"))
+        return [*told, event]
+
+    def _compare_accounts(self, termination: Termination) -> list[Note]:
+        """Say so if the server, which bills, counted other audio than was sent."""
+        counted = termination.audio_duration_seconds
+        sent = self.timeline.sent_ms / 1000
+        if self.state is not State.ENDING or counted is None or abs(counted - sent) < 1:
+            return []
+        return [
+            Note(
+                Level.WARNING,
+                f"session {self.id} was sent {sent:.2f} s of audio, "
+                f"the server counted {counted:.2f} s",
+            )
+        ]
+
+    def closed(self, code: int, reason: str) -> None:
+        """The connection is closed, as the peer says by `code` and `reason`."""
+        if self.state is not State.OVER:
+            self.over(self._why_closed(code, reason))
+
+    # ---- deadlines ----
+
+    def watch(self, seconds: float) -> None:
+        """From here on it is lost if the server says nothing for so long."""
+        self._silence_allowed = seconds
+
+    def keep_alive_every(self, seconds: float) -> None:
+        """Send a KeepAlive when no audio was sent for so long."""
+        self._keep_alive_seconds = seconds
+
+    @property
+    def expiry(self) -> float:
+        """When it expires, by the steady clock; infinite if that isn't known."""
+        if self.expires_at is None:
+            return math.inf
+        return self.expires_at - self._unix_offset
+
+    @property
+    def deadline(self) -> float:
+        """When `check` is due."""
+        return min(
+            self.turns.deadline,
+            self._begin_by,
+            self._code_by,
+            self._end_by,
+            self._active_at + self._keep_alive_seconds,
+            (self._told_at if self._suspect_at is None else self._suspect_at)
+            + self._silence_allowed / 2,
+        )
+
+    def check(self, now: float) -> list[messages.Event | Note]:
+        """Do what is due."""
+        if self.state is State.OVER:
+            return []
+        if now >= self._begin_by:
+            self.over(
+                TimedOutError(
+                    f"the session did not begin within {self._begin_seconds:g} s"
+                )
+            )
+        elif now >= self._code_by:
+            self.over(self._why_closed(ABNORMAL, ""))
+        elif now >= self._end_by:
+            self.over(
+                UnfinishedError(
+                    f"the server did not finish: nothing came for {self._patience:g} s"
+                )
+            )
+        elif now >= self._active_at + self._keep_alive_seconds:
+            self.keep_alive(now)
+        self._check_silence(now)
+        if now < self.turns.deadline:
+            return []
+        told = self.turns.check(now, self._sent_stream_ms)
+        self._leave_unended()
+        return [*told]
+
+    def _check_silence(self, now: float) -> None:
+        # In two steps: a loop that was blocked has not read yet what came meanwhile.
+        half = self._silence_allowed / 2
+        if self._suspect_at is None:
+            if now - self._told_at >= half:
+                self._suspect_at = now
+        elif now - self._suspect_at >= half and self.state is not State.OVER:
+            seconds = self._silence_allowed
+            self.over(DroppedError(f"the server said nothing for {seconds:g} s"))
+
+    def overdue(self, now: float) -> list[messages.Event | Note]:
+        """A turn that was begun should long have ended."""
+        return self._finish_turns(now)
+
+    def _finish_turns(self, now: float) -> list[messages.Event | Note]:
+        told = self.turns.finish(now, self._sent_stream_ms)
+        self._leave_unended()
+        return [*told]
+
+    def _leave_unended(self) -> None:
+        if self.turns.left_unended and self.state is not State.OVER:
+            self.over(DroppedError("the server did not end a turn"))
+
+    @property
+    def _sent_stream_ms(self) -> int:
+        return self.timeline.to_stream_ms(self.timeline.sent_ms)
+
+    # ---- out ----
+
+    def texts(self) -> list[bytes]:
+        """Text messages to be sent now. Nothing goes out before Begin, but a Terminate
+        that ends the session."""
+        if not self._texts or self.state is State.OPENING:
+            return []
+        texts, self._texts = self._texts, []
+        return texts
+
+    def sent(self, now: float) -> None:
+        """Audio is sent, which the server takes for activity."""
+        self._active_at = now
+
+    def update(self, options: Options, message: Mapping[str, Any]) -> None:
+        """Send an UpdateConfiguration that was made by `Options.updated`."""
+        if self.state is not State.OVER:
+            self.options = options
+            self._texts.append(msgspec.json.encode(message))
+
+    def keep_alive(self, now: float) -> None:
+        """Reset the server's `inactivity_timeout` without sending audio."""
+        self._active_at = now
+        self._texts.append(KEEP_ALIVE)
+
+    def terminate(self, now: float, seconds: float) -> None:
+        """Ask for the end: the last turn and Termination are told first.
+
+        A server that has audio to work through may take its time, as long as its turns
+        get on: after `seconds` without that the session is lost.
+        """
+        self.state = State.ENDING
+        self._texts.append(TERMINATE)
+        self._patience = seconds
+        self._end_by = now + seconds
+
+    def over(self, failure: SessionError | None = None) -> None:
+        """Nothing more is expected of it. A server that wasn't told is, since it bills
+        by the time that a session is open."""
+        if self.state is State.OVER:
+            return
+        self._texts = [] if self.state is State.ENDING else [TERMINATE]
+        self.state = State.OVER
+        self.failure = failure
+
+    # ---- the end ----
+
+    def _why_closed(self, code: int, reason: str) -> SessionError:
+        if self.state is State.ENDING and code == 1000:
+            return DroppedError("the session ended without a Termination", code=code)
+        text, error = reason, self._last_error
+        if error is not None:
+            text = error.error
+            if code in (1000, ABNORMAL) and error.error_code is not None:
+                code = error.error_code
+        return closed_error(
+            code,
+            self._redact(text)[:LONGEST_QUOTE],
+            retryable=error.retryable if error else None,
+            retry_after=error.retry_after_seconds if error else None,
+        )

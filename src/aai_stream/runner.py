@@ -1,0 +1,337 @@
+"""Runs a `StreamProtocol` on an event loop: its sessions, its timer, its waiters.
+
+Decides nothing. Both faces sit on it: `Stream` for Python programs, and LiveKit's
+`SpeechStream`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from .errors import StateError
+from .messages import Event
+from .protocol.events import Note, Retry
+from .protocol.session import Session
+from .protocol.stream import StreamProtocol
+
+if TYPE_CHECKING:
+    from ._core import AudioRing
+    from .connection.connector import Connector
+    from .connection.wire import Wire
+    from .options import Options
+    from .protocol.retry import Retries
+    from .protocol.stream import Settings
+    from .stats import StreamStats
+    from .typing import Audio
+
+logger = logging.getLogger("aai_stream")
+
+Tell = Callable[[Event | Retry | None], None]
+"""Takes each message, and each `Retry`; None when there will be no more. Raises
+`StateError` when nobody reads them, which ends the stream."""
+
+
+class Link:
+    """One session and its wire; what the wire has to say goes through here."""
+
+    def __init__(self, runner: Runner, session: Session) -> None:
+        self.session = session
+        self.wire: Wire | None = None  # once connected
+        self._runner = runner
+
+    def received(self, text: bytes) -> None:
+        """A text message came."""
+        runner = self._runner
+        runner.protocol.receive(self.session, text, runner.now())
+        runner.settle()
+
+    def closed(self, code: int, reason: str) -> None:
+        """The connection is closed."""
+        runner = self._runner
+        runner.protocol.closed(self.session, code, reason, runner.now())
+        runner.settle()
+
+    def room(self) -> None:
+        """The socket takes more audio."""
+        self._runner.settle()
+
+    def send_texts(self) -> None:
+        """Send what the session has to say besides audio."""
+        if self.wire is not None:
+            for text in self.session.texts():
+                self.wire.send_text(text)
+
+
+class Runner:
+    """A stream on the event loop: does what `protocol` says.
+
+    `tell` gets what the stream has to say. `connect_timeout` is in seconds.
+
+    Attributes:
+        protocol: what decides; it may be asked anything at any time.
+        connect_seconds: how long the latest session took, from when it was wanted.
+    """
+
+    def __init__(
+        self,
+        tell: Tell,
+        *,
+        ring: AudioRing,
+        options: Options,
+        settings: Settings,
+        retries: Retries,
+        connector: Connector,
+        connect_timeout: float,
+    ) -> None:
+        self.protocol = StreamProtocol(
+            ring, options, settings, retries, connector.credentials
+        )
+        self._connector = connector
+        self._connect_timeout = connect_timeout
+        self._tell = tell
+        self._links: dict[Session, Link] = {}
+        self._openers: dict[Session, asyncio.Task[None]] = {}
+        self._closing: set[asyncio.Future[None]] = set()
+        self._abandoned: asyncio.Future[None] | None = None  # closing for nobody
+        self._timer: asyncio.TimerHandle | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None  # once started
+        self._is_told_over = False
+        self._waited_seconds = 0.0
+        self._waiting_since: float | None = None  # for other new sessions
+
+    def now(self) -> float:
+        """The loop's clock, in seconds."""
+        assert self._loop is not None
+        return self._loop.time()
+
+    # ---- life ----
+
+    def start(self) -> None:
+        """Open a session, on the running loop. Raises `StateError` in a fork, or in
+        another thread than the one that pushed audio."""
+        self.protocol.check_owner()
+        self._loop = asyncio.get_running_loop()
+        self.protocol.start(self.now())
+        self.settle()
+
+    async def opened(self) -> None:
+        """Wait until there is a session. Raises what the stream failed with instead;
+        `StateError` if it was closed."""
+        await self._until(lambda: self.protocol.is_open)
+        if self.protocol.failure is not None:
+            raise self.protocol.failure
+        if self.protocol.is_over:
+            raise StateError("the stream was closed")
+
+    async def over(self) -> None:
+        """Wait until there will be no other session, and all are closed."""
+        await self._until(lambda: False)
+        await self._closed()
+
+    def end(self) -> None:
+        """No more audio will come: tell the last turn, then be over."""
+        self.protocol.end(self.now())
+        self.settle()
+
+    async def drain(self) -> None:
+        """Wait until no full chunk waits, or none ever will be sent."""
+        await asyncio.sleep(0)  # a socket that is never full would starve the others
+        await self._until(lambda: not self.protocol.has_backlog)
+
+    async def close(self) -> None:
+        """Close at once; the server is told to terminate all the same."""
+        self._loop = asyncio.get_running_loop()
+        self.protocol.close()
+        self.settle()
+        await self._closed()
+
+    def abandon(self) -> None:
+        """Close, since nobody holds the stream any more."""
+        if not self.protocol.is_over:
+            logger.warning("a stream was dropped and not closed; its session is ended")
+            self._abandoned = asyncio.ensure_future(self.close())
+
+    async def _closed(self) -> None:
+        while tasks := [*self._openers.values(), *self._closing]:
+            await asyncio.wait(tasks)
+
+    async def _until(self, is_so: Callable[[], bool]) -> None:
+        while not is_so() and not self.protocol.is_over:
+            if self._waiter is None:
+                self._waiter = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._waiter)
+
+    # ---- audio and control ----
+
+    def push(self, data: Audio, sample_rate: int, num_channels: int) -> None:
+        """Take audio; what it fills goes to the socket before this returns."""
+        self.protocol.write(data, sample_rate, num_channels)
+        session = self.protocol.session
+        if session is not None and (link := self._links.get(session)) is not None:
+            self._send(link)
+            if self.protocol.is_time_to_look:
+                self._look(link)
+        if self.protocol.told:
+            self.settle()
+
+    def flush(self) -> None:
+        """Send what is no full chunk yet; see `Sending.flush`."""
+        self.protocol.check_owner()
+        self.protocol.flush()
+        self.settle()
+
+    def force_endpoint(self, *, flush: bool = False) -> None:
+        """End the turn here in the audio; see `Sending.force_endpoint`."""
+        self.protocol.check_owner()
+        self.protocol.force_endpoint(flush=flush)
+        self.settle()
+
+    def update(self, live: Mapping[str, Any]) -> None:
+        """Change live parameters; see `StreamProtocol.update`."""
+        self.protocol.check_owner()
+        self.protocol.update(live)
+        self.settle()
+
+    def keep_alive(self) -> None:
+        """Reset the server's `inactivity_timeout`."""
+        self.protocol.check_owner()
+        self.protocol.keep_alive(self.now())
+        self.settle()
+
+    @property
+    def stats(self) -> StreamStats:
+        """What the stream did so far."""
+        waited = self._waited_seconds
+        if self._waiting_since is not None:
+            waited += self.now() - self._waiting_since
+        return self.protocol.stats(waited)
+
+    # ---- doing what the protocol says ----
+
+    def settle(self) -> None:
+        """Do all that the protocol wants by now."""
+        if self._loop is None:
+            return
+        protocol = self.protocol
+        self._send_all()
+        while protocol.told:
+            self._hand_over(protocol.told.popleft())
+            self._send_all()  # whoever was told may have asked for something
+        while protocol.retired:
+            self._close_session(protocol.retired.pop())
+        self._open_next()
+        self._set_timer()
+        if self._waiter is not None:
+            self._waiter.set_result(None)
+            self._waiter = None
+        if protocol.is_over and not self._is_told_over:
+            self._is_told_over = True
+            self._tell(None)
+
+    def _hand_over(self, told: Event | Note | Retry) -> None:
+        if isinstance(told, Note):
+            logger.log(told.level, "%s", told.text)
+            return
+        if isinstance(told, Retry):
+            logger.warning("%s; trying again in %.1f s", told.failure, told.seconds)
+        try:
+            self._tell(told)
+        except StateError as exc:  # nobody reads
+            self.protocol.fail(exc)
+
+    def _send_all(self) -> None:
+        present = self.protocol.session
+        for link in list(self._links.values()):
+            link.send_texts()
+            if link.session is present:
+                self._send(link)
+                link.send_texts()
+                if self.protocol.is_time_to_look:
+                    self._look(link)
+
+    def _send(self, link: Link) -> None:
+        wire, protocol = link.wire, self.protocol
+        if wire is None:
+            return
+        now = self.now()
+        while (message := protocol.next_message(now, wire.has_room)) is not None:
+            if isinstance(message, bytes):
+                wire.send_text(message)
+            else:
+                wire.send_audio(message)
+        if protocol.sends_at < math.inf:
+            self._set_timer()
+
+    def _look(self, link: Link) -> None:
+        if link.wire is not None:
+            self.protocol.look(self.now(), link.wire.silent_seconds)
+            self.settle()
+
+    def _set_timer(self) -> None:
+        at = self.protocol.deadline
+        if self._timer is not None:
+            if self._timer.when() <= at < math.inf:
+                return  # it is set anew then
+            self._timer.cancel()
+            self._timer = None
+        if at < math.inf:
+            assert self._loop is not None
+            self._timer = self._loop.call_at(at, self._on_time)
+
+    def _on_time(self) -> None:
+        self._timer = None
+        self.protocol.check(self.now())
+        self.settle()
+
+    # ---- sessions ----
+
+    def _open_next(self) -> None:
+        session = self.protocol.next_session(self.now(), time.time())
+        if session is not None:
+            opener = asyncio.ensure_future(self._open(session))
+            self._openers[session] = opener
+            opener.add_done_callback(lambda _: self._openers.pop(session))
+
+    async def _open(self, session: Session) -> None:
+        link = self._links[session] = Link(self, session)
+        try:
+            await self._admitted()
+            link.wire = await self._connector.open(
+                session.options, link, self._connect_timeout
+            )
+            self.protocol.connected(session, self.now())
+        except Exception as exc:
+            self._links.pop(session, None)
+            self.protocol.not_opened(session, exc, self.now())
+        if link.wire is not None and session not in self._links:
+            self._close_wire(link)  # it is over already
+        self.settle()
+
+    async def _admitted(self) -> None:
+        """Wait for a place among this process's new sessions."""
+        self._waiting_since = began = self.now()
+        try:
+            await self._connector.admit(lambda: self.protocol.unheard_seconds)
+        finally:
+            self._waited_seconds += self.now() - began
+            self._waiting_since = None
+
+    def _close_session(self, session: Session) -> None:
+        if (opener := self._openers.get(session)) is not None:
+            opener.cancel()
+        if (link := self._links.pop(session, None)) is not None:
+            self._close_wire(link)
+
+    def _close_wire(self, link: Link) -> None:
+        if link.wire is None:
+            return
+        link.send_texts()
+        closing = asyncio.ensure_future(link.wire.close())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
