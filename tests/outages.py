@@ -16,7 +16,7 @@ from livekit.agents import APIConnectOptions
 from livekit.agents.stt import STT, RecognizeStream, SpeechEvent, SpeechEventType
 
 import aai_stream
-from aai_stream.emulator.marked import (
+from aai_stream.emulator.engines.marked import (
     PEAK,
     MarkedEngine,
     MarkedLayout,

@@ -21,7 +21,7 @@ from livekit.agents.stt import SpeechEventType
 
 import aai_stream
 from aai_stream.connection.wire import picows
-from aai_stream.emulator.marked import (
+from aai_stream.emulator.engines.marked import (
     DAMAGE,
     MarkedEngine,
     MarkedLayout,

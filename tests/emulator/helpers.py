@@ -10,9 +10,8 @@ from typing import Any
 import aiohttp
 
 from aai_stream.emulator.clock import Timer
-from aai_stream.emulator.engine import Finished, Heard, Recognizer, TurnSettings
-from aai_stream.emulator.server import Emulator
-from aai_stream.emulator.service import Service
+from aai_stream.emulator.engines.engine import Finished, Heard, Recognizer, TurnSettings
+from aai_stream.emulator.server import Emulator, Service
 
 Message = dict[str, Any]
 

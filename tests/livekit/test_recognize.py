@@ -19,13 +19,13 @@ from livekit.agents import (
 from livekit.agents.metrics import STTMetrics
 from livekit.agents.stt import SpeechData, SpeechEventType
 
-from aai_stream.emulator.marked import (
+from aai_stream.emulator.engines.marked import (
     MarkedEngine,
     MarkedLayout,
     check_marked,
     marked_audio,
 )
-from aai_stream.emulator.script import ScriptEngine, say
+from aai_stream.emulator.engines.script import ScriptEngine, say
 from aai_stream.emulator.server import Emulator
 from tests.livekit.scripts import final, turn, words
 from tests.livekit.servers import (

@@ -1,0 +1,1 @@
+"""What hears: recognisers for the server, one real and some for tests."""

@@ -1,0 +1,49 @@
+"""A conversation that was recorded elsewhere, to be told again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from ...errors import OptionError
+from .script import Played, play
+
+_SERVERS_OWN = ("Begin", "Termination", "Error")
+
+
+class _Line(msgspec.Struct, forbid_unknown_fields=True):
+    audio_ms: int
+    message: dict[str, Any]
+
+
+def read_capture(lines: Iterable[str | bytes]) -> list[list[Played]]:
+    """A script for `ScriptEngine` out of JSON lines, which must be in order:
+
+        {"audio_ms": 1200, "message": {"type": "Turn", "turn_order": 0, …}}
+
+    is told when 1200 ms of audio have come, or at Terminate if less do. Begin,
+    Termination and Errors are left out, since the server has its own.
+
+    Raises `OptionError`, which says in which line there is something else.
+    """
+    script: list[list[Played]] = []
+    last = 0
+    for number, text in enumerate(lines, 1):
+        if not text.strip():
+            continue
+        try:
+            line = msgspec.json.decode(text, type=_Line)
+        except (msgspec.DecodeError, UnicodeError) as exc:
+            raise OptionError(f"line {number} of the capture: {exc}") from None
+        if not isinstance(line.message.get("type"), str):
+            raise OptionError(f"line {number} of the capture: a message has a type")
+        if line.audio_ms < last:
+            raise OptionError(
+                f"line {number} of the capture: {line.audio_ms} ms come after {last} ms"
+            )
+        last = line.audio_ms
+        if line.message["type"] not in _SERVERS_OWN:
+            script.append(play(line.message, at_ms=line.audio_ms))
+    return script

@@ -1,0 +1,143 @@
+"""The faults of a running server: who gets which, and what has happened."""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from ..clock import Clock
+from .kinds import Fault
+from .line import Line
+from .moments import EVERY
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A fault that has happened, to the `connection`-th that the server has had."""
+
+    fault: Fault
+    connection: int
+    audio_ms: int
+    """How much of the session's audio had come."""
+
+
+class Faults:
+    """What goes wrong in a server, to be changed at any time while it runs.
+
+    Faults that are due at the same moment happen in the order of this list. Each counts
+    the connections (requests for a websocket) from when it came into the list on;
+    sessions that are open then are struck only if it strikes `every` one, and at once
+    if its moment has passed.
+    """
+
+    def __init__(
+        self,
+        faults: Iterable[Fault],
+        clock: Clock,
+        shut_port: Callable[[float], Awaitable[None]],
+    ) -> None:
+        self.applied: list[Applied] = []
+        """What has happened, in that order."""
+        self._watches = [_Watch(fault) for fault in faults]
+        self._clock = clock
+        self._shut_port = shut_port
+        self._connections = 0
+        self._lines: list[Line] = []
+
+    def __iter__(self) -> Iterator[Fault]:
+        return iter([watch.fault for watch in self._watches])
+
+    def append(self, fault: Fault) -> None:
+        """One fault more."""
+        watch = _Watch(fault)
+        self._watches.append(watch)
+        if fault.on == EVERY:
+            for line in self._lines:
+                if watch.strikes(self._clock.monotonic()):
+                    line.arm(fault)
+
+    def clear(self) -> None:
+        """Let nothing more go wrong. What has happened stays, a mute session mute."""
+        self._watches.clear()
+        for line in self._lines:
+            line.disarm()
+
+    @asynccontextmanager
+    async def attend(
+        self, request: web.Request, socket: web.WebSocketResponse
+    ) -> AsyncIterator[Line]:
+        """The line on which to serve `request`, that asks for the websocket `socket`.
+
+        Raises `web.HTTPException` if it isn't to be served. When left, waits until the
+        connection may be closed.
+        """
+        self._connections += 1
+        line = Line(
+            request,
+            socket,
+            self._clock,
+            self._connections,
+            struck=self._struck,
+            shut_port=self._shut_port,
+        )
+        self._lines.append(line)
+        for watch in self._watches:
+            if watch.strikes(self._clock.monotonic()):
+                line.arm(watch.fault)
+        try:
+            await line.connected()
+            yield line
+            await line.hang_up()
+        finally:
+            self._lines.remove(line)
+            line.forget()
+
+    def release(self) -> None:
+        """The server stops: nothing more goes wrong, nothing is held open."""
+        self._watches.clear()
+        for line in self._lines:
+            line.release()
+
+    def _struck(self, fault: Fault, line: Line) -> None:
+        applied = Applied(fault, line.number, int(line.audio_ms))
+        self.applied.append(applied)
+        for watch in self._watches:
+            if watch.fault is fault:
+                watch.happened(self._clock.monotonic())
+        # A warning, for `aai-stream serve` to show it without any set-up.
+        logger.warning(
+            "fault on connection %d, %d ms of audio: %s",
+            applied.connection,
+            applied.audio_ms,
+            fault,
+        )
+
+
+class _Watch:
+    """A fault, and the connections since it was there."""
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+        self._seen = 0
+        self._random = random.Random(fault.seed)
+        self._ends = math.inf
+
+    def happened(self, now: float) -> None:
+        """It has; from the first time on it lasts for as long as it says."""
+        if self.fault.lasts is not None:
+            self._ends = min(self._ends, now + self.fault.lasts)
+
+    def strikes(self, now: float) -> bool:
+        """Whether the next connection, which is there now, is to be struck."""
+        self._seen += 1
+        if self._seen not in self.fault.on or now >= self._ends:
+            return False
+        return self._random.random() < self.fault.chance
