@@ -8,12 +8,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from .clock import Clock
 
 CLOSE_REASON = "See Error message for details"
 """The reason given in the close that follows an Error message."""
 
 Message = dict[str, Any]
+
+
+def encode(message: Message) -> str:
+    """`message` as it goes over the websocket."""
+    return msgspec.json.encode(message).decode()
 
 
 def error(code: int, why: str) -> Message:

@@ -99,6 +99,20 @@ async def test_a_frozen_connection(engine: PuppetEngine, clock: ManualClock) -> 
         await engine.puppets[0].closed.wait()
 
 
+async def test_nothing_leaves_a_frozen_connection(
+    engine: PuppetEngine, clock: ManualClock
+) -> None:
+    async with (
+        faulty(engine, "freeze", "garbage,at=1s", clock=clock) as emulator,
+        connection(emulator) as client,
+    ):
+        await until(lambda: happened(emulator) == ["freeze"])
+        clock.advance(1)
+        await until(lambda: happened(emulator) == ["freeze", "garbage"])
+        await nothing_comes(client)
+        client.vanish()
+
+
 async def no_pong(client: Client) -> None:
     client.ws._autoping = False  # or pongs are passed over
     await nothing_comes(client)

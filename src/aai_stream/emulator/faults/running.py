@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from ..clock import Clock
+from .connection import ConnectionFaults
 from .kinds import Fault
-from .line import Line
 from .moments import EVERY
+from .transport import FaultyTransport
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class Faults:
         self._clock = clock
         self._shut_port = shut_port
         self._connections = 0
-        self._lines: list[Line] = []
+        self._open: list[ConnectionFaults] = []
 
     def __iter__(self) -> Iterator[Fault]:
         return iter([watch.fault for watch in self._watches])
@@ -60,54 +61,58 @@ class Faults:
         watch = _Watch(fault)
         self._watches.append(watch)
         if fault.on == EVERY:
-            for line in self._lines:
+            for connection in self._open:
                 if watch.strikes(self._clock.monotonic()):
-                    line.arm(fault)
+                    connection.arm(fault)
 
     def clear(self) -> None:
         """Let nothing more go wrong. What has happened stays, a mute session mute."""
         self._watches.clear()
-        for line in self._lines:
-            line.disarm()
+        for connection in self._open:
+            connection.disarm()
 
     @asynccontextmanager
     async def attend(
-        self, request: web.Request, socket: web.WebSocketResponse
-    ) -> AsyncIterator[Line]:
-        """The line on which to serve `request`, that asks for the websocket `socket`.
+        self, request: web.Request, websocket: web.WebSocketResponse
+    ) -> AsyncIterator[ConnectionFaults]:
+        """The faults of the connection on which `request` asks for `websocket`.
 
-        Raises `web.HTTPException` if it isn't to be served. When left, waits until the
-        connection may be closed.
+        Raises `web.HTTPException` if the request isn't to be served. Leaving it waits
+        until the connection may be closed.
         """
         self._connections += 1
-        line = Line(
-            request,
-            socket,
+        transport = request.transport
+        if transport is None:  # the client has gone
+            raise web.HTTPServiceUnavailable
+        assert isinstance(transport, FaultyTransport)
+        connection = ConnectionFaults(
+            websocket,
+            transport,
             self._clock,
             self._connections,
             struck=self._struck,
             shut_port=self._shut_port,
         )
-        self._lines.append(line)
+        self._open.append(connection)
         for watch in self._watches:
             if watch.strikes(self._clock.monotonic()):
-                line.arm(watch.fault)
+                connection.arm(watch.fault)
         try:
-            await line.connected()
-            yield line
-            await line.hang_up()
+            await connection.before_handshake()
+            yield connection
+            await connection.hang_up()
         finally:
-            self._lines.remove(line)
-            line.forget()
+            self._open.remove(connection)
+            connection.forget()
 
     def release(self) -> None:
         """The server stops: nothing more goes wrong, nothing is held open."""
         self._watches.clear()
-        for line in self._lines:
-            line.release()
+        for connection in self._open:
+            connection.release()
 
-    def _struck(self, fault: Fault, line: Line) -> None:
-        applied = Applied(fault, line.number, int(line.audio_ms))
+    def _struck(self, fault: Fault, connection: ConnectionFaults) -> None:
+        applied = Applied(fault, connection.number, int(connection.audio_ms))
         self.applied.append(applied)
         for watch in self._watches:
             if watch.fault is fault:

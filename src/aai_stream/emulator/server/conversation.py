@@ -31,8 +31,8 @@ from ..engines.engine import (
     Silence,
     SpeechStarted,
 )
-from ..faults.line import Line
 from . import mulaw
+from .line import Line
 from .service import LONGEST_CHUNK_MS, SHORTEST_CHUNK_MS
 from .settings import Settings
 from .turns import TurnTeller
@@ -83,7 +83,8 @@ class Conversation:
         self._timers = Timers(clock)
         self._began = 0.0  # by the clock, once Begin is due
         self._heartbeats = replies.Heartbeats(clock)
-        self._samples = 0
+        self._came_bytes = 0  # of audio, whether it was heard or not
+        self._samples = 0  # heard
         self._short_ms = 0.0  # of audio, in messages that were too short
         self._short_chunk_ms = 0.0  # the last of them
         self._is_capture = False  # a recorded conversation is played
@@ -112,7 +113,7 @@ class Conversation:
             )
             while self._ended:
                 await asyncio.wait((writer,), timeout=2 * CLOSE_SECONDS)
-                if writer.done() or reader.done() or not self._line.late:
+                if writer.done() or reader.done() or not self._line.faults.late:
                     break
         finally:
             self._end()
@@ -151,13 +152,16 @@ class Conversation:
 
     async def _read(self) -> None:
         async for message in self._line:
+            if message.type is WSMsgType.BINARY:
+                self._came_bytes += len(message.data)
+                self._line.faults.audio_ms = self._settings.ms(self._came_bytes)
             if self._ended or self._terminating:
                 continue  # until the socket is closed
             try:
                 if message.type is WSMsgType.BINARY:
                     await self._hear(message.data)
                 elif message.type is WSMsgType.TEXT:
-                    self._obey(message.data)
+                    await self._obey(message.data)
             except Exception as exc:
                 logger.exception("session %s: the recogniser failed", self._id)
                 self._heard(Broken(type(exc).__name__))
@@ -200,7 +204,7 @@ class Conversation:
             self._fail(replies.bad_chunk(bad_ms))
         return not bad_ms
 
-    def _obey(self, text: str) -> None:
+    async def _obey(self, text: str) -> None:
         try:
             message = msgspec.json.decode(text)
         except (msgspec.DecodeError, RecursionError):
@@ -218,13 +222,17 @@ class Conversation:
         elif kind == "KeepAlive":
             self._watch_inactivity()
         elif kind == "Terminate":
-            self._terminating = True
-            self._timers.disarm("inactivity")
-            seconds = self._service.revision_seconds
-            self._timers.arm("revision", seconds, self._tell_revision)
-            self._recognizer.finish()
+            if await self._line.faults.before_terminating() and not self._ended:
+                self._finish()
         else:
             self._fail(replies.bad_type(kind))
+
+    def _finish(self) -> None:
+        self._terminating = True
+        self._timers.disarm("inactivity")
+        seconds = self._service.revision_seconds
+        self._timers.arm("revision", seconds, self._tell_revision)
+        self._recognizer.finish()
 
     def _update(self, fields: dict[str, Any]) -> None:
         context = fields.get("agent_context")

@@ -26,10 +26,10 @@ from .. import replies
 from ..clock import Clock, LoopClock, pause
 from ..engines.engine import Engine
 from ..faults.kinds import Fault
-from ..faults.line import Line
 from ..faults.running import Faults
 from .access import Doorkeeper, NoAccess, Places
 from .conversation import CLOSE_SECONDS, Conversation
+from .line import Line
 from .listener import Listener
 from .service import Service
 from .settings import read_query
@@ -177,7 +177,8 @@ class Emulator:
             timeout=CLOSE_SECONDS, max_msg_size=_MAX_MESSAGE_BYTES, compress=False
         )
         service = self._service
-        async with self.faults.attend(request, socket) as line:
+        async with self.faults.attend(request, socket) as faults:
+            line = Line(socket, faults)
             refusal: replies.Message | None = None
             max_seconds = service.max_session_seconds
             try:
@@ -216,7 +217,6 @@ class Emulator:
             return replies.bad_input(str(why))
         if not self._places.take():
             return replies.too_many(self._service.busy_code)
-        line.settings = settings
         was_cut = False
         try:
             conversation = Conversation(

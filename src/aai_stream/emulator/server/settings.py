@@ -62,6 +62,11 @@ class Settings:
         """Whether the audio is mu-law; PCM16 otherwise."""
         return self.values.get("encoding") == "pcm_mulaw"
 
+    def ms(self, audio_bytes: int) -> float:
+        """How long so many bytes of audio last."""
+        width = 1 if self.mulaw else 2
+        return audio_bytes * 1000 / (width * self.sample_rate)
+
     @property
     def silences(self) -> TurnSettings:
         """The silences that end a turn: what was asked for, or the model's own."""
