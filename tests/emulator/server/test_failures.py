@@ -11,7 +11,7 @@ from aai_stream.emulator.engines.engine import (
     HeardWord,
     Hypothesis,
 )
-from aai_stream.emulator.server import Emulator, Service, conversation
+from aai_stream.emulator.server import Emulator, Service, conversation, outbox
 from aai_stream.errors import EngineError
 from tests.emulator.helpers import (
     ManualClock,
@@ -105,7 +105,7 @@ async def test_a_deaf_client_does_not_hold_the_server_up(
 async def test_a_deaf_client_is_not_heard(
     engine: PuppetEngine, chatter: list[Hypothesis], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conversation, "_UNREAD_LIMIT", 10)
+    monkeypatch.setattr(outbox, "UNREAD_LIMIT", 10)
     async with Emulator(engine) as emulator, connection(emulator) as client:
         puppet = engine.puppets[0]
         for hypothesis in chatter:
@@ -124,7 +124,7 @@ async def test_a_deaf_client_is_not_heard(
 async def test_a_deaf_client_that_vanishes_frees_its_recogniser(
     engine: PuppetEngine, chatter: list[Hypothesis], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conversation, "_UNREAD_LIMIT", 10)
+    monkeypatch.setattr(outbox, "UNREAD_LIMIT", 10)
     async with Emulator(engine) as emulator, connection(emulator) as client:
         puppet = engine.puppets[0]
         for hypothesis in chatter:

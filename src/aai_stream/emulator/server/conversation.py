@@ -13,7 +13,7 @@ import logging
 import random
 import uuid
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from aiohttp import WSMsgType
@@ -32,8 +32,10 @@ from ..engines.engine import (
     SpeechStarted,
 )
 from . import mulaw
+from .heartbeats import Heartbeats
+from .lengths import Lengths
 from .line import Line
-from .service import LONGEST_CHUNK_MS, SHORTEST_CHUNK_MS
+from .outbox import Close, Outbox
 from .settings import Settings
 from .turns import TurnTeller
 
@@ -44,13 +46,6 @@ LONGEST_CONTEXT = 1750
 HEARTBEAT_SECONDS = 5.0
 CLOSE_SECONDS = 2.0
 """How long a client may take over the last messages, and over its half of a close."""
-_UNREAD_LIMIT = 1000
-"""Messages waiting for a client that doesn't read; then it isn't heard either."""
-
-
-class _Close(NamedTuple):
-    code: int
-    reason: str
 
 
 class Conversation:
@@ -79,16 +74,15 @@ class Conversation:
         self._api_version = api_version
         self._id = str(uuid.uuid4())
         self._turns = TurnTeller(settings.style)
-        self._outbox: asyncio.Queue[replies.Message | _Close] = asyncio.Queue()
+        self._outbox = Outbox(line)
         self._timers = Timers(clock)
         self._began = 0.0  # by the clock, once Begin is due
-        self._heartbeats = replies.Heartbeats(clock)
+        self._heartbeats = Heartbeats(clock)
         self._came_bytes = 0  # of audio, whether it was heard or not
         self._samples = 0  # heard
-        self._short_ms = 0.0  # of audio, in messages that were too short
-        self._short_chunk_ms = 0.0  # the last of them
+        self._lengths = Lengths(settings.sample_rate, self._service.short_audio_ms)
         self._is_capture = False  # a recorded conversation is played
-        self._close: _Close | None = None
+        self._close: Close | None = None
         self._terminating = False
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._recognizer = engine.open(
@@ -106,7 +100,7 @@ class Conversation:
             self._begin()
         self._log_ignored(complaints)
         reader = asyncio.create_task(self._read())
-        writer = asyncio.create_task(self._write())
+        writer = asyncio.create_task(self._outbox.run())
         try:
             await asyncio.wait(
                 (reader, writer, self._over), return_when=asyncio.FIRST_COMPLETED
@@ -132,7 +126,7 @@ class Conversation:
 
     def go_away(self) -> None:
         """Close because the server stops (1001)."""
-        self._end(_Close(1001, "Server is stopping"))
+        self._end(Close(1001, "Server is stopping"))
 
     @property
     def was_cut(self) -> bool:
@@ -165,8 +159,7 @@ class Conversation:
             except Exception as exc:
                 logger.exception("session %s: the recogniser failed", self._id)
                 self._heard(Broken(type(exc).__name__))
-            if self._outbox.qsize() > _UNREAD_LIMIT:
-                await self._outbox.join()
+            await self._outbox.wait_for_room()
 
     async def _hear(self, data: bytes) -> None:
         if not self._settings.mulaw and len(data) % 2:
@@ -174,35 +167,15 @@ class Conversation:
             return
         pcm = mulaw.decode(data) if self._settings.mulaw else data
         samples = len(pcm) // 2
-        if not self._judge_length(samples):
+        bad_ms = self._lengths.violation(samples)
+        if bad_ms is not None:
+            self._fail(replies.bad_chunk(bad_ms))
             return
         self._samples += samples
         # Waiting for the engine is not the client's fault.
         self._timers.disarm("inactivity")
         await self._recognizer.hear(pcm)
         self._watch_inactivity()
-
-    def _judge_length(self, samples: int) -> bool:
-        """Whether v3 takes messages this long; ends the session if not.
-
-        Short ones are tolerated for a while. The last one may be short in any case:
-        clients send what is left before Terminate. So they are judged when more audio
-        follows.
-        """
-        rate = self._settings.sample_rate
-        length_ms = samples * 1000 / rate
-        bad_ms = 0.0
-        if length_ms > LONGEST_CHUNK_MS:
-            bad_ms = length_ms
-        elif self._short_ms > self._service.short_audio_ms:
-            bad_ms = self._short_chunk_ms
-        elif (samples + 1) * 1000 <= SHORTEST_CHUNK_MS * rate:
-            # 50 ms need not be a whole number of samples, hence the one to spare.
-            self._short_ms += length_ms
-            self._short_chunk_ms = length_ms
-        if bad_ms:
-            self._fail(replies.bad_chunk(bad_ms))
-        return not bad_ms
 
     async def _obey(self, text: str) -> None:
         try:
@@ -333,7 +306,7 @@ class Conversation:
 
     def _terminate(self, termination: replies.Message) -> None:
         self._tell(termination)
-        self._end(_Close(1000, ""))
+        self._end(Close(1000))
 
     def _varied(self, seconds: float) -> float:
         """`seconds`, give or take half."""
@@ -346,12 +319,12 @@ class Conversation:
     def _fail(self, error: replies.Message) -> None:
         if not self._ended:
             self._tell(error)
-            self._end(_Close(error["error_code"], replies.CLOSE_REASON))
+            self._end(Close(error["error_code"], replies.CLOSE_REASON))
 
     def _tell(self, message: replies.Message) -> None:
-        self._outbox.put_nowait(message)
+        self._outbox.put(message)
 
-    def _end(self, close: _Close | None = None) -> None:
+    def _end(self, close: Close | None = None) -> None:
         """The session is over: let go of everything, say `close` after the rest."""
         if not self._ended:
             self._over.set_result(None)
@@ -359,13 +332,4 @@ class Conversation:
             self._recognizer.close()
             self._close = close
             if close is not None:
-                self._outbox.put_nowait(close)
-
-    async def _write(self) -> None:
-        try:
-            while not isinstance(item := await self._outbox.get(), _Close):
-                await self._line.tell(item)
-                self._outbox.task_done()
-            await self._line.close(item.code, item.reason)
-        except ConnectionError:
-            pass  # the client has gone, which the reader sees as well
+                self._outbox.put(close)

@@ -64,6 +64,3 @@ DOCUMENTED = Service(
     steady_partials=True,
 )
 """What the documentation says, where the service was seen to do otherwise."""
-
-SHORTEST_CHUNK_MS = 50
-LONGEST_CHUNK_MS = 1000
