@@ -85,6 +85,11 @@ async def raw_server(
             await asyncio.wait(connections)
 
 
+def port_of(url: str) -> int:
+    """The port in a base URL."""
+    return int(url.rpartition(":")[2])
+
+
 async def accept_raw(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, then: bytes = b""
 ) -> None:

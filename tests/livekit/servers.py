@@ -15,12 +15,14 @@ from livekit.agents.stt import SpeechEvent, SpeechEventType, STTError
 
 from aai_stream.livekit import STT, SpeechStream
 from tests import talks
-from tests.servers import BEGIN, until, within
+from tests.servers import BEGIN, raw_server, until, within
 from tests.talks import Talk
 
 KEY = "key-that-nobody-may-see"
 RATE = 16_000
 NO_RETRY = APIConnectOptions(max_retry=0)
+AT_ONCE = APIConnectOptions(max_retry=2, retry_interval=0)
+"""Try again, and don't wait before that."""
 FINAL = SpeechEventType.FINAL_TRANSCRIPT
 
 
@@ -105,19 +107,12 @@ class Server(talks.Server):
 @asynccontextmanager
 async def deaf_server() -> AsyncIterator[str]:
     """A server that takes connections and never says a word; gives its base URL."""
-    writers: list[asyncio.StreamWriter] = []
 
-    async def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.append(writer)
+    async def say_nothing(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    try:
-        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-        for writer in writers:
-            writer.close()
-        await server.wait_closed()
+    async with raw_server(say_nothing) as url:
+        yield url
 
 
 def make_stt(url: str, **options: Any) -> STT:

@@ -22,6 +22,7 @@ from livekit.agents import (
 )
 
 from tests.livekit.servers import (
+    AT_ONCE,
     KEY,
     NO_RETRY,
     Behaviour,
@@ -39,8 +40,6 @@ from tests.livekit.servers import (
 )
 from tests.servers import BEGIN, http_server, until
 from tests.talks import Talk
-
-AT_ONCE = APIConnectOptions(max_retry=2, retry_interval=0)
 
 
 async def failure(

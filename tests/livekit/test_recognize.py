@@ -29,6 +29,7 @@ from aai_stream.emulator.engines.script import ScriptEngine, say
 from aai_stream.emulator.server import Emulator
 from tests.livekit.scripts import final, turn, words
 from tests.livekit.servers import (
+    AT_ONCE,
     NO_RETRY,
     Server,
     begin,
@@ -41,7 +42,6 @@ from tests.livekit.servers import (
 from tests.servers import BEGIN, until, within
 from tests.talks import Talk
 
-AT_ONCE = APIConnectOptions(max_retry=2, retry_interval=0)
 HELLO = [(0.2, turn("Hello")), (0.5, final("Hello world.", 200))]
 
 

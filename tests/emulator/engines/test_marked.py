@@ -27,13 +27,13 @@ from aai_stream.emulator.engines.marked import (
     check_marked,
     marked_audio,
 )
+from aai_stream.emulator.engines.markings import WORD_MS
 from aai_stream.emulator.server import mulaw
 from tests.emulator.reference import decode_mulaw, encode_mulaw
 
 RATE = 16_000
 SETTINGS = TurnSettings(min_silence_ms=128, max_silence_ms=1280)
 LAYOUT = MarkedLayout()
-WORD_MS = 220
 COUNT = 8
 AUDIO = marked_audio(COUNT)
 LAST_MS = LAYOUT.start_ms(COUNT - 1) + WORD_MS

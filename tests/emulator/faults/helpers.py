@@ -14,6 +14,7 @@ from aai_stream.emulator.engines.script import say
 from aai_stream.emulator.faults import fault
 from aai_stream.emulator.server import Emulator
 from tests.emulator.helpers import PLAIN, Client, Message
+from tests.servers import port_of
 
 SCRIPT = [say("one", at_ms=0), say("two", at_ms=1000), say("three", at_ms=2000)]
 REQUEST = (
@@ -62,7 +63,7 @@ async def raw_socket(
     emulator: Emulator, request: bytes = REQUEST
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """A TCP connection on which a websocket was asked for."""
-    port = int(emulator.url.rpartition(":")[2])
+    port = port_of(emulator.url)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(request)

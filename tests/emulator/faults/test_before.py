@@ -23,7 +23,7 @@ from tests.emulator.helpers import (
     mint,
     raw_connection,
 )
-from tests.servers import until, within
+from tests.servers import port_of, until, within
 
 
 async def test_refused_connections(engine: PuppetEngine, clock: ManualClock) -> None:
@@ -47,7 +47,7 @@ async def test_refused_connections(engine: PuppetEngine, clock: ManualClock) -> 
 
 async def until_open(emulator: Emulator) -> None:
     """Wait until the port is listened on."""
-    port = int(emulator.url.rpartition(":")[2])
+    port = port_of(emulator.url)
 
     async def attempt() -> None:
         while True:

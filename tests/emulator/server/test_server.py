@@ -30,7 +30,7 @@ from tests.emulator.helpers import (
     raw_connection,
     turns,
 )
-from tests.servers import until
+from tests.servers import port_of, until
 
 ENGLISH = "universal-streaming-english"
 
@@ -96,7 +96,7 @@ async def test_remote_binds_are_allowed_on_request(engine: PuppetEngine) -> None
 
 async def test_a_taken_port_leaves_nothing_behind(engine: PuppetEngine) -> None:
     async with Emulator(PuppetEngine()) as first:
-        port = int(first.url.rpartition(":")[2])
+        port = port_of(first.url)
         with pytest.raises(OSError, match="in use"):
             await Emulator(engine, port=port).__aenter__()
     assert engine.started

@@ -28,6 +28,7 @@ import soxr
 from pocketsphinx import Decoder, Vad
 
 from .engine import (
+    SILENCE_EVERY_MS,
     Finished,
     Heard,
     HeardWord,
@@ -55,7 +56,6 @@ _SETTLED_MS = 700
 """Words this far behind the head agree with the final text 95 % of the time."""
 
 _LEAST_SILENCE_MS = 240
-_SILENCE_EVERY_MS = 1_000
 
 _UNFINISHED = {"and", "or", "but", "because", "if", "with", "for", "from"}
 _UNFINISHED |= {"my", "your", "our", "their", "i'm", "i'd"}
@@ -136,7 +136,7 @@ class TurnDecoder:
         window = [voice for _, voice in self._recent][-_ONSET_FRAMES:]
         if sum(window) >= _ONSET_VOICED:
             self._open_turn(onset_frames=len(window) - window.index(True))
-        elif self._now_ms - self._silent_since_ms >= _SILENCE_EVERY_MS:
+        elif self._now_ms - self._silent_since_ms >= SILENCE_EVERY_MS:
             yield Silence(self._silent_since_ms, self._now_ms)
             self._silent_since_ms = self._now_ms
 

@@ -46,8 +46,11 @@ class Hypothesis(msgspec.Struct, frozen=True, gc=False, tag=True):
     """Silence has just reached `TurnSettings.min_silence_ms` and the turn goes on."""
 
 
+SILENCE_EVERY_MS = 1000
+
+
 class Silence(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """Nothing to transcribe in this stretch; about one a second while it lasts."""
+    """Nothing to transcribe in this stretch; one every `SILENCE_EVERY_MS` or so."""
 
     start_ms: int
     end_ms: int

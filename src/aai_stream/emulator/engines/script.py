@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .engine import (
+    SILENCE_EVERY_MS,
     Finished,
     Heard,
     HeardWord,
@@ -32,7 +33,6 @@ Tell = Callable[[Heard], None]
 
 _MS_PER_WORD = 250
 _PARTIAL_EVERY_MS = 200
-_SILENCE_EVERY_MS = 1000
 
 
 @dataclass(frozen=True)
@@ -240,9 +240,9 @@ class TurnTaker:
         if self._ended_ms is not None:
             self._hold_open(self._ended_ms, until_ms)
         if not self._open:
-            while self._silent_ms + _SILENCE_EVERY_MS <= until_ms:
+            while self._silent_ms + SILENCE_EVERY_MS <= until_ms:
                 start_ms = self._silent_ms
-                self._silent_ms += _SILENCE_EVERY_MS
+                self._silent_ms += SILENCE_EVERY_MS
                 self.tell(Silence(start_ms, self._silent_ms))
 
     def end(self, at_ms: int) -> None:
