@@ -1,4 +1,7 @@
-"""Servers for the client's tests, on loopback."""
+"""Listening on loopback, for tests: HTTP, websockets, and bytes.
+
+What speaks v3 on top of it is `talks.Server`.
+"""
 
 from __future__ import annotations
 

@@ -67,8 +67,10 @@ class Connection:
 
 
 class ScriptServer:
-    """Plays a script to every client, but for the first `breaks` of them, whose
-    sessions break off after `break_ms` of audio. Nobody gets in before `gate` is set.
+    """Plays a script to every client, in step with it: see the module.
+
+    The sessions of the first `breaks` clients break off after `break_ms` of audio.
+    Nobody gets in before `gate` is set.
     """
 
     def __init__(self, script: Script, *, breaks: int = 0, break_ms: int = 0) -> None:

@@ -1,7 +1,7 @@
-"""What the server says besides turns: codes, texts and messages.
+"""The messages of the server that aren't turns, with its error codes and texts.
 
-Texts are those that the service was seen to say, else those of AssemblyAI's page on
-session errors and closures, as far as it has them.
+Texts come from captures of the service, or else from AssemblyAI's page on session
+errors and closures.
 """
 
 from __future__ import annotations

@@ -1,1 +1,5 @@
-"""What hears: recognisers for the server, one real and some for tests."""
+"""What hears: engines, which give each session a recogniser.
+
+`pocketsphinx` recognises speech. `script` and `marked` are for tests: one says what it
+was told to say, the other reads numbered words out of the samples.
+"""

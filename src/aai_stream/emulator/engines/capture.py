@@ -1,4 +1,4 @@
-"""A conversation that was recorded elsewhere, to be told again."""
+"""Scripts from recorded conversations."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def read_capture(lines: Iterable[str | bytes]) -> list[list[Played]]:
-    """A script for `ScriptEngine` out of JSON lines, which must be in order:
+    """A script for `ScriptEngine` from JSON lines, in the order of their times:
 
         {"audio_ms": 1200, "message": {"type": "Turn", "turn_order": 0, …}}
 
-    is told when 1200 ms of audio have come, or at Terminate if less do. Begin,
+    is told when 1200 ms of audio have come, or at Terminate if there is less. Begin,
     Termination and Errors are left out, since the server has its own.
 
-    Raises `OptionError`, which says in which line there is something else.
+    Raises `OptionError`, with the number of the line, for anything else.
     """
     script: list[list[Played]] = []
     last = 0

@@ -5,10 +5,10 @@ the packages of the extra `local`. Pure, synchronous and deterministic: everythi
 decided on 30 ms frames of audio time, so neither the wall clock nor the way the audio
 was cut into messages changes what is heard.
 
-A *turn* opens when five of the last seven frames were voice, and its audio begins at
-least 240 ms before the voice, so that the first word is whole. It is told from its
-first word on: a cough, in which no word is heard, is not told at all. A turn that was
-told always ends with an `end_of_turn`, even if no word of it stands in the end.
+A *turn* opens when five of the last seven frames were voice. Its audio begins at least
+240 ms before the voice, so that the first word is whole. It is told from its first word
+on; a cough, in which no word is heard, is never told. A turn that was told always ends
+with an `end_of_turn`, even if no word is left by then.
 
 A turn *sounds finished* when its text has stood unchanged for 150 ms and doesn't stop
 at a word that asks for another ("and", "my", "from"). Such a turn ends once silence

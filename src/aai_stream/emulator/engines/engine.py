@@ -1,9 +1,9 @@
-"""What the embedded server asks of a recogniser, and what a recogniser tells it.
+"""The interface between the server and what hears for it.
 
-An *engine* opens one *recogniser* a session. A recogniser is given the session's
-audio as it was sent (mono PCM16 at the session's rate) and calls back with what it
-hears. All times are milliseconds of that session's audio, so what is heard depends on
-the audio alone and never on the wall clock: the same audio gives the same text.
+An *engine* opens one *recogniser* for each session. A recogniser gets the session's
+audio as mono PCM16 at the session's rate, and calls back with what it hears. All times
+are milliseconds of that audio. What is heard depends on the audio alone, never on the
+wall clock: the same audio gives the same text.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class HeardWord(msgspec.Struct, frozen=True, gc=False):
     start_ms: int
     end_ms: int
     confidence: float
-    """From 0 to 1. A guess while the turn is open, the decoder's own at its end."""
+    """From 0 to 1. A guess while the turn is open, the decoder's own when it ends."""
     speaker: str | None = None
 
 
@@ -33,7 +33,7 @@ class SpeechStarted(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class Hypothesis(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """The whole current turn as heard so far; replaces the one before it."""
+    """The whole current turn as heard so far. It replaces the previous one."""
 
     words: tuple[HeardWord, ...]
     heard_ms: int
@@ -41,7 +41,7 @@ class Hypothesis(msgspec.Struct, frozen=True, gc=False, tag=True):
     end_of_turn: bool
     """The turn is over; the next `Hypothesis` belongs to a new turn."""
     end_of_turn_confidence: float
-    """From 0 to 1; climbs while silence holds the turn open, 1 at its end."""
+    """From 0 to 1. It rises during silence in an open turn, and is 1 at its end."""
     pause: bool = False
     """Silence has just reached `TurnSettings.min_silence_ms` and the turn goes on."""
 
@@ -57,7 +57,7 @@ class Silence(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class Raw(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """A message for the client as it is, for example out of a capture."""
+    """A message that the client gets as it is, for example from a capture."""
 
     message: dict[str, Any]
 
@@ -67,7 +67,7 @@ class Finished(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class Broken(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """The recogniser failed for good, for example because its worker died."""
+    """The recogniser failed and can't go on, for example because its worker died."""
 
     why: str
 
@@ -87,7 +87,7 @@ class TurnSettings(msgspec.Struct, frozen=True, gc=False):
 
 
 class Recognizer(Protocol):
-    """Hears one session; called in the order of the socket's messages."""
+    """Hears one session. It is called in the order of the client's messages."""
 
     async def hear(self, pcm: bytes) -> None:
         """Take the next audio: mono PCM16, native order, at the session's rate.
@@ -106,7 +106,7 @@ class Recognizer(Protocol):
         """No more audio: end the open turn, then tell `Finished`."""
 
     def close(self) -> None:
-        """Let go of everything at once; nothing is told after this."""
+        """Release everything at once. Nothing is told after this."""
 
 
 class Engine(Protocol):

@@ -1,11 +1,12 @@
-"""Audio whose samples say who they are, and an engine that reads them back.
+"""Audio whose samples can be identified, and an engine that reads them back.
 
 `marked_audio` makes numbered words, one stretch of samples each; `MarkedEngine` hears
 word 42 as "w0042" with its place to the millisecond, and anything that isn't a whole
-word as `DAMAGE`. `check_marked` then tells what was lost, doubled or moved, in words
-and in the gaps between them. It proves that a client sends every sample once.
+word as `DAMAGE`. `check_marked` then tells which words were lost, doubled or moved. So
+a test can prove that a client sends every sample once.
 
-`markings.py` is how. Words may be as quiet as peaks of 50, of 32768, and in noise.
+`markings.py` has the encoding. Words can be as quiet as a peak of 50 (of 32768), and
+in noise.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A number in the samples of a word, and how it is read back.
+"""How a number is written into the samples of a word, and read back.
 
 A word is eleven levels of 20 ms: two to find it (up, down), six octal digits of its
 number and three of a checksum. Levels are read relative to the first, far from their

@@ -1,7 +1,7 @@
 """Real speech recognition for the embedded server: pocketsphinx, offline, on the CPU.
 
-Each session has a worker process of its own (see `worker.py`); this side is asyncio
-without threads.
+Each session has its own worker process (see `worker.py`). This side is asyncio, without
+threads.
 
 Measured with the demo call, 50 ms messages, two shared cores, 400 ms of silence asked
 for: a stream costs 0.15-0.2 of a core while someone speaks and next to nothing in
@@ -46,7 +46,7 @@ _logger = logging.getLogger("aai_stream.emulator")
 
 
 class PocketsphinxEngine:
-    """An `Engine` that recognises English with the model pocketsphinx comes with.
+    """An `Engine` that recognises English with the model that comes with pocketsphinx.
 
     `capacity` defaults to two sessions a core.
     """
@@ -70,7 +70,7 @@ class PocketsphinxEngine:
     ) -> _WorkerRecognizer:
         """A recogniser with a worker of its own. Raises `EngineError` if not started.
 
-        A worker that can't be had is told like one that died: as `Broken`.
+        If there can't be a worker, that is told as if it had died: as `Broken`.
         """
         if self._forks is None:
             raise EngineError("the engine isn't started")
@@ -96,7 +96,7 @@ class PocketsphinxEngine:
         self._forks = self._keeper = None
 
     async def _keep(self, forks: _ForkServer) -> None:
-        """Have another fork server whenever the one there is dies."""
+        """Start another fork server whenever the current one dies."""
         while True:
             await forks.died()
             _logger.error("the recogniser's fork server died; starting another")
@@ -165,7 +165,7 @@ class _ForkServer:
         return cls(process, control)
 
     def fork(self) -> socket.socket:
-        """The wire to a new worker; already at its end if none can be had."""
+        """The wire to a new worker; already closed if there can't be one."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         with theirs, suppress(OSError):
@@ -244,7 +244,7 @@ class _WorkerRecognizer(asyncio.Protocol):
             self._transport.abort()
 
     def order(self, order: Order) -> None:
-        """Have the worker do this after all it was ordered before."""
+        """Send the worker an order. It handles orders in turn."""
         if self._closed:
             return
         if self._transport is None:

@@ -1,12 +1,12 @@
-"""An engine that says what a script says: in-process, immediate, the same every time.
+"""An engine that follows a script: in-process, immediate, the same every time.
 
     engine = ScriptEngine([
         say("hello world", at_ms=200),
         say("how are you", at_ms=1800, speaker="B"),
     ])
 
-What is told depends on the amount of audio alone, never on its content, its chunks or
-the wall clock.
+What it tells depends only on the amount of audio, not on its content, on how it was
+cut, or on the wall clock.
 """
 
 from __future__ import annotations
@@ -50,17 +50,17 @@ class Said:
 
 @dataclass(frozen=True)
 class Played:
-    """A message in a script, which is told as it is."""
+    """A message in a script, which the client gets as it is."""
 
     start_ms: int
     message: dict[str, Any]
 
 
 def play(message: dict[str, Any], *, at_ms: int) -> list[Played]:
-    """A raw message for the client, told when so much audio has come, or at Terminate.
+    """A raw message for the client, told after `at_ms` of audio, or at Terminate.
 
-    The server's own are Begin, Termination and Errors; it knows nothing of turns that
-    are told like this.
+    Begin, Termination and Errors are the server's own. It doesn't count turns that are
+    told this way.
     """
     return [Played(at_ms, message)]
 
@@ -106,7 +106,7 @@ def say(
 
 
 class ScriptEngine:
-    """Says the same script to each session.
+    """Follows the same script in each session.
 
     `parts` are made by `say` and `play`. Raises `ValueError` unless they are in the
     order of their times.
@@ -127,7 +127,7 @@ class ScriptEngine:
         """Nothing to load."""
 
     def open(self, sample_rate: int, settings: TurnSettings, tell: Tell) -> Recognizer:
-        """A recogniser that begins the script anew."""
+        """A recogniser that starts the script from the beginning."""
         return _ScriptRecognizer(self._script, sample_rate, TurnTaker(settings, tell))
 
     async def aclose(self) -> None:
@@ -187,11 +187,11 @@ class _ScriptRecognizer:
 
 
 class TurnTaker:
-    """Makes turns out of words and silence, as `TurnSettings` ask for.
+    """Makes turns out of words and silence, by `TurnSettings`.
 
-    Call in the order of the audio: `speech` when a word begins, `said` when it has
-    ended, `quiet` as audio without speech goes by. Settings may change at any time. A
-    word that makes a turn `settings.longest_ms` long, or longer, ends it.
+    Its methods are called in the order of the audio: `speech` when a word begins,
+    `said` when it has ended, `quiet` as silence goes by. `settings` may change at any
+    time. A word with which a turn reaches `settings.longest_ms` ends it.
     """
 
     def __init__(self, settings: TurnSettings, tell: Tell) -> None:
@@ -204,7 +204,7 @@ class TurnTaker:
         """Where the turn's last word ended; None before the first has."""
         self._finished = False
         self._silent_ms = 0
-        """Up to here silence has been dealt with."""
+        """Silence up to here has been handled."""
 
     def speech(self, at_ms: int) -> None:
         """A word begins; so does a turn if none is open."""
@@ -256,7 +256,7 @@ class TurnTaker:
         self._silent_ms = at_ms
 
     def _hold_open(self, ended_ms: int, until_ms: int) -> None:
-        """Let silence pass in the open turn: tell the pause, climb, end it."""
+        """Let silence pass in the open turn: tell the pause, and in time the end."""
         shortest = ended_ms + self.settings.min_silence_ms
         longest = ended_ms + self.settings.max_silence_ms
         end_ms = shortest if self._finished else longest
@@ -267,7 +267,7 @@ class TurnTaker:
                 self._tell_turn(step, confidence, pause=step == shortest)
             step += _PARTIAL_EVERY_MS
         if end_ms <= until_ms:
-            # With other settings since, that may lie behind what has been told.
+            # If settings have changed, that may be earlier than what has been told.
             self.end(max(end_ms, self._silent_ms))
         else:
             self._silent_ms = until_ms

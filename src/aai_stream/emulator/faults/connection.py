@@ -1,6 +1,6 @@
 """The faults of one connection: a hook that its conversation calls at every step.
 
-Here is when faults strike; `messages.py` and `damage.py` have what they do.
+It decides when faults strike. What they do is in `messages.py` and `damage.py`.
 """
 
 from __future__ import annotations

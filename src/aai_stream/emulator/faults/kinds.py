@@ -4,7 +4,7 @@
 
 is a kind from `KINDS`, the moment of the session at which it strikes, the connections
 that it strikes, and options of that kind. The text is the same in programs and on the
-command line. `line.py` makes faults happen.
+command line. This module only says what can go wrong; it does nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .moments import BEGIN, CONNECT, EVERY, OPEN, At, On
 
 
 class Option(NamedTuple):
-    """An option of a kind of fault. It may be left out if `default` is None."""
+    """An option of a kind of fault. If `default` is None it may be left out."""
 
     check: Parameter
     does: str
@@ -32,9 +32,9 @@ class Option(NamedTuple):
 class Kind:
     """What a fault does.
 
-    `at` is when, unless the fault says it. `connect`: whether that moment is possible.
-    `shapes`: it acts on messages that pass, the one it strikes at included, and counts
-    as having happened when it first changes one.
+    `at` is its moment unless another is given. `connect` says whether it can strike at
+    `connect`. A fault that `shapes` changes messages on their way to the client, from
+    the one at which it strikes; it has happened when it first changes one.
     """
 
     does: str
@@ -153,10 +153,11 @@ _OPTIONS = ("code", "error", "retry-after", "seconds", "size", "cut", "ms", "val
 class Fault:
     """What goes wrong, when, and for whom. `fault` makes one from text.
 
-    It strikes a connection out of `on` with the probability `chance`, by random numbers
-    that `seed` fixes; and once a connection. Connections that come more than `lasts`
-    seconds after it first happened are spared. The rest are the options of the `kind`.
-    Raises `OptionError` for what doesn't exist, is out of range or doesn't go together.
+    It strikes each connection in `on` once, with the probability `chance`; the random
+    numbers depend on `seed` alone. It spares connections that come more than `lasts`
+    seconds after it first happened. The other fields are options of its `kind`.
+    Raises `OptionError` for unknown kinds, values out of range, and options that
+    don't go together.
     """
 
     kind: str
@@ -202,12 +203,11 @@ class Fault:
 
 
 def fault(text: str) -> Fault:
-    """The fault that `text` writes down, what it doesn't say being as usual.
+    """The fault that `text` describes, with defaults for what it leaves out.
 
     `KIND[,at=MOMENT][,on=CONNECTIONS][,chance=0..1][,seed=N][,lasts=SECONDS]`, and then
     `,OPTION=VALUE…`. CONNECTIONS are `every`, `2` (the second only), `1-3` or `2-`. No
-    value can hold a comma. Raises `OptionError` for anything else, and says what would
-    do.
+    value can contain a comma. Raises `OptionError` with a hint for anything else.
     """
     name, *said = text.split(",")
     kind = _kind(name)

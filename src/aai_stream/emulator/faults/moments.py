@@ -1,4 +1,4 @@
-"""When a fault strikes, and whom: moments of a session, and connections by number."""
+"""When a fault strikes, and which connections: moments, and numbers of connections."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOMENTS: Mapping[str, str] = MappingProxyType(
         "terminate": "Terminate has come and has not been obeyed",
     }
 )
-"""When a fault can strike, as it is written, with examples for the numbers."""
+"""When a fault can strike, as it is written; numbers are examples."""
 
 _COUNTED = {"audio": "ms", "seconds": "s", "turn": "turn:", "final": "final:"}
 _SINGLE = ("connect", "open", "begin", "terminate")
@@ -33,7 +33,7 @@ class At:
     """A moment of a session: the `count`-th time, ms or second of `event`.
 
     `event` is `audio` (counted in ms), `seconds`, `turn` or `final`; or `connect`,
-    `open`, `begin` or `terminate`, which come once. Raises `OptionError` for others.
+    `open`, `begin` or `terminate`, which come once. Raises `OptionError` for any other.
     """
 
     event: str
@@ -47,7 +47,7 @@ class At:
 
     @classmethod
     def parse(cls, text: str) -> At:
-        """The moment that `text` writes down; `OptionError` if it is none."""
+        """The moment that `text` describes. Raises `OptionError` if it is none."""
         if text in _SINGLE:
             return cls(text)
         if number := re.fullmatch(r"(\d{1,9})ms", text, re.ASCII):
@@ -68,7 +68,7 @@ class At:
 
 @dataclass(frozen=True)
 class On:
-    """Which connections, counted from 1: the `first` to the `last`, or to no end."""
+    """Connections by number, counted from 1: `first` to `last`, or without end."""
 
     first: int = 1
     last: int | None = None
@@ -79,7 +79,7 @@ class On:
 
     @classmethod
     def parse(cls, text: str) -> On:
-        """The connections that `text` writes down; `OptionError` if it does not."""
+        """The connections that `text` describes. Raises `OptionError` if it doesn't."""
         if text == "every":
             return EVERY
         number = re.fullmatch(r"(\d{1,9})(-(\d{1,9})?)?", text, re.ASCII)

@@ -1,4 +1,4 @@
-"""The faults of a running server: who gets which, and what has happened."""
+"""The faults of a running server: which connections they strike, and which happened."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ class Applied:
     fault: Fault
     connection: int
     audio_ms: int
-    """How much of the session's audio had come."""
+    """How much of the session's audio had arrived."""
 
 
 class Faults:
-    """What goes wrong in a server, to be changed at any time while it runs.
+    """The faults of a server; they can be changed while it runs.
 
     Faults that are due at the same moment happen in the order of this list. Each counts
-    the connections (requests for a websocket) from when it came into the list on;
-    sessions that are open then are struck only if it strikes `every` one, and at once
-    if its moment has passed.
+    connections (requests for a websocket) from the time it was added. It strikes
+    sessions that were open then only if it is for `every` connection, and at once if
+    its moment has passed.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Faults:
         shut_port: Callable[[float], Awaitable[None]],
     ) -> None:
         self.applied: list[Applied] = []
-        """What has happened, in that order."""
+        """The faults that have happened, in order."""
         self._watches = [_Watch(fault) for fault in faults]
         self._clock = clock
         self._shut_port = shut_port
@@ -57,7 +57,7 @@ class Faults:
         return iter([watch.fault for watch in self._watches])
 
     def append(self, fault: Fault) -> None:
-        """One fault more."""
+        """Add a fault."""
         watch = _Watch(fault)
         self._watches.append(watch)
         if fault.on == EVERY:
@@ -66,7 +66,7 @@ class Faults:
                     connection.arm(fault)
 
     def clear(self) -> None:
-        """Let nothing more go wrong. What has happened stays, a mute session mute."""
+        """Remove all faults. Nothing is undone: a mute session stays mute."""
         self._watches.clear()
         for connection in self._open:
             connection.disarm()
@@ -127,7 +127,7 @@ class Faults:
 
 
 class _Watch:
-    """A fault, and the connections since it was there."""
+    """A fault, and how many connections there were since it was added."""
 
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
@@ -136,12 +136,12 @@ class _Watch:
         self._ends = math.inf
 
     def happened(self, now: float) -> None:
-        """It has; from the first time on it lasts for as long as it says."""
+        """It has happened. From the first time on it lasts for as long as it says."""
         if self.fault.lasts is not None:
             self._ends = min(self._ends, now + self.fault.lasts)
 
     def strikes(self, now: float) -> bool:
-        """Whether the next connection, which is there now, is to be struck."""
+        """Whether it strikes the next connection, which is here now."""
         self._seen += 1
         if self._seen not in self.fault.on or now >= self._ends:
             return False

@@ -1,4 +1,4 @@
-"""The server itself: sessions as AssemblyAI's service was seen to hold them."""
+"""The server: connections, sessions, and the protocol as the service speaks it."""
 
 from .emulator import Emulator
 from .service import DOCUMENTED, Service

@@ -1,4 +1,4 @@
-"""Who may have a session: keys, tokens, and places for sessions at once. No I/O."""
+"""Who may have a session: keys, tokens, and how many sessions at once. No I/O."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from ..clock import Clock
 
 _TOKEN_PREFIX = "emulated-token-"
 _REMEMBERED_SECONDS = 3600
-"""How long a token that has expired is told from one that never was."""
+"""How long the server can tell an expired token from an unknown one."""
 
 
 class NoAccess(Exception):
-    """Says why, in the service's words."""
+    """Access is denied; the text says why, in the service's words."""
 
 
 class Ticket(NamedTuple):
-    """A token that was minted."""
+    """What is known of a token."""
 
     expires: float
-    """By the clock's monotonic time."""
+    """In the clock's monotonic time."""
     max_session_seconds: int
 
 
 class Doorkeeper:
-    """Checks keys and tokens, and mints the latter.
+    """Checks keys and tokens, and mints tokens.
 
-    `api_keys` are the keys that are taken; None takes any that isn't empty. Tokens
-    open one session each unless they are `reusable`.
+    `api_keys` are the keys that it accepts; None accepts any that isn't empty. A token
+    opens one session unless tokens are `reusable`.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Doorkeeper:
         self._tickets: dict[str, Ticket] = {}
 
     def is_key(self, key: str) -> bool:
-        """Whether `key` is an API key that is taken."""
+        """Whether `key` is an accepted API key."""
         if self._api_keys is not None:
             return key in self._api_keys
         # A common mistake that the real server doesn't forgive either.
@@ -61,8 +61,10 @@ class Doorkeeper:
         return token
 
     def admit(self, headers: Mapping[str, str], query: Mapping[str, str]) -> float:
-        """How many seconds the client's session may last, as far as its key or token
-        says so. Raises `NoAccess`."""
+        """How many seconds the key or token lets the session last.
+
+        Raises `NoAccess`.
+        """
         given = headers.get("Authorization", "")
         if "token" in query or given.startswith(_TOKEN_PREFIX):
             # The SDK sends tokens in the header.
@@ -85,7 +87,7 @@ class Doorkeeper:
 
 
 class Places:
-    """Sessions at once; one that is over may take up its place for a while."""
+    """Room for `most` sessions at once. One may keep its place after its end."""
 
     def __init__(self, clock: Clock, most: int) -> None:
         self.most = most
@@ -103,6 +105,6 @@ class Places:
         return True
 
     def leave(self, seconds: float) -> None:
-        """Give a place back, `seconds` from now."""
+        """Give a place back in `seconds`."""
         self._taken -= 1
         self._until.append(self._clock.monotonic() + seconds)

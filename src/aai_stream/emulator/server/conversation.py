@@ -1,9 +1,10 @@
 """One websocket of the embedded server, from Begin to the close.
 
-Two tasks: one reads what the client sends and feeds the recogniser, one writes what
-there is to tell. Everything that ends a session (a mistake of the client, a limit, a
-failure, Terminate) puts its last words and the close into the same queue, so the order
-on the wire is the order in which things happened.
+One task reads what the client sends and feeds the recogniser, another one writes.
+Whatever ends a session (a mistake of the client, a limit, a failure, Terminate) puts
+its last message and the close into the same queue as all other messages. So the order
+on the wire is the order in which things happened. Faults are asked at every step; see
+`line.py`.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ LONGEST_CONTEXT = 1750
 """An `agent_context` of more characters cancels the session when it is sent live."""
 HEARTBEAT_SECONDS = 5.0
 CLOSE_SECONDS = 2.0
-"""How long a client may take over the last messages, and over its half of a close."""
+"""How long a client may take to read the last messages, or to answer a close."""
 
 
 class Conversation:
@@ -90,9 +91,9 @@ class Conversation:
         )
 
     async def run(self, complaints: Sequence[str] = ()) -> None:
-        """Tell Begin, converse, return when the socket is closed.
+        """Hold the session, from Begin until the websocket is closed.
 
-        `complaints` say what of the client's wishes was left out, for the log.
+        `complaints` say which parameters were ignored, for the log.
         """
         await pause(self._clock, self._varied(self._service.begin_seconds))
         self._began = self._clock.monotonic()
@@ -130,12 +131,12 @@ class Conversation:
 
     @property
     def was_cut(self) -> bool:
-        """Whether it ended although nobody had asked for that."""
+        """Whether the connection broke: it was neither terminated nor closed by us."""
         return self._close is None and not self._terminating
 
     @property
     def _ended(self) -> bool:
-        """Whether the last word has been said, or at least put into the queue."""
+        """Whether the last message has been sent, or put into the queue."""
         return self._over.done()
 
     @property
@@ -325,7 +326,7 @@ class Conversation:
         self._outbox.put(message)
 
     def _end(self, close: Close | None = None) -> None:
-        """The session is over: let go of everything, say `close` after the rest."""
+        """End the session: release everything, and queue `close` behind the rest."""
         if not self._ended:
             self._over.set_result(None)
             self._timers.clear()

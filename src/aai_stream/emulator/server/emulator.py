@@ -3,10 +3,10 @@
     async with Emulator(engine) as emulator:
         ...  # connect to emulator.url with any key
 
-Routes: `/v3/ws`, the websocket; `/v3/token`, which mints tokens; `/health`. Whatever is
-refused, a key, a parameter or one session too many, is told on the accepted websocket:
-an Error message, then a close with the same code. `service.py` says how else the server
-behaves.
+Routes: `/v3/ws`, the websocket; `/v3/token`, which mints tokens; `/health`. The server
+accepts every websocket. If it then refuses a key, a parameter or one session too many,
+it sends an Error and closes with the same code. `service.py` has the rest of its
+behaviour.
 """
 
 from __future__ import annotations
@@ -59,16 +59,16 @@ _API_VERSION = "2025-05-12"
 
 
 class Emulator:
-    """An AssemblyAI streaming server in this process, with `engine` as its ears.
+    """An AssemblyAI streaming server in this process; `engine` does the hearing.
 
-    An async context manager, to be entered once: it starts the engine and listens,
-    and closes every session (1001), the socket and the engine when it is left.
+    An async context manager, to be entered once. Entering it starts the engine and
+    listens; leaving it closes every session (1001), the port and the engine.
 
-    `api_keys` are the keys that it takes; None takes any that isn't empty. `service`
-    says how it behaves. `clock` is there for tests. `faults` go wrong on purpose; the
-    attribute of that name takes more of them at any time, and says which have happened.
-    With `tls` it speaks TLS only. Without, only loopback is bound unless
-    `allow_remote`, as there is no encryption.
+    `api_keys` are the keys that it accepts; None accepts any that isn't empty.
+    `service` says how it behaves. `faults` go wrong on purpose; the attribute of that
+    name takes more of them at any time, and says which have happened. With `tls` it
+    speaks TLS only. Without, there is no encryption, so it binds to loopback only
+    unless `allow_remote`. `clock` is there for tests.
 
     Raises `OptionError` for a host that isn't loopback.
     """
@@ -208,7 +208,7 @@ class Emulator:
     async def _converse(
         self, request: web.Request, line: Line, max_seconds: float
     ) -> replies.Message | None:
-        """Hold one session; or don't, and return the Error message that says why."""
+        """Hold one session, or return the Error message that refuses it."""
         if self._stopping:
             return replies.cancelled()
         try:

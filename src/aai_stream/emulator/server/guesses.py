@@ -1,7 +1,7 @@
-"""A turn that is still open, as the service tells it: guesses, which it takes back.
+"""Partials of Universal-3 models: guesses, which the service takes back.
 
-Seen of Universal-3 models: 83 words became 78, the start of a word moved from 4480 to
-5488 ms, a final shared no word with its partial. The same words give the same guesses.
+Captures show 83 words that became 78, a word whose start moved from 4480 to 5488 ms,
+and a final that shared no word with its partial. The same words give the same guesses.
 """
 
 from __future__ import annotations
@@ -13,17 +13,16 @@ import msgspec
 from ..engines.engine import HeardWord
 
 MOVED_MS = 1008
-"""A word may be told so much too early."""
+"""How much too early a word may be told."""
 
 
 def guess(
     words: Sequence[HeardWord], told: int, earliest_ms: int
 ) -> Sequence[HeardWord]:
-    """The `words` of an open turn as its next partial tells them.
+    """The `words` of an open turn as its next partial has them.
 
-    `told` is how many partials there have been. Nothing is told to start before
-    `earliest_ms`, where the turn before has ended. Empty if nothing is told yet: a
-    single word may be final without any partial before.
+    `told` is how many partials there were. No word starts before `earliest_ms`, where
+    the previous turn ended. A single word gets no partial: the result is empty.
     """
     if len(words) < 2:
         return ()

@@ -1,8 +1,8 @@
-"""What a session was asked to do: the query and UpdateConfiguration, understood.
+"""What a session was asked to do, by its query and by UpdateConfiguration.
 
-Names, types and ranges come from `aai_stream.parameters`. A known parameter with a bad
-value is refused. A name that v3 doesn't have, or that this model or moment doesn't
-take, is left out; the client isn't told, but whoever runs the server is.
+Names, types and ranges come from `aai_stream.parameters`. A bad value of a known
+parameter is refused. Unknown names, and those that don't fit the model or can't be
+changed any more, are ignored: the server's log says so, the client isn't told.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SILENCE_RANGE = (50, 10_000)
 
 @dataclass(frozen=True)
 class Settings:
-    """The parameters of one session, by today's names; never changes once made."""
+    """The parameters of one session, under their current names. Immutable."""
 
     values: Mapping[str, Any]
     service: Service
@@ -126,7 +126,7 @@ class Settings:
         }
 
     def updated(self, fields: Mapping[str, Any]) -> tuple[Settings, list[str]]:
-        """The settings after an UpdateConfiguration, and what was left out of it.
+        """The settings after an UpdateConfiguration, and what of it was ignored.
 
         Raises `OptionError` if a live parameter has a bad value.
         """
@@ -149,7 +149,7 @@ class Settings:
 def read_query(
     query: Iterable[tuple[str, str]], service: Service
 ) -> tuple[Settings, list[str]]:
-    """The settings that a handshake's query asks for, and why parts were left out.
+    """The settings that a handshake's query asks for, and what of it was ignored.
 
     Raises `OptionError` if a parameter has a bad value, or for an encoding that this
     server can't decode.
@@ -193,12 +193,12 @@ def _put(values: dict[str, Any], name: str, parameter: Parameter, value: Any) ->
     checked = parameter.check(value)
     if name == parameter.name:
         values[name] = checked
-    else:  # an old name, which loses against today's
+    else:  # an old name, which yields to the current one
         values.setdefault(parameter.name, checked)
 
 
 def _drop_unused(values: dict[str, Any], model: str) -> list[str]:
-    """Take out of `values` what `model` doesn't take."""
+    """Remove from `values` what doesn't fit `model`, and say what that was."""
     complaints = []
     for name in list(values):
         try:

@@ -26,7 +26,7 @@ _QUESTION_WORDS = {"are", "can", "do", "how", "is", "what", "when", "where", "wh
 _LANGUAGE_CONFIDENCE = 0.99
 
 PENDING = "PENDING"
-"""The label of a turn whose speaker isn't known yet: one of a single word."""
+"""The speaker of a turn of a single word, until a SpeakerRevision names it."""
 _SPEAKER_CONFIDENCE = 0.95
 _REVISED = 0.012
 """A SpeakerRevision's word confidences are on another scale: 0.84 became 0.01."""
@@ -34,7 +34,7 @@ _REVISED = 0.012
 
 @dataclass(frozen=True)
 class Style:
-    """How turns are told."""
+    """How a session's turns are told."""
 
     universal_3: bool = True
     format_turns: bool = False
@@ -70,7 +70,7 @@ class TurnTeller:
         self._pending: list[dict[str, Any]] = []  # revisions of turns told as PENDING
 
     def speech_started(self, at_ms: int) -> None:
-        """Speech began at `at_ms`; told when the turn's first Turn is."""
+        """Speech began at `at_ms`. It is told together with the turn's first Turn."""
         self._turn.started_ms = at_ms
 
     def hypothesis(self, heard: Hypothesis) -> list[dict[str, Any]]:
@@ -179,7 +179,7 @@ class TurnTeller:
 
 
 def _label(words: Sequence[HeardWord]) -> str:
-    """Who says most of the `words`. Of a single one that isn't known yet."""
+    """Who says most of the `words`; `PENDING` if there are fewer than two."""
     speakers = Counter(word.speaker for word in words if word.speaker is not None)
     if len(words) < 2 or not speakers:
         return PENDING
@@ -248,7 +248,7 @@ def _text(words: Sequence[HeardWord]) -> str:
 
 
 def _formatted(turn: dict[str, Any]) -> dict[str, Any]:
-    """`turn` as its formatted final: what was uttered has been told already."""
+    """`turn`, formatted. Its `utterance` is empty: that has been told already."""
     texts = format_words([word["text"] for word in turn["words"]])
     words = [
         {**word, "text": text} for word, text in zip(turn["words"], texts, strict=True)
@@ -263,10 +263,10 @@ def _formatted(turn: dict[str, Any]) -> dict[str, Any]:
 
 
 def format_words(texts: Sequence[str]) -> list[str]:
-    """A sentence's words written properly, in the simplest way that is always the same.
+    """A sentence's words with capitals and punctuation, by simple rules.
 
-    A capital at the beginning and for "I", a full stop or question mark at the end
-    unless the last word brings its own.
+    The first word and "I" get a capital. The last one gets a full stop or a question
+    mark, unless it has its own.
     """
     words = ["I" + t[1:] if t == "i" or t.startswith("i'") else t for t in texts]
     if words:
