@@ -12,9 +12,8 @@ import pytest
 import aai_stream
 from aai_stream import mint_token
 from aai_stream.emulator.clock import LoopClock, Timer
-from aai_stream.emulator.marked import MarkedEngine, check_marked, marked_audio
-from aai_stream.emulator.server import Emulator
-from aai_stream.emulator.service import Service
+from aai_stream.emulator.engines.marked import MarkedEngine, check_marked, marked_audio
+from aai_stream.emulator.server import Emulator, Service
 from aai_stream.messages import AudioLost, Begin, Event, Heartbeat
 from tests.servers import until, within
 from tests.talks import (
