@@ -83,6 +83,7 @@ class Account:
     wanted_at: float = 0.0
     _opened: deque[float] = field(default_factory=deque)
     _taken: int = 0
+    _over_at: float = 0.0  # a session, the last time
     _turns_since: int = 10_000
 
     @property
@@ -172,7 +173,7 @@ class Account:
         if self.goes_wrong("stalled"):
             for _ in range(dice.randint(1, 4)):
                 when = begin + dice.uniform(1, 60)
-                loop.call_later(when, link.stall, dice.uniform(0.5, 9))
+                loop.call_later(when, link.stall, dice.uniform(0.5, 7))
         if self.goes_wrong("short_life"):
             when = dice.uniform(0.5, 2) * begin
             if dice.random() < 0.9:
@@ -182,7 +183,7 @@ class Account:
     def _why_refused(self, session: Session, headers: Mapping[str, str]) -> str | None:
         now = asyncio.get_running_loop().time()
         self._opened.append(now)
-        while self._opened[0] <= now - 60:
+        while self._opened[0] <= now - 59.5:  # some were longer on their way
             self._opened.popleft()
         if len(self._opened) > self.terms.per_minute:
             self.complain(f"{len(self._opened)} sessions within a minute")
@@ -200,6 +201,7 @@ class Account:
 
     def over(self, session: Session) -> None:
         """A session has ended; its place is free before long."""
+        self._over_at = asyncio.get_running_loop().time()
         late = 28.0 if self.goes_wrong("too_many") else self.dice.uniform(0.5, 2)
         asyncio.get_running_loop().call_later(late, self._free_place)
 
@@ -218,13 +220,15 @@ class Account:
     def _terminated(self, link: Link, session: Session) -> None:
         now = asyncio.get_running_loop().time()
         self.note(f"session {session.number} is told to terminate")
-        if (
-            now < self.ends_at
-            and link.open_turns
-            and session.is_healthy
-            and self.weather.keeps_turns
-        ):
+        if now >= self.ends_at or not session.is_healthy:
+            self._over_at = now
+            return
+        if link.open_turns and self.weather.keeps_turns:
             self.complain(f"session {session.number} is left in the middle of a turn")
+        is_early = now < session.connected_at + 11.5 and now > self._over_at + 3
+        self._over_at = now
+        if not session.has_begun and is_early:
+            self.complain(f"session {session.number} is given up before its Begin")
 
     def loses_turn(
         self, session: Session, words: tuple[int, ...], is_known: bool
@@ -254,8 +258,8 @@ class Account:
             self.weather.name == "calm"
             and not self.terms.skew
             and self.terms.places > 1
-            and self.terms.longest_session >= 300
-            and open_seconds < 30
+            and self.terms.revoked_at == math.inf
+            and open_seconds < self.terms.longest_session / 10
         ):
             self.complain(f"session {session.number} was not replaced in time")
 
@@ -263,10 +267,6 @@ class Account:
         """A session was sent more than it takes."""
         self.too_fast_count += 1
         self.note(f"session {session.number}: too fast")
-
-    def inactive(self, session: Session) -> None:
-        """A session was sent nothing for long."""
-        self.complain(f"session {session.number} was let go inactive")
 
     def wants(self, changes: dict[str, Any]) -> None:
         """The caller changes live parameters."""

@@ -115,6 +115,8 @@ class Link:
         """Say goodbye; nothing more is received."""
         if self.is_closed:
             return
+        if self.terminated_at is None:
+            self._complain("a session is closed, and not told to terminate")
         self.is_closed = True
         if self.is_half_open:
             await asyncio.sleep(2.0)

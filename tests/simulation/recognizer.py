@@ -127,10 +127,12 @@ class Recognizer:
         before = len(self._open)
         if ends:
             self._forced_at = until
+        before_it = None
         for piece in self._pieces:
-            if piece.session >= until and piece is not self._pieces[0]:
+            if piece.session >= until and before_it is not None:
                 break
-            self._hear_piece(piece, until)
+            self._hear_piece(piece, before_it, until)
+            before_it = piece
         silent_until = min(until, self._word_under_way())
         pause = silent_until - self._turn_end
         by_pause = pause >= self.style.shortest_pause * RATE
@@ -150,7 +152,7 @@ class Recognizer:
             return None
         return int(min(self._heard_until, self._word_under_way())) * 1000 // RATE
 
-    def _hear_piece(self, piece: Piece, until: int) -> None:
+    def _hear_piece(self, piece: Piece, before: Piece | None, until: int) -> None:
         words = self._script.words
         behind = self._script.ending_behind(piece.call)
         self._next_word = max(self._next_word, behind)
@@ -159,7 +161,11 @@ class Recognizer:
             end = piece.session + word.end - piece.call
             if word.end > piece.call + piece.count or end > until:
                 break
-            self._take_word(word, piece, end)
+            begins_in = piece
+            if before is not None and before.call + before.count == piece.call:
+                # There is nothing but padding between them.
+                begins_in = before if word.start < piece.call else piece
+            self._take_word(word, begins_in, end)
             self._next_word += 1
         self._piece = piece
 
@@ -173,7 +179,7 @@ class Recognizer:
 
     def _take_word(self, word: Said, piece: Piece, end: int) -> None:
         start = piece.session + word.start - piece.call
-        is_whole = word.start >= piece.call
+        is_whole = word.start >= piece.call - RATE // 50
         if not is_whole and end - piece.session < TAIL_SECONDS * RATE:
             return
         start = max(start, piece.session)

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tests.simulation import messages
 from tests.simulation.link import Link, Told
+from tests.simulation.messages import UNIVERSAL_3
 from tests.simulation.recognizer import Recognizer, Style
 from tests.simulation.speech import RATE
 from tests.simulation.weather import ENDS
@@ -25,7 +27,6 @@ from tests.simulation.weather import ENDS
 if TYPE_CHECKING:
     from tests.simulation.account import Account
 
-UNIVERSAL_3 = ("universal-3-6-pro", "universal-3-5-pro", "u3-rt-pro")
 MOST_BACKLOG_SECONDS = 300.0
 
 
@@ -40,6 +41,7 @@ class Session:
         self.has_begun = False
         self.is_healthy = True
         self.received = 0  # samples, padding included
+        self.connected_at = asyncio.get_running_loop().time()
         self.began_at = 0.0
         self._account = account
         self._dice: random.Random = account.dice
@@ -76,7 +78,7 @@ class Session:
         )
 
     def _is_on(self, name: str) -> bool:
-        return self.asked.get(name) in ("true", True)
+        return messages.is_on(self.asked, name)
 
     def _shortest_pause(self) -> float:
         if (asked := self.asked.get("min_turn_silence")) is not None:
@@ -94,25 +96,8 @@ class Session:
         now = self._loop.time()
         self.has_begun = True
         self.began_at = self._sign_at = self._busy_until = now
-        names = ("api_version", "speaker_labels", "redact_pii", "filter_profanity")
-        echoed = {name: self._is_on(name) for name in names[1:]}
-        self._tell(
-            {
-                "type": "Begin",
-                "id": f"session-{self.number}",
-                "expires_at": round(self._account.wall_clock() + lasts),
-                "configuration": {
-                    "model": self.model,
-                    "mode": self.asked.get("mode", "balanced")
-                    if self.model in UNIVERSAL_3
-                    else None,
-                    names[0]: "2025-05-12",
-                    "domain": None,
-                    "voice_focus": None,
-                    **echoed,
-                },
-            }
-        )
+        expires_at = self._account.wall_clock() + lasts
+        self._tell(messages.begin(self.number, expires_at, self.model, self.asked))
         self._loop.call_later(lasts, self._expire)
         if self._is_on("session_heartbeat"):
             self._loop.call_later(5.0, self._heartbeat)
@@ -267,29 +252,12 @@ class Session:
                 return
             delay = self._dice.uniform(5, 19)
         seconds = self._loop.time() - self.began_at
-        self._tell(
-            {
-                "type": "Termination",
-                "audio_duration_seconds": -(-self.received // RATE),
-                "session_duration_seconds": int(seconds),
-            },
-            delay,
-        )
+        self._tell(messages.termination(self.received / RATE, seconds), delay)
         self._loop.call_at(self._told_at + 1e-6, self._end, 1000, "")
 
     def _revise(self) -> None:
         """Correct the speakers of some turns; times and texts are as they were."""
-        finals = self._recognizer.finals
-        chosen = self._dice.sample(finals, min(len(finals), 2))
-        revisions = [
-            {
-                "turn_order": turn["turn_order"],
-                "speaker_label": "C",
-                "words": [{**w, "confidence": 0.01} for w in turn["words"]],
-            }
-            for turn in chosen
-        ]
-        self._tell({"type": "SpeakerRevision", "revisions": revisions})
+        self._tell(messages.revision(self._dice, self._recognizer.finals))
 
     # ---- remarks ----
 
@@ -297,15 +265,7 @@ class Session:
         if self.is_over or self._is_ending:
             return
         seconds = self._loop.time() - self.began_at
-        self._tell(
-            {
-                "type": "Heartbeat",
-                "total_audio_received_ms": self.received * 1000 // RATE,
-                "total_duration_ms": int(seconds * 1000),
-                "realtime_factor": self.received / RATE / max(seconds, 0.001),
-                "max_speech_probability": self._dice.random(),
-            }
-        )
+        self._tell(messages.heartbeat(self.received / RATE, seconds))
         self._loop.call_later(5.0, self._heartbeat)
 
     def _acknowledge(self) -> None:
@@ -327,7 +287,8 @@ class Session:
         if left > 0:
             self._loop.call_later(left, self._look_for_signs)
         else:
-            self._account.inactive(self)
+            if not self._link.is_half_open:
+                self._account.complain(f"session {self.number} was let go inactive")
             self.fail(3006, "Session ended: inactivity timeout")
 
     # ---- out ----
@@ -344,20 +305,8 @@ class Session:
         text = msgspec.json.encode(message)
         self._loop.call_at(self._told_at, self._deliver, text, told)
         if self.has_begun and self._account.goes_wrong("odd"):
-            self._loop.call_at(self._told_at, self._deliver, self._odd(text), None)
-
-    def _odd(self, text: bytes) -> bytes:
-        """What no client may trip over."""
-        return self._dice.choice(
-            (
-                text[: self._dice.randint(0, len(text) - 1)],
-                b'{"type":"Warning","warning_code":7,"warning":"w"}',
-                b'{"type":"Novelty","words":3}',
-                b'{"type":"Turn","turn_order":"first","words":7}',
-                b"[]",
-                b'{"type":"Turn","words":[{"text":"\xff',
-            )
-        )
+            odd = messages.odd(self._dice, text)
+            self._loop.call_at(self._told_at, self._deliver, odd, None)
 
     def _deliver(self, text: bytes, told: Told | None) -> None:
         if not self.is_over:

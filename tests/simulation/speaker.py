@@ -11,7 +11,7 @@ from tests.simulation.speech import RATE, Script
 
 if TYPE_CHECKING:
     from tests.simulation.account import Account
-    from tests.simulation.client import Face
+    from tests.simulation.faces import Face
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Speaker:
         while self.pushed < habits.ends_at:
             blocks = 1
             if habits.bursts and dice.random() < habits.bursts:
-                blocks = dice.randint(2, 10)
+                blocks = dice.randint(2, 8)
             if not habits.is_file:
                 await asyncio.sleep(blocks * habits.block_seconds)
             for _ in range(blocks):

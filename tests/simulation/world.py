@@ -9,12 +9,8 @@ from dataclasses import dataclass, field, replace
 
 from tests.simulation import judge
 from tests.simulation.account import Account, Terms
-from tests.simulation.client import (
-    FAILURES,
-    Report,
-    Settings,
-    a_face,
-)
+from tests.simulation.client import world_of
+from tests.simulation.faces import FAILURES, Report, Settings, open_face
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.speaker import Habits, Speaker
 from tests.simulation.speech import (
@@ -142,7 +138,7 @@ class _Conversation:
             if dice.random() < chance and fits.get(name, True):
                 parameters[name] = True
         if dice.random() < 0.15:
-            parameters["inactivity_timeout"] = 20
+            parameters["inactivity_timeout"] = dice.choice((10, 20))
         return Settings(
             is_livekit=is_livekit,
             parameters=parameters,
@@ -158,9 +154,9 @@ class _Conversation:
 
     def _draw_terms(self, talk: Talk) -> Terms:
         dice, settings = self.dice, self.settings
-        longest = [10_800.0, 10_800.0, 300.0]
+        longest = [10_800.0, 300.0, 300.0]
         if not talk.monologues:
-            longest.append(60.0)  # in which each turn comes to its end
+            longest += [60.0, 60.0]  # in which each turn comes to its end
         rate = settings.rate
         terms = Terms(
             rate=rate,
@@ -169,7 +165,7 @@ class _Conversation:
             # can't keep all that a slow one has yet to make one turn of.
             slowest=1.0 if talk.longest_pause <= 6 and talk.monologues < 0.5 else rate,
             longest_session=dice.choice(longest),
-            skew=dice.choice((0.0, 0.0, 0.0, 7200.0, -7200.0, -200.0, 30.0)),
+            skew=dice.choice((*[0.0] * 6, 7200.0, -7200.0, -200.0, 30.0)),
             default_model=dice.choice(
                 ("universal-3-6-pro", "universal-streaming-english")
             ),
@@ -194,7 +190,7 @@ class _Conversation:
             is_file=is_file,
             bursts=dice.choice((0.0, 0.02)),
             mutes=0.0 if is_file else dice.choice((0.0, 0.0, 0.01)),
-            acts=dice.choice((0.0, 0.0, 0.05)),
+            acts=dice.choice((0.0, 0.05, 0.2)),
             updates=dice.random() < 0.5,
             ends_at=ends_at,
             closes=dice.random() < 0.1,
@@ -224,15 +220,17 @@ class _Conversation:
     async def _hold(self) -> None:
         call, account, speaker = self.call, self.account, self.speaker
         most_bytes = round(self.settings.replay_seconds * RATE * 2 * 1.2) + 200_000
-        async with a_face(account, self.settings, self.report) as face:
-            await speaker.speak(face, most_bytes)
-            account.ends_at = asyncio.get_running_loop().time()
-            account.note(f"the end, at {speaker.pushed / RATE:.3f} s")
-            if speaker.habits.closes:
-                await face.aclose()
-            else:
-                await asyncio.wait_for(face.end(), LONGEST_END_SECONDS)
-            account.note("the stream is over")
+        opened = open_face(self.settings, account.mint, self.report)
+        with world_of(account):
+            async with opened as face:
+                await speaker.speak(face, most_bytes)
+                account.ends_at = asyncio.get_running_loop().time()
+                account.note(f"the end, at {speaker.pushed / RATE:.3f} s")
+                if speaker.habits.closes:
+                    await face.aclose()
+                else:
+                    await asyncio.wait_for(face.end(), LONGEST_END_SECONDS)
+                account.note("the stream is over")
         call.sessions = len(account.sessions)
 
     def _judge(self) -> None:
