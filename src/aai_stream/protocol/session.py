@@ -276,9 +276,9 @@ class Session:
         # In two steps: a loop that was blocked has not read yet what came meanwhile.
         half = self._silence_allowed / 2
         if self._suspect_at is None:
-            if now - self._told_at >= half:
+            if now >= self._told_at + half:
                 self._suspect_at = now
-        elif now - self._suspect_at >= half and self.state is not State.OVER:
+        elif now >= self._suspect_at + half and self.state is not State.OVER:
             seconds = self._silence_allowed
             self.over(DroppedError(f"the server said nothing for {seconds:g} s"))
 

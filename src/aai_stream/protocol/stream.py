@@ -97,7 +97,7 @@ class StreamProtocol:
         self._settings = settings
         self._credentials = credentials
         self._stalled_at = math.inf  # a stream that ends is lost if nothing is sent
-        self._token_renewed = False  # since the last Begin
+        self._token_renewed = False  # since the last other answer
         self._unfinished = 0  # sessions in a row that did not end when asked
         self._insists_beyond = 0  # finals must reach so far to insist on ends again
 
@@ -418,7 +418,9 @@ class StreamProtocol:
             self._token_renewed = True
             self._note(Level.INFO, "the token had expired; trying another")
             self.lineup.open_at = self.lineup.rollover_at = now
-        elif self.lineup.is_open:
+            return
+        self._token_renewed = False
+        if self.lineup.is_open:
             self._note(Level.INFO, f"no session is ready to take over: {failure}")
         else:
             self._try_again(failure, now)
