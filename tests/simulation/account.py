@@ -27,6 +27,10 @@ EPOCH = 1_800_000_000.0
 """When calls begin, unix seconds."""
 
 
+MOST_ATTEMPTS = 40
+"""To connect, within a minute."""
+
+
 class Refusal(Exception):
     """A handshake failed: with an HTTP status, or with none at all."""
 
@@ -82,6 +86,7 @@ class Account:
     wanted: dict[str, Any] = field(default_factory=dict)
     wanted_at: float = 0.0
     _opened: deque[float] = field(default_factory=deque)
+    _attempts: deque[float] = field(default_factory=deque)
     _taken: int = 0
     _over_at: float = 0.0  # a session, the last time
     _turns_since: int = 10_000
@@ -127,6 +132,7 @@ class Account:
     async def connect(self, url: str, headers: Mapping[str, str], owner: Owner) -> Link:
         """Accept a websocket. Raises `Refusal`."""
         dice = self.dice
+        self._count_attempt()
         await asyncio.sleep(dice.uniform(0.02, 0.3))
         if self.sessions and self.goes_wrong("refused"):
             self.note("connection refused")
@@ -151,6 +157,17 @@ class Account:
             0.013, self._admit, link, session, headers
         )
         return link
+
+    def _count_attempt(self) -> None:
+        """Whoever is refused waits longer each time, or is in others' way."""
+        now = asyncio.get_running_loop().time()
+        self._attempts.append(now)
+        while self._attempts[0] <= now - 60:
+            self._attempts.popleft()
+        if len(self._attempts) > MOST_ATTEMPTS:
+            self.complain(f"{len(self._attempts)} attempts within a minute")
+        if self.terms.forbidden_model and len(self.sessions) > 5:
+            self.complain("sessions are asked for that will not be had")
 
     def _admit(self, link: Link, session: Session, headers: Mapping[str, str]) -> None:
         dice, loop = self.dice, asyncio.get_running_loop()

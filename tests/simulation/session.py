@@ -175,6 +175,8 @@ class Session:
             return
         if not self.received:
             account.note(f"session {self.number} hears from {found[0] / RATE:.3f} s on")
+        if account.terms.forbidden_model:
+            return
         is_worth_it = self._recognizer.take(found[0], self.received, found[1])
         self.received += samples
         now = self._loop.time()
