@@ -152,7 +152,6 @@ class Account:
         link.on_terminate = lambda: self._terminated(link, session)
         self.sessions.append(session)
         self.links.append(link)
-        self._taken += 1
         asyncio.get_running_loop().call_later(
             0.013, self._admit, link, session, headers
         )
@@ -175,6 +174,8 @@ class Account:
             self.note(f"session {session.number}: {why}")
             session.fail(1008, f"Unauthorized Connection: {why}")
             return
+        self._taken += 1
+        session.has_place = True
         if self.goes_wrong("no_begin"):
             self.note(f"session {session.number}: no Begin")
             return
@@ -199,12 +200,6 @@ class Account:
 
     def _why_refused(self, session: Session, headers: Mapping[str, str]) -> str | None:
         now = asyncio.get_running_loop().time()
-        self._opened.append(now)
-        while self._opened[0] <= now - 59.5:  # some were longer on their way
-            self._opened.popleft()
-        if len(self._opened) > self.terms.per_minute:
-            self.complain(f"{len(self._opened)} sessions within a minute")
-            return "Too many new sessions"
         token = session.asked.get("token")
         if token is None and "Authorization" not in headers:
             return "Missing Authorization header"
@@ -212,7 +207,13 @@ class Account:
             return "Signature has expired"
         if now > self.terms.revoked_at:
             return "Invalid API key"
-        if self._taken > self.terms.places or self.goes_wrong("too_many"):
+        self._opened.append(now)
+        while self._opened[0] <= now - 59.5:  # some were longer on their way
+            self._opened.popleft()
+        if len(self._opened) > self.terms.per_minute:
+            self.complain(f"{len(self._opened)} sessions within a minute")
+            return "Too many new sessions"
+        if self._taken >= self.terms.places or self.goes_wrong("too_many"):
             return "Too many concurrent sessions"
         return None
 
@@ -220,7 +221,8 @@ class Account:
         """A session has ended; its place is free before long."""
         self._over_at = asyncio.get_running_loop().time()
         late = 28.0 if self.goes_wrong("too_many") else self.dice.uniform(0.5, 2)
-        asyncio.get_running_loop().call_later(late, self._free_place)
+        if session.has_place:
+            asyncio.get_running_loop().call_later(late, self._free_place)
 
     def _free_place(self) -> None:
         self._taken -= 1

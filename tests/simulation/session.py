@@ -39,6 +39,7 @@ class Session:
         self.number = number
         self.is_over = False
         self.has_begun = False
+        self.has_place = False  # of those that the account has
         self.is_healthy = True
         self.received = 0  # samples, padding included
         self.connected_at = asyncio.get_running_loop().time()
