@@ -79,7 +79,6 @@ class Account:
     vanished: set[int] = field(default_factory=set)
     """Words of turns that a session has lost."""
     tokens: dict[str, float] = field(default_factory=dict)
-    expiries: int = 0
     too_fast_count: int = 0
     ends_at: float = math.inf
     """When the caller wanted no more."""
@@ -165,7 +164,8 @@ class Account:
             self._attempts.popleft()
         if len(self._attempts) > MOST_ATTEMPTS:
             self.complain(f"{len(self._attempts)} attempts within a minute")
-        if self.terms.forbidden_model and len(self.sessions) > 5:
+        is_alone = self.terms.forbidden_model and not self.weather.short_life
+        if is_alone and len(self.sessions) > 5:
             self.complain("sessions are asked for that will not be had")
 
     def _admit(self, link: Link, session: Session, headers: Mapping[str, str]) -> None:
@@ -269,16 +269,19 @@ class Account:
         self.vanished.update(soft)  # a gap is made as short as it sounds
         return True
 
-    def expired(self, session: Session, open_seconds: float) -> None:
-        """A session has lived out its time, with a turn open for so long."""
-        self.expiries += 1
+    def expired(self, session: Session) -> None:
+        """A session has lived out its time."""
         self.note(f"session {session.number} expires")
+        terms = self.terms
+        may_have_another = min(terms.places, terms.per_minute / 10) > 1
+        is_usual = self.weather.name == "calm" and not terms.skew
+        last = self.sessions[-1]
+        has_another = last is not session and last.has_begun and not last.is_over
         if (
-            self.weather.name == "calm"
-            and not self.terms.skew
-            and self.terms.places > 1
-            and self.terms.revoked_at == math.inf
-            and open_seconds < self.terms.longest_session / 10
+            is_usual
+            and may_have_another
+            and terms.revoked_at == math.inf
+            and not has_another
         ):
             self.complain(f"session {session.number} was not replaced in time")
 

@@ -127,9 +127,7 @@ class Session:
 
     def _expire(self) -> None:
         if not self.is_over and not self._is_ending and not self._link.is_closed:
-            began = self._recognizer.turn_began
-            open_for = 0.0 if began is None else self.received / RATE - began
-            self._account.expired(self, open_for)
+            self._account.expired(self)
             self.fail(3008, "Session Expired")
 
     def fail(self, code: int, why: str) -> None:
