@@ -27,6 +27,10 @@ EPOCH = 1_800_000_000.0
 """When calls begin, unix seconds."""
 
 
+MOST_ATTEMPTS = 40
+"""To connect, within a minute."""
+
+
 class Refusal(Exception):
     """A handshake failed: with an HTTP status, or with none at all."""
 
@@ -75,13 +79,13 @@ class Account:
     vanished: set[int] = field(default_factory=set)
     """Words of turns that a session has lost."""
     tokens: dict[str, float] = field(default_factory=dict)
-    expiries: int = 0
     too_fast_count: int = 0
     ends_at: float = math.inf
     """When the caller wanted no more."""
     wanted: dict[str, Any] = field(default_factory=dict)
     wanted_at: float = 0.0
     _opened: deque[float] = field(default_factory=deque)
+    _attempts: deque[float] = field(default_factory=deque)
     _taken: int = 0
     _over_at: float = 0.0  # a session, the last time
     _turns_since: int = 10_000
@@ -127,6 +131,7 @@ class Account:
     async def connect(self, url: str, headers: Mapping[str, str], owner: Owner) -> Link:
         """Accept a websocket. Raises `Refusal`."""
         dice = self.dice
+        self._count_attempt()
         await asyncio.sleep(dice.uniform(0.02, 0.3))
         if self.sessions and self.goes_wrong("refused"):
             self.note("connection refused")
@@ -146,11 +151,22 @@ class Account:
         link.on_terminate = lambda: self._terminated(link, session)
         self.sessions.append(session)
         self.links.append(link)
-        self._taken += 1
         asyncio.get_running_loop().call_later(
             0.013, self._admit, link, session, headers
         )
         return link
+
+    def _count_attempt(self) -> None:
+        """Whoever is refused waits longer each time, or is in others' way."""
+        now = asyncio.get_running_loop().time()
+        self._attempts.append(now)
+        while self._attempts[0] <= now - 60:
+            self._attempts.popleft()
+        if len(self._attempts) > MOST_ATTEMPTS:
+            self.complain(f"{len(self._attempts)} attempts within a minute")
+        is_alone = self.terms.forbidden_model and not self.weather.short_life
+        if is_alone and len(self.sessions) > 5:
+            self.complain("sessions are asked for that will not be had")
 
     def _admit(self, link: Link, session: Session, headers: Mapping[str, str]) -> None:
         dice, loop = self.dice, asyncio.get_running_loop()
@@ -158,6 +174,8 @@ class Account:
             self.note(f"session {session.number}: {why}")
             session.fail(1008, f"Unauthorized Connection: {why}")
             return
+        self._taken += 1
+        session.has_place = True
         if self.goes_wrong("no_begin"):
             self.note(f"session {session.number}: no Begin")
             return
@@ -182,12 +200,6 @@ class Account:
 
     def _why_refused(self, session: Session, headers: Mapping[str, str]) -> str | None:
         now = asyncio.get_running_loop().time()
-        self._opened.append(now)
-        while self._opened[0] <= now - 59.5:  # some were longer on their way
-            self._opened.popleft()
-        if len(self._opened) > self.terms.per_minute:
-            self.complain(f"{len(self._opened)} sessions within a minute")
-            return "Too many new sessions"
         token = session.asked.get("token")
         if token is None and "Authorization" not in headers:
             return "Missing Authorization header"
@@ -195,7 +207,13 @@ class Account:
             return "Signature has expired"
         if now > self.terms.revoked_at:
             return "Invalid API key"
-        if self._taken > self.terms.places or self.goes_wrong("too_many"):
+        self._opened.append(now)
+        while self._opened[0] <= now - 59.5:  # some were longer on their way
+            self._opened.popleft()
+        if len(self._opened) > self.terms.per_minute:
+            self.complain(f"{len(self._opened)} sessions within a minute")
+            return "Too many new sessions"
+        if self._taken >= self.terms.places or self.goes_wrong("too_many"):
             return "Too many concurrent sessions"
         return None
 
@@ -203,7 +221,8 @@ class Account:
         """A session has ended; its place is free before long."""
         self._over_at = asyncio.get_running_loop().time()
         late = 28.0 if self.goes_wrong("too_many") else self.dice.uniform(0.5, 2)
-        asyncio.get_running_loop().call_later(late, self._free_place)
+        if session.has_place:
+            asyncio.get_running_loop().call_later(late, self._free_place)
 
     def _free_place(self) -> None:
         self._taken -= 1
@@ -250,16 +269,19 @@ class Account:
         self.vanished.update(soft)  # a gap is made as short as it sounds
         return True
 
-    def expired(self, session: Session, open_seconds: float) -> None:
-        """A session has lived out its time, with a turn open for so long."""
-        self.expiries += 1
+    def expired(self, session: Session) -> None:
+        """A session has lived out its time."""
         self.note(f"session {session.number} expires")
+        terms = self.terms
+        may_have_another = min(terms.places, terms.per_minute / 10) > 1
+        is_usual = self.weather.name == "calm" and not terms.skew
+        last = self.sessions[-1]
+        has_another = last is not session and last.has_begun and not last.is_over
         if (
-            self.weather.name == "calm"
-            and not self.terms.skew
-            and self.terms.places > 1
-            and self.terms.revoked_at == math.inf
-            and open_seconds < self.terms.longest_session / 10
+            is_usual
+            and may_have_another
+            and terms.revoked_at == math.inf
+            and not has_another
         ):
             self.complain(f"session {session.number} was not replaced in time")
 

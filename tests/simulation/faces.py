@@ -153,12 +153,12 @@ class StreamFace:
             await self._stream.end()
         finally:
             await self._stream.aclose()
-            await self._reading
+            await asyncio.wait([self._reading])
 
     async def aclose(self) -> None:
         """Close at once."""
         await self._stream.aclose()
-        await self._reading
+        await asyncio.wait([self._reading])
 
     @property
     def memory_bytes(self) -> int:
@@ -213,7 +213,7 @@ class LiveKitFace:
     async def end(self) -> None:
         with self._maybe_over():
             self._stream.end_input()
-        await self._reading
+        await asyncio.wait([self._reading])
         await self._stream.aclose()
         if self._failure is not None:
             raise self._failure
@@ -221,7 +221,7 @@ class LiveKitFace:
     async def aclose(self) -> None:
         """Close at once."""
         await self._stream.aclose()
-        await self._reading
+        await asyncio.wait([self._reading])
 
     @property
     def memory_bytes(self) -> int:

@@ -101,14 +101,13 @@ def judge_forced(
 ) -> list[str]:
     """Turns end where they were to end, in samples: no final goes on behind it."""
     problems = []
+    finals = [final for final in finals if final]
     for at in forced:
         # What was no full chunk yet is in the next turn, or was in another chunk.
         before = (at / RATE - chunk_seconds) * 1000 - 20
         behind = (at / RATE + chunk_seconds) * 1000 + 20
         for final in finals:
-            if any(w.end < before for w in final) and any(
-                w.start > behind for w in final
-            ):
+            if final[0].end < before and final[-1].start > behind:
                 span = f"{final[0].start} to {final[-1].end} ms"
                 problems.append(f"no turn ends at {at / RATE:.3f} s: {span}")
     return problems

@@ -76,7 +76,7 @@ class Recognizer:
     ) -> None:
         self.style = style
         self.finals: list[dict[str, Any]] = []
-        self.turn_began: float | None = None  # in seconds of the session
+        self._turn_began = 0.0  # in seconds of the session
         self._script = script
         self._dice = dice
         self._tell = tell
@@ -183,9 +183,9 @@ class Recognizer:
         if not is_whole and end - piece.session < TAIL_SECONDS * RATE:
             return
         start = max(start, piece.session)
-        if self._open and self.turn_began is not None:
+        if self._open:
             pause = start - self._turn_end
-            length = end / RATE - self.turn_began
+            length = end / RATE - self._turn_began
             is_too_long = length > self.style.longest_turn
             if pause >= self.style.shortest_pause * RATE or is_too_long:
                 self._final(pause)
@@ -211,7 +211,7 @@ class Recognizer:
     # ---- turns ----
 
     def _start(self, start: int) -> None:
-        self.turn_began = start / RATE
+        self._turn_began = start / RATE
         self._is_traceless = self._goes_wrong("traceless")
         self._has_started = False
 
@@ -254,7 +254,7 @@ class Recognizer:
         for word in words:
             word["word_is_final"] = True
         # Where a turn may have been cut in the middle of speech, its last end is right.
-        is_short = self._turn_end / RATE - (self.turn_began or 0.0) < 9
+        is_short = self._turn_end / RATE - self._turn_began < 9
         is_free = is_short and self._turn_end > self._forced_at + RATE
         if pause > 0.15 * RATE and is_free and not self._speaks_softly:
             early = self._dice.choice((0, 0, 40, 120, 200))
@@ -264,7 +264,6 @@ class Recognizer:
         is_known = self._partials > 0
         final = self._turn(words, ends=True, utters=self._dice.random() < 0.8)
         self._open, self._whole = [], []
-        self.turn_began = None
         self.next_order += 1
         self._partials = 0
         if self._is_traceless:

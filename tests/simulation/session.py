@@ -39,6 +39,7 @@ class Session:
         self.number = number
         self.is_over = False
         self.has_begun = False
+        self.has_place = False  # of those that the account has
         self.is_healthy = True
         self.received = 0  # samples, padding included
         self.connected_at = asyncio.get_running_loop().time()
@@ -126,9 +127,7 @@ class Session:
 
     def _expire(self) -> None:
         if not self.is_over and not self._is_ending and not self._link.is_closed:
-            began = self._recognizer.turn_began
-            open_for = 0.0 if began is None else self.received / RATE - began
-            self._account.expired(self, open_for)
+            self._account.expired(self)
             self.fail(3008, "Session Expired")
 
     def fail(self, code: int, why: str) -> None:
@@ -175,6 +174,8 @@ class Session:
             return
         if not self.received:
             account.note(f"session {self.number} hears from {found[0] / RATE:.3f} s on")
+        if account.terms.forbidden_model:
+            return
         is_worth_it = self._recognizer.take(found[0], self.received, found[1])
         self.received += samples
         now = self._loop.time()

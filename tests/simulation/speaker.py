@@ -52,6 +52,7 @@ class Speaker:
         habits, dice = self.habits, self.dice
         block = round(RATE * habits.block_seconds)
         view = memoryview(self.pcm)
+        looked_at = 0
         while self.pushed < habits.ends_at:
             blocks = 1
             if habits.bursts and dice.random() < habits.bursts:
@@ -64,8 +65,10 @@ class Speaker:
                 self.pushed = end
             if habits.is_file:
                 await face.drain()
-            if face.memory_bytes > most_bytes:
-                self.account.complain(f"{face.memory_bytes} bytes are held")
+            if self.pushed > looked_at + RATE:
+                looked_at = self.pushed
+                if face.memory_bytes > most_bytes:
+                    self.account.complain(f"{face.memory_bytes} bytes are held")
             if habits.mutes and dice.random() < habits.mutes and self._is_pause():
                 await self._mute(face)
             if habits.acts and dice.random() < habits.acts:

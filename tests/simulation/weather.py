@@ -86,7 +86,7 @@ WEATHERS = (
     Weather("calm"),
     _USUAL,
     _USUAL,
-    replace(_USUAL, name="brief", until=0.8, short_life=0.95, life=8.0, loses=0.5),
+    replace(_USUAL, name="brief", until=0.8, short_life=0.95, life=8.0, loses=0.7),
     Weather("forgetful", 0.8, lost_turn=0.1, turns_between=10_000),
     Weather(
         "turns",

@@ -298,6 +298,12 @@ class Session:
 
     # ---- out ----
 
+    def handshake(self) -> Options:
+        """What the handshake asks for, which is made now; what is changed from here on
+        takes a message."""
+        self._texts.clear()
+        return self.options
+
     def texts(self) -> list[bytes]:
         """Text messages to be sent now. Nothing goes out before Begin, but a Terminate
         that ends the session."""

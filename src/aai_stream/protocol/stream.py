@@ -328,13 +328,14 @@ class StreamProtocol:
             session.keep_alive_every(session.options.inactivity_timeout / 2)
 
     def _move_on(self, now: float) -> bool:
-        """Move to the session on standby, if there is one and no turn is open in the
-        present one, of which nothing more is told then."""
+        """Move to the session on standby, if there is one. Nothing more is told of the
+        present one then, so no turn may be open in it, nor may it alone have heard what
+        can't be sent again."""
         lineup, old = self.lineup, self.session
         if lineup.standby is None:
             return False
         if old is not None and lineup.is_open:
-            if not old.turns.is_idle:
+            if not old.turns.is_idle or self.coverage.gaps.has_hole:
                 return False
             text = f"session {lineup.standby.id} takes over from {old.id}"
             self._note(Level.DEBUG, text)
