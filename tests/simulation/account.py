@@ -265,8 +265,6 @@ class Account:
         self.note(f"session {session.number} loses the turn of {_named(words)}")
         self._turns_since = 0
         session.is_healthy = False
-        soft = [n for n in words if self.script.words[n].is_soft]
-        self.vanished.update(soft)  # a gap is made as short as it sounds
         return True
 
     def expired(self, session: Session) -> None:
