@@ -46,8 +46,9 @@ class Silence:
         self._shortest = round(PROVEN_SECONDS * ring.sample_rate)
         self._click = ring.sample_rate * CLICK_MS // 1000
         self._found: deque[tuple[int, int]] = deque()
-        self.spoken_until = 0
-        """Nothing before this sample is silence, whatever it looks like."""
+        self.spoken = 0, 0
+        """From the one sample to the other nothing is silence, whatever it looks
+        like."""
 
     def look(self) -> None:
         """Look at what was written since the last time."""
@@ -63,34 +64,44 @@ class Silence:
     def around(self, sample: int) -> tuple[int, int]:
         """The start and the end of the silence that `sample` lies in, or begins; both
         are `sample` if there is none."""
-        if sample < self.spoken_until:
-            return sample, sample
         start = end = sample
         for first, last in self._stretches():
             if first <= end < last:
                 if end == sample:
-                    start = max(first, self.spoken_until)
+                    start = first
                 end = last
         return start, end
+
+    def end_behind(self, sample: int) -> int:
+        """The end of the silence that begins at `sample`, or within a click of it:
+        silence is found by the window, and may begin within one."""
+        near = self.around(sample + self._click)
+        return max(self.around(sample)[1], near[1] if near[0] < near[1] else sample)
 
     def is_calm(self, start: int, stop: int) -> bool:
         """Whether there is no sound from `start` to `stop`: nothing but silence, and a
         rest that is steady, however short."""
-        # Silence is found by the window, and may begin within one.
-        start = max(start, self.around(start)[1], self.around(start + self._click)[1])
+        start = self.end_behind(start)
         if start >= stop:
             return True
-        if start < self.spoken_until or stop - start > self._shortest:
+        first, last = self.spoken
+        if (start < last and stop > first) or stop - start > self._shortest:
             return False
         rest = Steadiness(self._ring, start)
         rest.follow(self._shortest)
         return rest.since == start
 
     def _stretches(self) -> Iterable[tuple[int, int]]:
-        yield from self._found
+        first, last = self.spoken
         now = self._steadiness
+        steady = [*self._found]
         if now.seen - now.since >= self._shortest:
-            yield now.since, now.seen
+            steady.append((now.since, now.seen))
+        for start, end in steady:
+            if start < first:
+                yield start, min(end, first)
+            if end > last:
+                yield max(start, last), end
 
 
 def end_of_sound(ring: AudioRing, sample: int, *, is_last: bool) -> int:
