@@ -54,12 +54,12 @@ def test_silences_of_another_level_are_one() -> None:
 
 def test_what_a_turn_was_open_over_is_none() -> None:
     silence = silence_of(bytes(20 * RATE))
-    silence.spoken = 0, 4 * RATE
+    silence.spoken_until = 4 * RATE
     assert seconds(silence.around(3 * RATE)) == (3, 3)
     assert seconds(silence.around(4 * RATE)) == (4, 10)
     assert not silence.is_calm(3 * RATE, 10 * RATE)
     assert not silence.is_calm(3 * RATE, 5 * RATE)  # steady, but not long
-    silence.spoken = 0, 0
+    silence.spoken_until = 0
     assert seconds(silence.around(3 * RATE)) == (0, 10)
 
 

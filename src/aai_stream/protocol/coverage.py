@@ -140,7 +140,9 @@ class Coverage:
     def settle(self, heard: int) -> None:
         """A session has heard the audio up to `heard`, had time to speak about it, and
         has no turn open: let go of what is silence."""
-        if self.has_unfinished and heard >= self.silence.spoken[1]:
+        if self.has_unfinished:
+            if heard < self.silence.spoken_until:
+                return
             self._give_up_unfinished()
         self._look()
         if self.gaps.has_hole:
@@ -202,17 +204,14 @@ class Coverage:
 
     def leave_unfinished(self, words: tuple[int, int] | None) -> None:
         """A session was lost with a turn open, of which it told `words` from one sample
-        to another, if any: from there on, what it was sent is no silence."""
-        first = 0 if words is None else max(0, words[0] - self._moved)
-        if self.has_unfinished:
-            first = min(first, self.silence.spoken[0])
-        self.silence.spoken = first, max(self.silence.spoken[1], self._ring.sent)
+        to another, if any: what it was sent is no silence."""
+        self.silence.spoken_until = max(self.silence.spoken_until, self._ring.sent)
         self._words = together(self._words, words)
 
     @property
     def has_unfinished(self) -> bool:
         """Whether a turn of a lost session is still to be heard by another."""
-        return self.silence.spoken[1] > 0
+        return self.silence.spoken_until > 0
 
     def _give_up_unfinished(self) -> None:
         """Another session has heard it all again, and found no words."""
@@ -225,5 +224,5 @@ class Coverage:
         self._forget_unfinished()
 
     def _forget_unfinished(self) -> None:
-        self.silence.spoken = 0, 0
+        self.silence.spoken_until = 0
         self._words = None

@@ -46,9 +46,8 @@ class Silence:
         self._shortest = round(PROVEN_SECONDS * ring.sample_rate)
         self._click = ring.sample_rate * CLICK_MS // 1000
         self._found: deque[tuple[int, int]] = deque()
-        self.spoken = 0, 0
-        """From the one sample to the other nothing is silence, whatever it looks
-        like."""
+        self.spoken_until = 0
+        """Nothing before this sample is silence, whatever it looks like."""
 
     def look(self) -> None:
         """Look at what was written since the last time."""
@@ -64,11 +63,13 @@ class Silence:
     def around(self, sample: int) -> tuple[int, int]:
         """The start and the end of the silence that `sample` lies in, or begins; both
         are `sample` if there is none."""
+        if sample < self.spoken_until:
+            return sample, sample
         start = end = sample
         for first, last in self._stretches():
             if first <= end < last:
                 if end == sample:
-                    start = first
+                    start = max(first, self.spoken_until)
                 end = last
         return start, end
 
@@ -84,24 +85,17 @@ class Silence:
         start = self.end_behind(start)
         if start >= stop:
             return True
-        first, last = self.spoken
-        if (start < last and stop > first) or stop - start > self._shortest:
+        if start < self.spoken_until or stop - start > self._shortest:
             return False
         rest = Steadiness(self._ring, start)
         rest.follow(self._shortest)
         return rest.since == start
 
     def _stretches(self) -> Iterable[tuple[int, int]]:
-        first, last = self.spoken
+        yield from self._found
         now = self._steadiness
-        steady = [*self._found]
         if now.seen - now.since >= self._shortest:
-            steady.append((now.since, now.seen))
-        for start, end in steady:
-            if start < first:
-                yield start, min(end, first)
-            if end > last:
-                yield max(start, last), end
+            yield now.since, now.seen
 
 
 def end_of_sound(ring: AudioRing, sample: int, *, is_last: bool) -> int:
