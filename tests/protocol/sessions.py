@@ -22,8 +22,7 @@ UNIX = 1_700_000_000.0
 class Life:
     """A session, what time it is for it, and what it was said to tell.
 
-    It has a connection, and `begin_seconds` to begin. It expects that whoever runs it
-    asks it nothing once it is over.
+    It has a connection, and `begin_seconds` to begin; None: it is still to connect.
     """
 
     def __init__(self, *, begin_seconds: float | None = 20.0, **options: Any) -> None:
@@ -37,6 +36,7 @@ class Life:
         )
         self.ring = AudioRing()
         if begin_seconds is not None:
+            self.session.handshake()
             self.session.connected(NOW, begin_seconds)
 
     @classmethod
