@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aai_stream._core import AudioRing
-from aai_stream.messages import AudioLost, Event, SilenceSkipped
+from aai_stream.messages import AudioLost, SilenceSkipped
 from aai_stream.protocol.coverage import (
     KEPT_SECONDS,
     LEAD_SECONDS,
@@ -14,6 +14,7 @@ from aai_stream.protocol.coverage import (
     OVERDUE_SECONDS,
     Coverage,
 )
+from aai_stream.protocol.gaps import Told
 from tests.audio import hum, speech
 
 RATE = 16_000
@@ -24,8 +25,8 @@ class Call:
 
     def __init__(self, *parts: bytes, waits: bool = False) -> None:
         self.ring = AudioRing(replay_seconds=600)
-        self.told: list[Event] = []
-        self.coverage = Coverage(self.ring, self.told.append)
+        self.told: list[Told] = []
+        self.coverage = Coverage(self.ring, self.told)
         for part in parts:
             self.ring.write(part, RATE)
         if not waits:
@@ -164,6 +165,13 @@ def test_what_is_short_proves_nothing() -> None:
     assert skipped(Call(hum(2.9, 18), speech(1, 100), waits=True), 0) is None
 
 
+def test_where_little_is_left_it_is_sent() -> None:
+    call = Call(hum(10, 18), speech(1, 100), waits=True)
+    while call.ring.sent < (10 - 1.9 * LEAD_SECONDS) * RATE:
+        call.ring.next_chunk()
+    assert skipped(call, 0) is None
+
+
 def test_what_ends_a_turn_is_sent() -> None:
     call = Call(speech(2, 5000), hum(10, 18), waits=True)
     while call.ring.sent < (2 + KEPT_SECONDS) * RATE:
@@ -228,6 +236,19 @@ def test_a_part_of_them_likewise() -> None:
     assert call.lost == [(2000, 6000 + MOVED_MS)]
 
 
+def test_no_more_of_them_is_lost_than_was_sent() -> None:
+    call = left_open((28, 29.5))
+    call.settle(30)
+    assert call.lost == [(28_000 - MOVED_MS, 30_000)]
+
+
+def test_they_are_remembered_though_the_next_session_tells_none() -> None:
+    call = left_open()
+    call.coverage.leave_unfinished(None)
+    call.settle(30)
+    assert call.lost == [(0, 2000 + MOVED_MS)]
+
+
 def test_they_are_told_once() -> None:
     call = left_open()
     # By the session that left it open as well.
@@ -243,10 +264,11 @@ def test_they_are_told_once() -> None:
 def test_what_finals_cover_is_not_lost() -> None:
     call = Call(*TALK)
     call.final(0, 0.5)
-    lost = AudioLost(start_sample=0, end_sample=RATE, start_ms=0, end_ms=1000, why="")
+    end = RATE + 1
+    lost = AudioLost(start_sample=0, end_sample=end, start_ms=0, end_ms=1001, why="")
     call.coverage.take_lost(lost)
     assert (lost.start_sample, lost.start_ms) == (RATE // 2, 500)
-    assert (lost.end_sample, lost.end_ms) == (RATE, 1000)
+    assert (lost.end_sample, lost.end_ms) == (end, 1001)  # none of it is left out
 
 
 def test_speech_that_only_began_holds_nothing_for_ever() -> None:
@@ -265,6 +287,13 @@ def test_a_turn_ends_in_silence() -> None:
     until = 6 + OVERDUE_SECONDS
     assert not call.coverage.is_overdue(round((until - 0.1) * RATE), news)
     assert call.coverage.is_overdue(round((until + 0.1) * RATE), news)
+
+
+def test_in_no_silence_that_began_before_the_sound_was_over() -> None:
+    call = Call(speech(5, 5000), hum(30, 18))
+    until = 5 + OVERDUE_SECONDS  # though it was told of a while before
+    assert not call.coverage.is_overdue(round((until - 0.1) * RATE), 2 * RATE)
+    assert call.coverage.is_overdue(round((until + 0.1) * RATE), 2 * RATE)
 
 
 def test_or_when_it_is_longer_than_any() -> None:
@@ -311,3 +340,11 @@ def test_how_long_there_has_been_silence() -> None:
     call = Call(speech(2, 5000), hum(12, 5))
     assert call.coverage.silent_seconds == pytest.approx(12, abs=0.05)
     assert Call().coverage.silent_seconds == 0
+
+
+def test_what_the_resampler_holds_is_let_out() -> None:
+    ring = AudioRing()
+    ring.write(bytes(2 * 24_000), 24_000)
+    assert ring.written < RATE
+    Coverage(ring, []).finish_writing()
+    assert ring.written == RATE
