@@ -9,7 +9,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from livekit import rtc
-from livekit.agents import NOT_GIVEN, APIConnectionError, APIConnectOptions, stt
+from livekit.agents import (
+    NOT_GIVEN,
+    APIConnectionError,
+    APIConnectOptions,
+    APIError,
+    stt,
+)
 from livekit.agents.stt import SpeechEvent
 from livekit.agents.utils.aio import ChanClosed
 
@@ -156,8 +162,8 @@ class SpeechStream(stt.RecognizeStream):
             runner.update(live)
         # The next handshake has defaults that depend on what was changed.
         protocol = runner.protocol
-        protocol.options = config.options(protocol.sample_rate)
-        protocol.chunk_ms = config.chunk_ms
+        protocol.options = config.options(protocol.ring.sample_rate)
+        protocol.ring.chunk_ms = config.chunk_ms
 
     def force_endpoint(self) -> None:
         """End the current turn now, or once the audio before it has been sent."""
@@ -211,6 +217,10 @@ class SpeechStream(stt.RecognizeStream):
     async def _main_task(self) -> None:
         try:
             await super()._main_task()
+        except APIError as exc:
+            if self._runner is not None and self._runner.protocol.retries.gave_up:
+                raise APIConnectionError(str(exc)) from exc  # as the base class does
+            raise
         finally:
             if self._runner is not None:
                 self._speaking.end()
@@ -231,10 +241,7 @@ class SpeechStream(stt.RecognizeStream):
             raise
         if (failure := runner.protocol.failure) is None:
             return
-        error = api_error(failure, self.session_id)
-        if runner.protocol.gave_up:  # as the base class does
-            raise APIConnectionError(str(failure)) from error
-        raise error from failure
+        raise api_error(failure, self.session_id) from failure
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
         if self._runner is not None:
@@ -295,10 +302,11 @@ class SpeechStream(stt.RecognizeStream):
         """Tell how much audio was sent since the last time."""
         if self._runner is None:
             return
-        heard = self._runner.protocol.heard_samples
+        protocol = self._runner.protocol
+        heard = protocol.lineup.heard_samples
         if heard == self._reported_samples:
             return
-        seconds = (heard - self._reported_samples) / self._runner.protocol.sample_rate
+        seconds = (heard - self._reported_samples) / protocol.ring.sample_rate
         self._reported_samples = heard
         self._tell(usage(seconds))
         self._emit("metrics_collected", usage_metrics(self._plugin, seconds))
