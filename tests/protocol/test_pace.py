@@ -16,7 +16,7 @@ from aai_stream.protocol.pace import (
     Pacer,
     check_rate,
 )
-from aai_stream.protocol.stream import Settings
+from aai_stream.protocol.settings import Settings
 
 RATE = 16_000
 CHUNK = 800
@@ -31,8 +31,11 @@ class Paced:
         self.pacer = Pacer(rate, sample_rate)
 
     def wait(self) -> float:
-        """How long the next chunk waits now."""
-        return self.pacer.wait(CHUNK, self.now)
+        """How long the next chunk has to wait; if not at all, it passes."""
+        wait = self.pacer.wait(self.now)
+        if not wait:
+            self.pacer.spend(CHUNK, self.now)
+        return wait
 
     def burst(self, most: int = 1000) -> int:
         """How many chunks pass now."""
