@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from aai_stream._core import AudioRing
 from aai_stream.messages import AudioLost, SilenceSkipped
 from aai_stream.protocol.events import Level, Note
+from aai_stream.protocol.events import Told as Value
 from aai_stream.protocol.gaps import LOG_SECONDS, TOO_LONG_AGO, Gaps
-from aai_stream.protocol.gaps import Told as Value
 from tests.audio import next_chunk
 
 RATE = 16_000
@@ -161,6 +161,43 @@ def test_what_is_covered_is_not_told_when_a_session_is_lost() -> None:
     assert event.why == TOO_LONG_AGO
     told.gaps.forgotten()
     assert len(told.events) == 1
+
+
+def test_what_the_present_session_alone_has_heard_is_a_hole() -> None:
+    told = Told()
+    told.write(10 * CHUNK)
+    told.send(10)
+    assert not told.gaps.has_hole  # it can be sent again
+    told.write(KEPT - 6 * CHUNK)
+    assert told.gaps.has_hole
+    told.gaps.cover(told.ring.acked)
+    assert not told.gaps.has_hole
+    assert told.values == []
+
+
+def test_all_that_is_not_covered_is_told_when_the_stream_fails() -> None:
+    told = Told()
+    told.write(10 * CHUNK)
+    told.send(10)
+    told.gaps.cover(4 * CHUNK)
+    told.write(KEPT)
+    told.send(5)
+    told.write(8 * CHUNK)
+    told.gaps.failed()
+    assert [(e.start_sample, e.end_sample, e.why) for e in told.events] == [
+        (15 * CHUNK, 18 * CHUNK, "it could not be sent in time"),
+        (4 * CHUNK, 15 * CHUNK, TOO_LONG_AGO),
+        (18 * CHUNK, 38 * CHUNK, "the stream failed"),
+    ]
+
+
+def test_nothing_is_lost_where_all_is_covered() -> None:
+    told = Told()
+    told.write(10 * CHUNK)
+    told.send(10)
+    told.gaps.cover(10 * CHUNK)
+    told.gaps.failed()
+    assert told.values == []
 
 
 def test_silence_that_was_skipped() -> None:
