@@ -6,9 +6,8 @@ import math
 
 import pytest
 
-from aai_stream.messages import AudioLost, Turn
-from aai_stream.options import Options
-from aai_stream.protocol.session import Session
+from aai_stream.messages import Turn
+from aai_stream.protocol.events import LostTurn
 from aai_stream.protocol.turns import MISSING_SECONDS, UNFORMATTED_SECONDS, Turns
 from tests.protocol.test_turns import final, formatted, raw, turn
 
@@ -21,11 +20,11 @@ class Call:
 
     def __init__(self, *, insists: bool = False) -> None:
         self.now = 0.0
-        self.told: list[Turn | AudioLost] = []
-        self.turns = Turns(16_000)
+        self.told: list[Turn | LostTurn] = []
+        self.turns = Turns()
         self.turns.insists = insists
 
-    def hear(self, *turns: Turn) -> list[Turn | AudioLost]:
+    def hear(self, *turns: Turn) -> list[Turn | LostTurn]:
         """What is told when they come."""
         before = len(self.told)
         for one in turns:
@@ -41,7 +40,7 @@ class Call:
             assert self.turns.deadline > self.now  # what was due is done
         self.now = end
 
-    def finish(self) -> list[Turn | AudioLost]:
+    def finish(self) -> list[Turn | LostTurn]:
         """What is told at the end."""
         told = self.turns.finish(self.now, SENT_MS)
         self.told += told
@@ -52,16 +51,6 @@ class Call:
         return self.turns.deadline < math.inf
 
 
-def lost(start_ms: int, end_ms: int) -> AudioLost:
-    return AudioLost(
-        start_sample=16 * start_ms,
-        end_sample=16 * end_ms,
-        start_ms=start_ms,
-        end_ms=end_ms,
-        why="the server never ended this turn",
-    )
-
-
 def test_a_missing_final_is_told_as_lost() -> None:
     call = Call()
     assert not call.waits
@@ -70,7 +59,7 @@ def test_a_missing_final_is_told_as_lost() -> None:
     call.run(MISSING_SECONDS - 0.01)
     assert call.told == [turn(0, "one two")]
     call.run(0.01)
-    assert call.told[1:] == [lost(0, 1000), final(1, "three")]
+    assert call.told[1:] == [LostTurn(0, 1000, (0, 200)), final(1, "three")]
     assert not call.waits
     assert not call.turns.left_unended
 
@@ -101,7 +90,7 @@ def test_the_next_that_is_missing_has_its_own_time() -> None:
     call.hear(final(0, "one"), turn(2, "three"), final(3, "four"))
     assert call.turns.deadline == call.now + MISSING_SECONDS
     call.run(MISSING_SECONDS)
-    assert call.told[4:] == [lost(1100, 3000), final(3, "four")]
+    assert call.told[4:] == [LostTurn(1100, 3000, (2000, 2100)), final(3, "four")]
 
 
 def test_more_that_waits_gives_no_more_time() -> None:
@@ -111,14 +100,18 @@ def test_more_that_waits_gives_no_more_time() -> None:
     call.hear(final(2, "three"))
     assert call.turns.deadline == MISSING_SECONDS
     call.run(MISSING_SECONDS / 2)
-    assert call.told[1:] == [lost(0, 1000), final(1, "two"), final(2, "three")]
+    assert call.told[1:] == [
+        LostTurn(0, 1000, (0, 100)),
+        final(1, "two"),
+        final(2, "three"),
+    ]
 
 
 def test_only_what_others_wait_for_is_given_up() -> None:
     call = Call()
     call.hear(turn(0, "one"), final(1, "two"), turn(2, "three"))
     call.run(MISSING_SECONDS)
-    assert call.told[2:] == [lost(0, 1000), final(1, "two")]
+    assert call.told[2:] == [LostTurn(0, 1000, (0, 100)), final(1, "two")]
     assert not call.turns.is_idle
     assert call.hear(final(2, "three")) == [final(2, "three")]
 
@@ -195,7 +188,11 @@ def test_what_is_late_to_be_checked_is_all_told() -> None:
     call.now = 100
     call.hear(turn(2, "three"), final(3, "four"), raw(4, "five"))
     told = call.turns.check(200, SENT_MS)
-    assert told == [lost(1100, 3000), final(3, "four"), final(4, "five")]
+    assert told == [
+        LostTurn(1100, 3000, (2000, 2100)),
+        final(3, "four"),
+        final(4, "five"),
+    ]
     assert call.turns.is_idle
     assert not call.waits
 
@@ -206,10 +203,20 @@ def test_what_is_not_due_is_not_told() -> None:
     assert call.turns.check(call.turns.deadline - 0.01, SENT_MS) == []
 
 
+def test_what_has_ended_is_not_missing() -> None:
+    """Though a later turn waits until it is formatted."""
+    call = Call(insists=True)
+    call.hear(turn(0, "one"), formatted(1, "Two."), raw(0, "one"))
+    assert call.turns.deadline == UNFORMATTED_SECONDS
+    call.run(UNFORMATTED_SECONDS)
+    assert call.told[1:] == [raw(0, "one"), final(0, "one"), formatted(1, "Two.")]
+    assert not call.turns.left_unended
+
+
 def test_the_end_settles_everything() -> None:
     call = Call()
     call.hear(raw(0, "one"), turn(1, "two"))
-    assert call.finish() == [final(0, "one"), lost(100, SENT_MS)]
+    assert call.finish() == [final(0, "one"), LostTurn(100, SENT_MS, (1000, 1100))]
     assert not call.waits
     assert not call.turns.left_unended
     assert call.turns.is_idle
@@ -235,7 +242,7 @@ def test_raw_behind_a_missing_final() -> None:
     call.run(UNFORMATTED_SECONDS)
     assert call.told == [turn(0, "one"), raw(1, "two")]
     call.run(MISSING_SECONDS)
-    assert call.told[2:] == [lost(0, 1000), final(1, "two")]
+    assert call.told[2:] == [LostTurn(0, 1000, (0, 100)), final(1, "two")]
     assert not call.waits
 
 
@@ -249,13 +256,3 @@ def test_speech_that_started_is_a_turn_to_come() -> None:
     call.turns.speech_started()
     assert call.finish() == []
     assert call.turns.is_idle
-
-
-def test_nothing_is_told_when_it_is_over() -> None:
-    options = Options({})
-    session = Session(options, 16_000, now=0, unix_offset=0, redact=str)
-    for one in (turn(0, "one"), final(1, "two"), raw(2, "three")):
-        session.turns.take(one, 0)
-    assert session.deadline == MISSING_SECONDS
-    session.over()
-    assert session.check(100) == []
