@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar
 
 from aai_stream._core import AudioRing, Chunk
@@ -172,6 +172,7 @@ class Call:
         close_timeout: float = 20.0,
         skip_silence: bool = True,
         keeps_alive: bool = False,
+        extra_params: Mapping[str, Any] | None = None,
         **parameters: Any,
     ) -> None:
         self.now = 100.0
@@ -183,7 +184,7 @@ class Call:
         model = {"speech_model": "universal-3-6-pro", "sample_rate": RATE}
         self.protocol = StreamProtocol(
             self.ring,
-            Options(model | parameters),
+            Options(model | parameters, extra_params),
             Settings(
                 begin_timeout=20.0,
                 close_timeout=close_timeout,
