@@ -23,6 +23,7 @@ lint: $(VENV)/dev.installed
 	$(BIN)/ruff format --check
 	PATH="$(abspath $(BIN)):$$PATH" cython-lint src
 	$(BIN)/python tests/check_c_warnings.py
+	$(BIN)/lint-imports --no-cache
 
 types: $(VENV)/dev.installed
 	$(BIN)/mypy

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any, Literal, NamedTuple
 from unittest.mock import Mock
 
-import numpy as np
 from aiohttp import ClientWebSocketResponse, ClientWSTimeout
 from aiohttp._websocket.reader import WebSocketDataQueue
 from aiohttp.base_protocol import BaseProtocol
@@ -20,6 +19,7 @@ from aai_stream._core import AudioRing
 from aai_stream.connection.wire.aiohttp import AiohttpWire
 from aai_stream.connection.wire.picows import PicowsWire
 from aai_stream.livekit.events import TurnTranslator
+from aai_stream.load.clients import noise
 from aai_stream.messages import Turn, decode
 
 Encoding = Literal["pcm_s16le", "pcm_mulaw"]
@@ -38,11 +38,6 @@ class Path(NamedTuple):
 def repeat(work: Work, times: int) -> None:
     for _ in range(times):
         work()
-
-
-def noise(samples: int) -> bytes:
-    random = np.random.default_rng(3)
-    return random.integers(-8000, 8000, samples, np.int16).tobytes()
 
 
 @contextmanager

@@ -19,8 +19,8 @@ from livekit.agents import DEFAULT_API_CONNECT_OPTIONS
 from livekit.agents.stt import STT
 from livekit.plugins import assemblyai
 
+from aai_stream.emulator.engines.marked import MarkedEngine
 from aai_stream.emulator.faults import fault
-from aai_stream.emulator.marked import MarkedEngine
 from aai_stream.emulator.server import Emulator
 from aai_stream.livekit import STT as OurSTT
 from tests.outages import WORDS, Outcome, through_plugin

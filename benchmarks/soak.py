@@ -32,8 +32,8 @@ from livekit.agents import APIConnectOptions
 from livekit.agents.stt import SpeechEventType
 
 import aai_stream
+from aai_stream.emulator.engines.marked import MarkedEngine, check_marked, marked_audio
 from aai_stream.emulator.faults import fault
-from aai_stream.emulator.marked import MarkedEngine, check_marked, marked_audio
 from aai_stream.emulator.server import Emulator
 from aai_stream.livekit import STT, SpeechStream
 from aai_stream.messages import Turn

@@ -15,8 +15,9 @@ from livekit.agents.utils import aio
 from livekit.agents.utils.audio import AudioByteStream
 
 from aai_stream._core import AudioRing
+from aai_stream.load.clients import noise
 from benchmarks.gate import FRAMES, ROUNDS, WARM_ROUNDS
-from benchmarks.paths import Work, noise, repeat
+from benchmarks.paths import Work, repeat
 
 RATE = 16000
 LEAST = [(16000, 1, 1.5), (24000, 1, 4.0), (48000, 5, 5.0)]

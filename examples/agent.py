@@ -37,7 +37,7 @@ from livekit.agents import (
     llm,
 )
 
-from aai_stream.emulator.recognizer import PocketsphinxEngine
+from aai_stream.emulator.engines.pocketsphinx import PocketsphinxEngine
 from aai_stream.emulator.server import Emulator
 from aai_stream.livekit import STT
 

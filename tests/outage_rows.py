@@ -11,8 +11,7 @@ from typing import Any
 import aiohttp
 
 from aai_stream.emulator.faults import fault
-from aai_stream.emulator.server import Emulator
-from aai_stream.emulator.service import Service
+from aai_stream.emulator.server import Emulator, Service
 from aai_stream.livekit import STT
 from tests.outages import (
     FACES,

@@ -16,7 +16,7 @@ from livekit.agents import APIConnectOptions
 from livekit.agents.stt import STT, RecognizeStream, SpeechEvent, SpeechEventType
 
 import aai_stream
-from aai_stream.emulator.marked import (
+from aai_stream.emulator.engines.marked import (
     PEAK,
     MarkedEngine,
     MarkedLayout,
@@ -24,13 +24,13 @@ from aai_stream.emulator.marked import (
     check_marked,
     marked_audio,
 )
+from aai_stream.emulator.engines.markings import WORD_MS
 from aai_stream.livekit import STT as OurSTT
 from aai_stream.livekit import ServerMessage
 from aai_stream.messages import AudioLost, Event, Turn
 
 LAYOUT = MarkedLayout(words_per_turn=3, turn_gap_ms=400)
 WORDS = 12
-WORD_MS = 220
 RETRY = APIConnectOptions(max_retry=5, retry_interval=0.01, timeout=10)
 
 FACES = ("stream", "plugin")

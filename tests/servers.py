@@ -1,4 +1,7 @@
-"""Servers for the client's tests, on loopback."""
+"""Listening on loopback, for tests: HTTP, websockets, and bytes.
+
+What speaks v3 on top of it is `talks.Server`.
+"""
 
 from __future__ import annotations
 
@@ -83,6 +86,11 @@ async def raw_server(
             task.cancel()
         if connections:
             await asyncio.wait(connections)
+
+
+def port_of(url: str) -> int:
+    """The port in a base URL."""
+    return int(url.rpartition(":")[2])
 
 
 async def accept_raw(

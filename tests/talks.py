@@ -1,4 +1,4 @@
-"""A server that does in each session what a test says, and a client in a hurry."""
+"""The server that does in each session as a test says, and a client in a hurry."""
 
 from __future__ import annotations
 
@@ -48,24 +48,50 @@ def final(order: int, *words: tuple[str, int, int]) -> dict[str, Any]:
 
 @dataclass
 class Talk:
-    """One session as the server sees it, and does as a test says."""
+    """One session as the server sees it. What it does is an `Act`."""
 
     request: web.Request
     socket: web.WebSocketResponse
     heard: list[Any] = field(default_factory=list)
     """Audio as bytes, everything else as objects, in the order in which it came."""
+    arrived: list[float] = field(default_factory=list)
+    """When each audio message came, by the loop's clock."""
+    closed: bool = False
+    """Whether its act is over."""
+
+    @property
+    def query(self) -> dict[str, str]:
+        return dict(self.request.query)
+
+    @property
+    def chunks(self) -> list[bytes]:
+        """The audio messages."""
+        return [data for data in self.heard if isinstance(data, bytes)]
 
     @property
     def audio(self) -> bytes:
-        return b"".join(data for data in self.heard if isinstance(data, bytes))
+        return b"".join(self.chunks)
+
+    @property
+    def seconds(self) -> float:
+        """How much audio came, by what the query says of it."""
+        mu_law = self.query.get("encoding") == "pcm_mulaw"
+        return len(self.audio) / (1 if mu_law else 2) / int(self.query["sample_rate"])
 
     @property
     def commands(self) -> list[Any]:
         return [data for data in self.heard if not isinstance(data, bytes)]
 
+    @property
+    def asked(self) -> list[str]:
+        """The types of the commands."""
+        return [command["type"] for command in self.commands]
+
     async def say(self, *messages: dict[str, Any]) -> None:
-        for message in messages:
-            await self.socket.send_json(message)
+        """Send them, unless the client has hung up."""
+        with contextlib.suppress(ConnectionError):
+            for message in messages:
+                await self.socket.send_json(message)
 
     async def begin(self, **fields: Any) -> None:
         await self.say({**BEGIN, **fields})
@@ -78,12 +104,24 @@ class Talk:
     async def finish(self) -> None:
         """Listen until Terminate, and do that."""
         while await self.next():
-            if self.commands and self.commands[-1]["type"] == "Terminate":
-                await self.say({"type": "Termination"})
-                await self.socket.close()
+            if self.terminates:
+                await self.terminate()
+
+    @property
+    def terminates(self) -> bool:
+        """Whether the last message is Terminate."""
+        last = self.heard[-1]
+        return not isinstance(last, bytes) and bool(last["type"] == "Terminate")
+
+    async def terminate(self, **fields: Any) -> None:
+        await self.say({"type": "Termination", **fields})
+        await self.socket.close()
+
+    async def close(self, code: int, reason: str = "") -> None:
+        await self.socket.close(code=code, message=reason.encode())
 
     def cut(self) -> None:
-        """The connection breaks, behind what was said."""
+        """End the connection without a close frame, behind what was said."""
         assert self.request.transport is not None
         self.request.transport.close()
 
@@ -94,6 +132,7 @@ class Talk:
             self.heard.append(message.json())
         elif message.type is web.WSMsgType.BINARY:
             self.heard.append(bytes(message.data))
+            self.arrived.append(asyncio.get_running_loop().time())
         else:
             return False
         return True
@@ -105,13 +144,28 @@ Refusal = tuple[int, dict[str, str]]
 
 
 class Server:
-    """Plays one act a session, the last one again and again."""
+    """Plays one act a session, the last one again and again.
+
+    An act takes the session's messages when it wants them, and the connection ends
+    when it returns.
+    """
 
     def __init__(self, *acts: Act | Refusal) -> None:
         self.talks: list[Talk] = []
-        self.requests = 0
-        self.open = 0
+        """The sessions, in order; refused ones have none."""
+        self.calls: list[float] = []
+        """When each handshake came, refused ones too, by the loop's clock."""
         self._acts = acts
+
+    @property
+    def requests(self) -> int:
+        """How many handshakes there were."""
+        return len(self.calls)
+
+    @property
+    def open(self) -> int:
+        """How many sessions go on."""
+        return sum(not talk.closed for talk in self.talks)
 
     @contextlib.asynccontextmanager
     async def serve(self) -> AsyncIterator[str]:
@@ -120,17 +174,17 @@ class Server:
 
     async def _accept(self, request: web.Request) -> web.StreamResponse:
         act = self._acts[min(self.requests, len(self._acts) - 1)]
-        self.requests += 1
+        self.calls.append(asyncio.get_running_loop().time())
         if isinstance(act, tuple):
             return web.Response(status=act[0], headers=act[1])
         socket = web.WebSocketResponse(timeout=1)
         await socket.prepare(request)
-        self.talks.append(Talk(request, socket))
-        self.open += 1
+        talk = Talk(request, socket)
+        self.talks.append(talk)
         try:
-            await act(self.talks[-1])
+            await act(talk)
         finally:
-            self.open -= 1
+            talk.closed = True
         return socket
 
 

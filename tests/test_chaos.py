@@ -24,8 +24,8 @@ from livekit.agents import APIConnectOptions
 from livekit.agents.stt import SpeechEventType
 
 import aai_stream
+from aai_stream.emulator.engines.marked import MarkedEngine, marked_audio
 from aai_stream.emulator.faults import fault
-from aai_stream.emulator.marked import MarkedEngine, marked_audio
 from aai_stream.emulator.server import Emulator
 from aai_stream.livekit import STT, ServerMessage
 from aai_stream.messages import AudioLost, Turn

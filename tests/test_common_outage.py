@@ -14,9 +14,14 @@ import pytest
 import aai_stream
 from aai_stream._core import AudioRing, limit_memory
 from aai_stream.connection import connector
+from aai_stream.emulator.engines.marked import (
+    DAMAGE,
+    MarkedEngine,
+    MarkedLayout,
+    check_marked,
+)
+from aai_stream.emulator.engines.marked import marked_audio as make_marked_audio
 from aai_stream.emulator.faults import fault
-from aai_stream.emulator.marked import DAMAGE, MarkedEngine, MarkedLayout, check_marked
-from aai_stream.emulator.marked import marked_audio as make_marked_audio
 from aai_stream.emulator.server import Emulator
 from aai_stream.errors import OptionError
 from aai_stream.livekit import STT

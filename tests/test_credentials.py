@@ -11,9 +11,8 @@ from aiohttp import web
 from aai_stream import __version__, connect, mint_token
 from aai_stream.connection.addresses import endpoint
 from aai_stream.connection.credentials import Credentials
-from aai_stream.emulator.script import ScriptEngine
-from aai_stream.emulator.server import Emulator
-from aai_stream.emulator.service import DOCUMENTED, Service
+from aai_stream.emulator.engines.script import ScriptEngine
+from aai_stream.emulator.server import DOCUMENTED, Emulator, Service
 from aai_stream.errors import (
     DroppedError,
     OptionError,

@@ -17,9 +17,9 @@ from aiohttp import web
 from numpy.typing import NDArray
 
 import aai_stream
+from aai_stream.emulator.engines.marked import MarkedEngine, MarkedLayout, marked_audio
+from aai_stream.emulator.engines.script import ScriptEngine
 from aai_stream.emulator.faults import fault
-from aai_stream.emulator.marked import MarkedEngine, MarkedLayout, marked_audio
-from aai_stream.emulator.script import ScriptEngine
 from aai_stream.emulator.server import Emulator
 from aai_stream.errors import (
     AudioError,

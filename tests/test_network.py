@@ -21,13 +21,14 @@ from livekit.agents.stt import SpeechEventType
 
 import aai_stream
 from aai_stream.connection.wire import picows
-from aai_stream.emulator.marked import (
+from aai_stream.emulator.engines.marked import (
     DAMAGE,
     MarkedEngine,
     MarkedLayout,
     check_marked,
     marked_audio,
 )
+from aai_stream.emulator.engines.markings import WORD_MS
 from aai_stream.emulator.server import Emulator
 from aai_stream.livekit import STT, ServerMessage, SpeechStream
 from aai_stream.messages import AudioLost, Event, Turn
@@ -38,7 +39,6 @@ RATE = 8000
 LAYOUT = MarkedLayout(words_per_turn=2, turn_gap_ms=200, lead_ms=20)
 COUNT = 4
 AUDIO = marked_audio(COUNT, sample_rate=RATE, layout=LAYOUT)
-WORD_MS = 220
 HEARD_MS = WORD_MS + 20  # the server tells the last word of a turn by what follows it
 DEAD_AFTER = 0.3
 

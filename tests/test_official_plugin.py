@@ -13,15 +13,14 @@ from livekit.agents import APIConnectOptions, APIStatusError
 from livekit.agents.stt import SpeechEvent, SpeechEventType
 from livekit.plugins import assemblyai
 
-from aai_stream.emulator.marked import (
+from aai_stream.emulator.engines.marked import (
     MarkedEngine,
     MarkedLayout,
     check_marked,
     marked_audio,
 )
-from aai_stream.emulator.script import ScriptEngine, say
-from aai_stream.emulator.server import Emulator
-from aai_stream.emulator.service import DOCUMENTED, Service
+from aai_stream.emulator.engines.script import ScriptEngine, say
+from aai_stream.emulator.server import DOCUMENTED, Emulator, Service
 
 START = SpeechEventType.START_OF_SPEECH
 INTERIM = SpeechEventType.INTERIM_TRANSCRIPT

@@ -23,10 +23,9 @@ from assemblyai.streaming.v3 import (
     TurnEvent,
 )
 
-from aai_stream.emulator.marked import MarkedEngine, check_marked, marked_audio
-from aai_stream.emulator.script import ScriptEngine, play, say
-from aai_stream.emulator.server import Emulator
-from aai_stream.emulator.service import DOCUMENTED
+from aai_stream.emulator.engines.marked import MarkedEngine, check_marked, marked_audio
+from aai_stream.emulator.engines.script import ScriptEngine, play, say
+from aai_stream.emulator.server import DOCUMENTED, Emulator
 
 # The SDK asks websockets for a close code in a way that websockets has deprecated.
 pytestmark = pytest.mark.filterwarnings(

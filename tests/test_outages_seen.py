@@ -10,8 +10,7 @@ import aiohttp
 import pytest
 
 from aai_stream.emulator.faults import fault
-from aai_stream.emulator.server import Emulator
-from aai_stream.emulator.service import DOCUMENTED, Service
+from aai_stream.emulator.server import DOCUMENTED, Emulator, Service
 from tests.outage_rows import Caller, Row, wrong
 from tests.outages import FACES, SPEECH, Speech
 

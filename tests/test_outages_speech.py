@@ -11,10 +11,9 @@ import pytest
 
 import aai_stream
 from aai_stream import rollover
+from aai_stream.emulator.engines.marked import MarkedLayout, check_marked
 from aai_stream.emulator.faults import fault
-from aai_stream.emulator.marked import MarkedLayout, check_marked
-from aai_stream.emulator.server import Emulator
-from aai_stream.emulator.service import Service
+from aai_stream.emulator.server import Emulator, Service
 from tests.outage_rows import Caller, Row, Rows, wrong
 from tests.outages import FACES, Speech
 from tests.servers import until

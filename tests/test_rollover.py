@@ -75,7 +75,7 @@ class Fixture:
 @pytest.fixture
 def short_lives(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sessions may be replaced as soon as a test wants."""
-    monkeypatch.setattr("aai_stream.protocol.stream.SHORTEST_SECONDS", 0)
+    monkeypatch.setattr("aai_stream.protocol.lineup.SHORTEST_SECONDS", 0)
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from aiohttp import web
 
 import aai_stream
 from aai_stream import messages
-from aai_stream.emulator.marked import MarkedEngine, marked_audio
-from aai_stream.emulator.script import ScriptEngine, say
+from aai_stream.emulator.engines.marked import MarkedEngine, marked_audio
+from aai_stream.emulator.engines.script import ScriptEngine, say
 from aai_stream.emulator.server import Emulator
 from aai_stream.errors import (
     AudioError,

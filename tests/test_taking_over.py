@@ -12,9 +12,8 @@ import pytest
 import aai_stream
 from aai_stream import mint_token
 from aai_stream.emulator.clock import LoopClock, Timer
-from aai_stream.emulator.marked import MarkedEngine, check_marked, marked_audio
-from aai_stream.emulator.server import Emulator
-from aai_stream.emulator.service import Service
+from aai_stream.emulator.engines.marked import MarkedEngine, check_marked, marked_audio
+from aai_stream.emulator.server import Emulator, Service
 from aai_stream.messages import AudioLost, Begin, Event, Heartbeat
 from tests.servers import until, within
 from tests.talks import (
@@ -37,7 +36,7 @@ from tests.talks import (
 
 @pytest.fixture(autouse=True)
 def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
-    monkeypatch.setattr("aai_stream.protocol.stream.SHORTEST_SECONDS", 0)
+    monkeypatch.setattr("aai_stream.protocol.lineup.SHORTEST_SECONDS", 0)
     return impatient(monkeypatch)
 
 
@@ -48,7 +47,7 @@ def soon() -> int:
 
 def next_is_ready(stream: aai_stream.Stream) -> bool:
     """Whether the stream could move on, or has."""
-    return stream._protocol.standby is not None or stream.stats.sessions > 1
+    return stream._protocol.lineup.standby is not None or stream.stats.sessions > 1
 
 
 async def test_before_it_expires_another_session_takes_over() -> None:
@@ -276,5 +275,5 @@ async def test_a_successor_that_waits_hears_what_changes_the_meaning_of_a_turn()
         await until(lambda: stream.stats.turns == 2)
         session = stream._protocol.session
         assert session is not None
-        assert session.finals.is_idle
+        assert session.turns.is_idle
         await within(5, stream.end())

@@ -22,7 +22,7 @@ from livekit import rtc
 from livekit.agents import APIConnectionError, APIConnectOptions
 
 import aai_stream
-from aai_stream.emulator.script import ScriptEngine
+from aai_stream.emulator.engines.script import ScriptEngine
 from aai_stream.emulator.server import Emulator
 from aai_stream.errors import (
     OptionError,

@@ -18,7 +18,7 @@ from .options import Options, refuse_unknown, warn_of_lengths
 from .parameters import Parameters
 from .protocol.pace import CATCH_UP_RATE
 from .protocol.retry import Retries
-from .protocol.stream import BEGIN_SECONDS, CLOSE_SECONDS, Settings
+from .protocol.settings import BEGIN_SECONDS, CLOSE_SECONDS, Settings
 from .rules import check_seconds
 from .runner import Runner
 from .signatures import spelled_out

@@ -18,6 +18,7 @@ from .messages import Event
 from .protocol.events import Note, Retry
 from .protocol.session import Session
 from .protocol.stream import StreamProtocol
+from .stats import StreamStats, stats_of
 
 if TYPE_CHECKING:
     from ._core import AudioRing
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
     from .connection.wire import Wire
     from .options import Options
     from .protocol.retry import Retries
-    from .protocol.stream import Settings
-    from .stats import StreamStats
+    from .protocol.settings import Settings
     from .typing import Audio
 
 logger = logging.getLogger("aai_stream")
@@ -115,7 +115,7 @@ class Runner:
     def start(self) -> None:
         """Open a session, on the running loop. Raises `StateError` in a fork, or in
         another thread than the one that pushed audio."""
-        self.protocol.check_owner()
+        self.protocol.ring.check_owner()
         self._loop = asyncio.get_running_loop()
         self.protocol.start(self.now())
         self.settle()
@@ -123,7 +123,7 @@ class Runner:
     async def opened(self) -> None:
         """Wait until there is a session. Raises what the stream failed with instead;
         `StateError` if it was closed."""
-        await self._until(lambda: self.protocol.is_open)
+        await self._until(lambda: self.protocol.lineup.is_open)
         if self.protocol.failure is not None:
             raise self.protocol.failure
         if self.protocol.is_over:
@@ -142,7 +142,7 @@ class Runner:
     async def drain(self) -> None:
         """Wait until no full chunk waits, or none ever will be sent."""
         await asyncio.sleep(0)  # a socket that is never full would starve the others
-        await self._until(lambda: not self.protocol.has_backlog)
+        await self._until(lambda: not self.protocol.sending.has_backlog)
 
     async def close(self) -> None:
         """Close at once; the server is told to terminate all the same."""
@@ -175,32 +175,32 @@ class Runner:
         session = self.protocol.session
         if session is not None and (link := self._links.get(session)) is not None:
             self._send(link)
-            if self.protocol.is_time_to_look:
+            if self.protocol.sending.is_time_to_look:
                 self._look(link)
         if self.protocol.told:
             self.settle()
 
     def flush(self) -> None:
         """Send what is no full chunk yet; see `Sending.flush`."""
-        self.protocol.check_owner()
-        self.protocol.flush()
+        self.protocol.ring.check_owner()
+        self.protocol.sending.flush()
         self.settle()
 
     def force_endpoint(self, *, flush: bool = False) -> None:
         """End the turn here in the audio; see `Sending.force_endpoint`."""
-        self.protocol.check_owner()
-        self.protocol.force_endpoint(flush=flush)
+        self.protocol.ring.check_owner()
+        self.protocol.sending.force_endpoint(flush=flush)
         self.settle()
 
     def update(self, live: Mapping[str, Any]) -> None:
         """Change live parameters; see `StreamProtocol.update`."""
-        self.protocol.check_owner()
+        self.protocol.ring.check_owner()
         self.protocol.update(live)
         self.settle()
 
     def keep_alive(self) -> None:
         """Reset the server's `inactivity_timeout`."""
-        self.protocol.check_owner()
+        self.protocol.ring.check_owner()
         self.protocol.keep_alive(self.now())
         self.settle()
 
@@ -210,7 +210,7 @@ class Runner:
         waited = self._waited_seconds
         if self._waiting_since is not None:
             waited += self.now() - self._waiting_since
-        return self.protocol.stats(waited)
+        return stats_of(self.protocol, waited)
 
     # ---- doing what the protocol says ----
 
@@ -223,8 +223,9 @@ class Runner:
         while protocol.told:
             self._hand_over(protocol.told.popleft())
             self._send_all()  # whoever was told may have asked for something
-        while protocol.retired:
-            self._close_session(protocol.retired.pop())
+        retired = protocol.lineup.retired
+        while retired:
+            self._close_session(retired.pop())
         self._open_next()
         self._set_timer()
         if self._waiter is not None:
@@ -252,7 +253,7 @@ class Runner:
             if link.session is present:
                 self._send(link)
                 link.send_texts()
-                if self.protocol.is_time_to_look:
+                if self.protocol.sending.is_time_to_look:
                     self._look(link)
 
     def _send(self, link: Link) -> None:
@@ -265,7 +266,7 @@ class Runner:
                 wire.send_text(message)
             else:
                 wire.send_audio(message)
-        if protocol.sends_at < math.inf:
+        if protocol.sending.due < math.inf:
             self._set_timer()
 
     def _look(self, link: Link) -> None:
@@ -296,7 +297,7 @@ class Runner:
         if session is not None:
             opener = asyncio.ensure_future(self._open(session))
             self._openers[session] = opener
-            opener.add_done_callback(lambda _: self._openers.pop(session))
+            opener.add_done_callback(lambda _: self._openers.pop(session, None))
 
     async def _open(self, session: Session) -> None:
         link = self._links[session] = Link(self, session)
@@ -309,6 +310,8 @@ class Runner:
         except Exception as exc:
             self._links.pop(session, None)
             self.protocol.not_opened(session, exc, self.now())
+        finally:
+            self._openers.pop(session, None)
         if link.wire is not None and session not in self._links:
             self._close_wire(link)  # it is over already
         self.settle()

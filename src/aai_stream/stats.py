@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ._core import held_memory
+
+if TYPE_CHECKING:
+    from .protocol.stream import StreamProtocol
 
 
 @dataclass(frozen=True)
@@ -40,3 +46,24 @@ class StreamStats:
     """Messages of the server that could not be read."""
     unread_messages: int = 0
     """Remarks of the server that were left out because too many waited to be read."""
+
+
+def stats_of(protocol: StreamProtocol, waited_seconds: float) -> StreamStats:
+    """What a stream did, which waited so long for other new sessions."""
+    ring, lineup = protocol.ring, protocol.lineup
+    return StreamStats(
+        written_samples=ring.written,
+        sent_samples=ring.sent,
+        acked_samples=ring.acked,
+        padded_samples=ring.padded_samples,
+        forgotten_samples=ring.forgotten_samples,
+        dropped_samples=ring.dropped_samples,
+        pending_ms=ring.pending_ms,
+        memory_bytes=ring.memory_bytes,
+        process_memory_bytes=held_memory(),
+        heard_seconds=lineup.heard_samples / ring.sample_rate,
+        turns=protocol.transcript.turns,
+        sessions=lineup.count,
+        waited_seconds=waited_seconds,
+        malformed_messages=lineup.malformed_messages,
+    )

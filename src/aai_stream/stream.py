@@ -138,7 +138,7 @@ class Stream:
             StateError: the stream was ended, or another thread or a fork calls.
         """
         self._check_not_ended()
-        rate = self._protocol.sample_rate if sample_rate is None else sample_rate
+        rate = self._protocol.ring.sample_rate if sample_rate is None else sample_rate
         view = as_bytes(data, rate, num_channels)
         step = 2 * num_channels * int(LONGEST_WRITE_SECONDS * rate)
         for start in range(0, len(view), step):
@@ -158,8 +158,8 @@ class Stream:
         self._check_not_ended()
         if self._loop is None:
             raise StateError("the stream is not open yet")
-        rate = self._protocol.sample_rate if sample_rate is None else sample_rate
-        pcm = self._protocol.pcm_of(data, rate, num_channels)
+        rate = self._protocol.ring.sample_rate if sample_rate is None else sample_rate
+        pcm = self._protocol.ring.pcm_of(data, rate, num_channels)
         self._handed_over.append((pcm, rate, num_channels))
         try:
             self._loop.call_soon_threadsafe(self._take_handed_over)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from aai_stream.emulator.marked import MarkedEngine, marked_audio
+from aai_stream.emulator.engines.marked import MarkedEngine, marked_audio
 from aai_stream.emulator.server import Emulator
 
 

@@ -18,7 +18,7 @@ from aai_stream.cli import app
 from aai_stream.cli import doctor as command
 from aai_stream.doctor.conformance import Question
 from aai_stream.doctor.conversing import Server
-from aai_stream.emulator.script import ScriptEngine
+from aai_stream.emulator.engines.script import ScriptEngine
 from aai_stream.emulator.server import Emulator
 from aai_stream.errors import EngineError
 from tests.cli.conftest import in_thread

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from aai_stream.cli import app
 from aai_stream.emulator.faults import KINDS
-from aai_stream.emulator.moments import MOMENTS
+from aai_stream.emulator.faults.moments import MOMENTS
 
 
 def test_help_lists_every_fault_and_moment() -> None:

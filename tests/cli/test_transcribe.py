@@ -16,8 +16,8 @@ from typer.testing import CliRunner, Result
 
 from aai_stream.cli import app
 from aai_stream.cli import transcribe as command
+from aai_stream.emulator.engines.marked import MarkedEngine, marked_audio
 from aai_stream.emulator.faults import fault
-from aai_stream.emulator.marked import MarkedEngine, marked_audio
 from aai_stream.emulator.server import Emulator
 from aai_stream.errors import EngineError
 from aai_stream.parameters import PARAMETERS

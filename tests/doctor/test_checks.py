@@ -17,10 +17,9 @@ from aai_stream.doctor.conversing import Server
 from aai_stream.doctor.findings import Finding, Status
 from aai_stream.doctor.network import check_way
 from aai_stream.doctor.roundtrip import check_round_trip
+from aai_stream.emulator.engines.script import ScriptEngine, say
 from aai_stream.emulator.faults import fault
-from aai_stream.emulator.script import ScriptEngine, say
-from aai_stream.emulator.server import Emulator
-from aai_stream.emulator.service import DOCUMENTED, Service
+from aai_stream.emulator.server import DOCUMENTED, Emulator, Service
 from tests.servers import http_server, websocket_server
 
 KEY = "a-key-that-is-good"

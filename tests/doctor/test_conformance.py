@@ -22,10 +22,9 @@ from aai_stream.doctor.conformance.access import REFUSED
 from aai_stream.doctor.conversing import Message, Server
 from aai_stream.doctor.pacing import Pace
 from aai_stream.doctor.roundtrip import call_pcm
-from aai_stream.emulator.recognizer import PocketsphinxEngine
-from aai_stream.emulator.script import ScriptEngine, play, say
-from aai_stream.emulator.server import Emulator
-from aai_stream.emulator.service import DOCUMENTED, Service
+from aai_stream.emulator.engines.pocketsphinx import PocketsphinxEngine
+from aai_stream.emulator.engines.script import ScriptEngine, play, say
+from aai_stream.emulator.server import DOCUMENTED, Emulator, Service
 from aai_stream.errors import StateError
 from tests.servers import until
 

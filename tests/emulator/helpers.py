@@ -9,10 +9,9 @@ from typing import Any
 
 import aiohttp
 
-from aai_stream.emulator.clock import Timer
-from aai_stream.emulator.engine import Finished, Heard, Recognizer, TurnSettings
-from aai_stream.emulator.server import Emulator
-from aai_stream.emulator.service import Service
+from aai_stream.emulator.engines.engine import Finished, Heard, Recognizer, TurnSettings
+from aai_stream.emulator.server import Emulator, Service
+from tests.clocks import Clock
 
 Message = dict[str, Any]
 
@@ -26,12 +25,12 @@ PLAIN = Service(
 """For tests of other things: nothing is guessed, and nothing takes time."""
 
 
-class ManualClock:
-    """Time stands still until `advance`."""
+class ManualClock(Clock):
+    """The server's clock, which stands still until `advance`."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.now = 0.0
-        self._timers: list[_ManualTimer] = []
 
     def unix(self) -> float:
         return 1_700_000_000 + self.now
@@ -39,35 +38,14 @@ class ManualClock:
     def monotonic(self) -> float:
         return self.now
 
-    def call_later(self, seconds: float, call: Callable[[], object]) -> Timer:
-        timer = _ManualTimer(self.now + seconds, call)
-        self._timers.append(timer)
-        return timer
-
     @property
     def pending(self) -> int:
         """How many timers are still to fire."""
-        return sum(not timer.done for timer in self._timers)
+        return len(self.waiting)
 
     def advance(self, seconds: float) -> None:
         """Let `seconds` pass, and what is due in them happen."""
-        until = self.now + seconds
-        while due := [t for t in self._timers if not t.done and t.at <= until]:
-            timer = min(due, key=lambda t: t.at)
-            self.now = timer.at
-            timer.done = True
-            timer.call()
-        self.now = until
-
-
-class _ManualTimer:
-    def __init__(self, at: float, call: Callable[[], object]) -> None:
-        self.at = at
-        self.call = call
-        self.done = False
-
-    def cancel(self) -> None:
-        self.done = True
+        self.run(seconds)
 
 
 class PuppetEngine:

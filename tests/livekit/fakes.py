@@ -21,7 +21,7 @@ from livekit.agents import (
 )
 from livekit.agents.utils import AudioBuffer
 
-from aai_stream.emulator.script import Said, ScriptEngine
+from aai_stream.emulator.engines.script import Said, ScriptEngine
 from aai_stream.emulator.server import Emulator
 from tests.servers import http_server
 

@@ -7,98 +7,50 @@ import math
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from typing import Any
 
-from aiohttp import web
 from livekit import rtc
 from livekit.agents import APIConnectOptions
 from livekit.agents.stt import SpeechEvent, SpeechEventType, STTError
 
 from aai_stream.livekit import STT, SpeechStream
-from tests.servers import BEGIN, http_server, until, within
+from tests import talks
+from tests.servers import BEGIN, raw_server, until, within
+from tests.talks import Talk
 
 KEY = "key-that-nobody-may-see"
 RATE = 16_000
 NO_RETRY = APIConnectOptions(max_retry=0)
+AT_ONCE = APIConnectOptions(max_retry=2, retry_interval=0)
+"""Try again, and don't wait before that."""
 FINAL = SpeechEventType.FINAL_TRANSCRIPT
 
 
-@dataclass
-class Client:
-    """One connection, as the server sees it."""
-
-    socket: web.WebSocketResponse
-    request: web.Request
-    seen: list[Any] = field(default_factory=list)
-    """What it sent, in order: audio as bytes, messages parsed."""
-    arrived: list[float] = field(default_factory=list)
-    """When each of its chunks came, by the loop's clock."""
-    closed: bool = False
-
-    @property
-    def query(self) -> dict[str, str]:
-        return dict(self.request.query)
-
-    @property
-    def chunks(self) -> list[bytes]:
-        """The binary messages."""
-        return [data for data in self.seen if isinstance(data, bytes)]
-
-    @property
-    def audio(self) -> bytes:
-        return b"".join(self.chunks)
-
-    @property
-    def seconds(self) -> float:
-        """How much audio it sent."""
-        mu_law = self.query.get("encoding") == "pcm_mulaw"
-        return len(self.audio) / (1 if mu_law else 2) / int(self.query["sample_rate"])
-
-    @property
-    def asked(self) -> list[str]:
-        """The types of its messages."""
-        return [told["type"] for told in self.seen if isinstance(told, dict)]
-
-    async def say(self, *messages: Any) -> None:
-        """Send them, unless it has hung up."""
-        with suppress(ConnectionError):
-            for message in messages:
-                await self.socket.send_json(message)
-
-    async def close(self, code: int, reason: str = "") -> None:
-        await self.socket.close(code=code, message=reason.encode())
-
-    def cut(self) -> None:
-        """End the connection without a close frame."""
-        assert self.request.transport is not None
-        self.request.transport.abort()
+Behaviour = Callable[[Talk], Awaitable[None]]
+"""What a server does in a session while it reads."""
 
 
-Behaviour = Callable[[Client], Awaitable[None]]
-
-
-async def begin(client: Client) -> None:
+async def begin(talk: Talk) -> None:
     """What a server does first, and most that it does here."""
-    await client.say(BEGIN)
+    await talk.begin()
 
 
 def begin_then(*messages: Any) -> Behaviour:
     """Begin and say `messages`."""
 
-    async def behave(client: Client) -> None:
-        await client.say(BEGIN, *messages)
+    async def behave(talk: Talk) -> None:
+        await talk.say(BEGIN, *messages)
 
     return behave
 
 
-class Server:
-    """Takes any number of clients; an async context manager.
+class Server(talks.Server):
+    """Reads everything, and meanwhile does as `behave` says; an async context manager.
 
-    The first connections are refused with the HTTP statuses in `refuse`; with each of
-    the others it does as `behave` says, which is to begin. `script` is what it says to
-    each when it has got so many seconds of audio. It answers Terminate; `counted` is
-    what Termination then says of the audio, in seconds, if it isn't the truth.
+    The first connections are refused with the HTTP statuses in `refuse`. `script` is
+    what it says in each session when it has got so many seconds of audio. It answers
+    Terminate; `counted` is what Termination then says of the audio, in seconds, if it
+    isn't the truth.
     """
 
     def __init__(
@@ -110,16 +62,13 @@ class Server:
         counted: float | None = None,
         answers_terminate: bool = True,
     ) -> None:
+        super().__init__(*((status, {}) for status in refuse), self._act)
         self.url = ""
-        self.calls: list[float] = []
-        """When each handshake came, refused ones too, by the loop's clock."""
-        self.clients: list[Client] = []
         self._behave = behave
         self._script = script
-        self._refuse = iter(refuse)
         self._counted = counted
         self._answers_terminate = answers_terminate
-        self._running = http_server(self._accept)
+        self._running = self.serve()
 
     async def __aenter__(self) -> Server:
         self.url = await self._running.__aenter__()
@@ -128,68 +77,42 @@ class Server:
     async def __aexit__(self, *exc_info: Any) -> None:
         await self._running.__aexit__(*exc_info)
 
-    async def client(self, number: int = 0) -> Client:
-        """The client of that number, once it is there."""
-        await until(lambda: len(self.clients) > number)
-        return self.clients[number]
+    async def client(self, number: int = 0) -> Talk:
+        """The session of that number, once it is there."""
+        await until(lambda: len(self.talks) > number)
+        return self.talks[number]
 
-    async def _accept(self, request: web.Request) -> web.StreamResponse:
-        self.calls.append(asyncio.get_running_loop().time())
-        status = next(self._refuse, None)
-        if status is not None:
-            return web.Response(status=status)
-        socket = web.WebSocketResponse(timeout=1)
-        await socket.prepare(request)
-        client = Client(socket, request)
-        self.clients.append(client)
-        behaving = asyncio.ensure_future(self._behave(client))
+    async def _act(self, talk: Talk) -> None:
+        behaving = asyncio.ensure_future(self._behave(talk))
         try:
-            await self._read(client)
+            await self._read(talk)
         finally:
-            client.closed = True
+            talk.closed = True
             behaving.cancel()
             with suppress(asyncio.CancelledError):
                 await behaving
-        return socket
 
-    async def _read(self, client: Client) -> None:
+    async def _read(self, talk: Talk) -> None:
         left = deque(self._script)
-        async for message in client.socket:
-            if message.type is web.WSMsgType.BINARY:
-                client.seen.append(bytes(message.data))
-                client.arrived.append(asyncio.get_running_loop().time())
-                while left and client.seconds >= left[0][0]:
-                    await client.say(left.popleft()[1])
-                continue
-            client.seen.append(message.json())
-            if client.asked[-1] == "Terminate" and self._answers_terminate:
-                counted = client.seconds if self._counted is None else self._counted
-                await client.say(
-                    {
-                        "type": "Termination",
-                        "audio_duration_seconds": counted,
-                        "session_duration_seconds": counted,
-                    }
+        while await talk.next():
+            while left and talk.seconds >= left[0][0]:
+                await talk.say(left.popleft()[1])
+            if talk.terminates and self._answers_terminate:
+                seconds = talk.seconds if self._counted is None else self._counted
+                await talk.terminate(
+                    audio_duration_seconds=seconds, session_duration_seconds=seconds
                 )
-                await client.socket.close()
 
 
 @asynccontextmanager
 async def deaf_server() -> AsyncIterator[str]:
     """A server that takes connections and never says a word; gives its base URL."""
-    writers: list[asyncio.StreamWriter] = []
 
-    async def accept(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.append(writer)
+    async def say_nothing(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
 
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    try:
-        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-        for writer in writers:
-            writer.close()
-        await server.wait_closed()
+    async with raw_server(say_nothing) as url:
+        yield url
 
 
 def make_stt(url: str, **options: Any) -> STT:

@@ -20,20 +20,18 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 from livekit import rtc
-from livekit.agents import APIConnectOptions
 from livekit.agents.stt import SpeechData, SpeechEvent, SpeechStream
 from livekit.agents.types import TimedString
 from livekit.plugins import assemblyai
 
 from aai_stream import livekit as ours
 from tests.livekit.scripts import Script
+from tests.livekit.servers import NO_RETRY, RATE
 from tests.servers import BEGIN, http_server, until, within
 
-RATE = 16_000
 FRAME_MS = 10
 OFFICIAL, OURS = "official", "ours"
 SIDES = (OFFICIAL, OURS)
-NO_RETRY = APIConnectOptions(max_retry=0)
 
 Told = dict[str, Any]
 """What can be seen of an event."""
@@ -69,8 +67,10 @@ class Connection:
 
 
 class ScriptServer:
-    """Plays a script to every client, but for the first `breaks` of them, whose
-    sessions break off after `break_ms` of audio. Nobody gets in before `gate` is set.
+    """Plays a script to every client, in step with it: see the module.
+
+    The sessions of the first `breaks` clients break off after `break_ms` of audio.
+    Nobody gets in before `gate` is set.
     """
 
     def __init__(self, script: Script, *, breaks: int = 0, break_ms: int = 0) -> None:

@@ -20,7 +20,6 @@ from tests.livekit.scripts import ASIDES, final, started, turn, words
 from tests.livekit.servers import (
     FINAL,
     NO_RETRY,
-    Client,
     Server,
     begin_then,
     closing,
@@ -33,6 +32,7 @@ from tests.livekit.servers import (
     texts,
 )
 from tests.servers import BEGIN, until
+from tests.talks import Talk
 
 USAGE = SpeechEventType.RECOGNITION_USAGE
 STARTED = SpeechEventType.START_OF_SPEECH
@@ -41,10 +41,10 @@ RESUMES = 0.7
 RETRY = APIConnectOptions(max_retry=3, retry_interval=0)
 
 
-def gated(gate: asyncio.Event) -> Callable[[Client], Any]:
+def gated(gate: asyncio.Event) -> Callable[[Talk], Any]:
     """Begin when the gate is open."""
 
-    async def behave(client: Client) -> None:
+    async def behave(client: Talk) -> None:
         await gate.wait()
         await client.say(BEGIN)
 
@@ -120,9 +120,9 @@ async def test_retries_add_nothing_to_the_times() -> None:
 async def test_times_go_on_in_a_session_that_replaces_another() -> None:
     """It begins behind the last final, and what it says is moved by that much."""
 
-    async def behave(client: Client) -> None:
+    async def behave(client: Talk) -> None:
         await client.say(BEGIN)
-        if client is server.clients[0]:
+        if client is server.talks[0]:
             await until(lambda: client.seconds >= 1)
             await client.say(final("Hello world.", 200))  # up to 0.7 s
             client.cut()
@@ -144,7 +144,7 @@ async def test_times_go_on_in_a_session_that_replaces_another() -> None:
         assert stream.start_time_offset == 0
         stream.end_input()
         await collect(stream)
-    heard = [to_samples(client.audio) for client in server.clients]
+    heard = [to_samples(client.audio) for client in server.talks]
     assert heard[0] == to_samples(audio[:32_000])
     rest = to_samples(audio)[round(RESUMES * 16_000) :]
     assert heard[1][: len(rest)] == rest
@@ -168,7 +168,7 @@ async def test_the_callers_offset_is_added_to_words_alone() -> None:
 async def test_padding_of_a_flush_does_not_move_what_follows() -> None:
     """The server counts the padding; the caller's clock does not."""
 
-    async def behave(client: Client) -> None:
+    async def behave(client: Talk) -> None:
         await client.say(BEGIN)
         await until(lambda: client.seconds >= 0.5)
         await client.say(final("So.", 200))
@@ -199,7 +199,7 @@ def metrics_of(stt: STT) -> list[STTMetrics]:
 
 def heard(server: Server) -> float:
     """Seconds of audio that the server got from all its clients."""
-    return round(sum(client.seconds for client in server.clients), 6)
+    return round(sum(client.seconds for client in server.talks), 6)
 
 
 @pytest.mark.parametrize("seconds", [0.01, 0.5, 1.234])
@@ -251,9 +251,9 @@ async def test_nothing_sent_is_no_usage() -> None:
 
 
 async def test_usage_counts_what_a_cut_session_had_and_what_was_sent_again() -> None:
-    async def behave(client: Client) -> None:
+    async def behave(client: Talk) -> None:
         await client.say(BEGIN)
-        if client is server.clients[0]:
+        if client is server.talks[0]:
             await until(lambda: client.seconds >= 1)
             client.cut()
 
@@ -273,7 +273,7 @@ async def test_usage_counts_what_a_cut_session_had_and_what_was_sent_again() -> 
 
 
 async def test_usage_is_told_of_a_session_that_fails() -> None:
-    async def behave(client: Client) -> None:
+    async def behave(client: Talk) -> None:
         await client.say(BEGIN)
         await until(lambda: client.seconds >= 0.5)
         await client.close(3006, "bad")
@@ -397,9 +397,9 @@ async def test_remarks_have_stream_time_in_a_second_session() -> None:
         "revisions": [{"turn_order": 0, "speaker_label": "B", "words": words("So", 0)}],
     }
 
-    async def behave(client: Client) -> None:
+    async def behave(client: Talk) -> None:
         await client.say(BEGIN)
-        if client is server.clients[0]:
+        if client is server.talks[0]:
             await until(lambda: client.seconds >= 1)
             await client.say(final("Hello world.", 200))  # up to 0.7 s
             client.cut()

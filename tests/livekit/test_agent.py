@@ -28,8 +28,8 @@ from livekit.agents.metrics import STTMetrics, STTModelUsage
 from livekit.protocol import agent as protocol
 from livekit.protocol import models
 
+from aai_stream.emulator.engines.script import Said, say
 from aai_stream.emulator.faults import fault
-from aai_stream.emulator.script import Said, say
 from aai_stream.livekit import STT
 from examples import agent
 from tests.livekit.fakes import HANGS, Line, Microphone, Screen

@@ -16,7 +16,6 @@ from tests.audio import count_up, noise, to_samples
 from tests.livekit.servers import (
     NO_RETRY,
     RATE,
-    Client,
     Server,
     closing,
     collect,
@@ -28,12 +27,13 @@ from tests.livekit.servers import (
 )
 from tests.reference import decode_mulaw, encode_mulaw
 from tests.servers import BEGIN, until
+from tests.talks import Talk
 
 MIN_TAIL = 800
 """Samples in 50 ms, the shortest message that AssemblyAI takes."""
 
 
-async def sent(*audio: tuple[bytes, int, int], **options: Any) -> Client:
+async def sent(*audio: tuple[bytes, int, int], **options: Any) -> Talk:
     """What a server gets of audio, each with its rate and number of channels."""
     async with Server() as server, streaming(server.url, **options) as stream:
         for pcm, rate, channels in audio:
@@ -41,7 +41,7 @@ async def sent(*audio: tuple[bytes, int, int], **options: Any) -> Client:
         stream.end_input()
         await collect(stream)
         assert stream._resampler is None  # LiveKit's own, of which we need none
-    return server.clients[0]
+    return server.talks[0]
 
 
 def tone(rate: int, seconds: float) -> bytes:
@@ -129,7 +129,7 @@ async def test_native_connects_when_there_is_a_frame() -> None:
         push(stream, silence(0.05, 8000), 8000)
         stream.end_input()
         await collect(stream)
-    assert server.clients[0].seen == [silence(0.05, 8000), {"type": "Terminate"}]
+    assert server.talks[0].heard == [silence(0.05, 8000), {"type": "Terminate"}]
 
 
 async def test_audio_of_the_right_rate_is_passed_on_untouched() -> None:
@@ -147,7 +147,7 @@ async def test_a_frame_that_is_no_audio_is_refused_and_nothing_lost() -> None:
         push(stream, silence(0.05))
         stream.end_input()
         await collect(stream)
-    assert server.clients[0].seconds == pytest.approx(0.1)
+    assert server.talks[0].seconds == pytest.approx(0.1)
 
 
 async def test_the_resampler_may_be_chosen() -> None:
@@ -170,7 +170,7 @@ async def test_a_rate_that_fir_can_t_take_is_refused_and_nothing_lost() -> None:
         push(stream, silence(0.05))
         stream.end_input()
         await collect(stream)
-    assert server.clients[0].seconds == pytest.approx(0.1)
+    assert server.talks[0].seconds == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize("rate", [8000, 24_000, 32_000, 48_000])
@@ -236,7 +236,7 @@ async def test_chunks_change_their_length_at_once() -> None:
         push(stream, audio[16_000:])
         stream.end_input()
         await collect(stream)
-    client = server.clients[0]
+    client = server.talks[0]
     assert [len(chunk) // 2 for chunk in client.chunks] == [800] * 10 + [1600] * 5
     assert client.audio == audio
 
@@ -258,7 +258,7 @@ async def test_how_audio_is_cut_up_does_not_matter(frame_ms: int) -> None:
             stream.push_frame(frame)
         stream.end_input()
         await collect(stream)
-    assert server.clients[0].chunks == [
+    assert server.talks[0].chunks == [
         audio[start : start + 1600] for start in range(0, len(audio), 1600)
     ]
 
@@ -275,7 +275,7 @@ async def test_what_is_pushed_before_there_is_a_connection_is_sent_at_its_pace(
         push(stream, audio)
         stream.end_input()
         await collect(stream)
-    client = server.clients[0]
+    client = server.talks[0]
     assert client.audio == audio
     # At four times real time, but for a chunk or two that arrived late.
     assert client.arrived[-1] - client.arrived[0] > 0.08
@@ -286,14 +286,14 @@ async def test_flush_sends_the_tail_and_ends_no_turn() -> None:
         client = await server.client()
         push(stream, count_up(1, 480))
         await until(lambda: stream.session_id is not None)
-        assert client.seen == []
+        assert client.heard == []
         stream.flush()
-        await until(lambda: len(client.seen) == 1)
+        await until(lambda: len(client.heard) == 1)
         push(stream, count_up(481, 800))
         stream.end_input()
         await collect(stream)
     assert not make_stt(server.url).capabilities.manual_flush
-    assert client.seen == [
+    assert client.heard == [
         count_up(1, 480) + bytes(640),
         count_up(481, 800),
         {"type": "Terminate"},
@@ -313,7 +313,7 @@ async def test_manual_flush_ends_the_turn_behind_what_was_pushed() -> None:
             stream.flush()
             stream.end_input()
             await collect(stream)
-    assert server.clients[0].seen == [
+    assert server.talks[0].heard == [
         count_up(1, 800),
         count_up(801, 480) + bytes(640),
         {"type": "ForceEndpoint"},
@@ -330,7 +330,7 @@ async def test_a_turn_that_was_ended_before_there_is_a_connection(
 ) -> None:
     let_begin = asyncio.Event()
 
-    async def behave(client: Client) -> None:
+    async def behave(client: Talk) -> None:
         await let_begin.wait()
         await client.say(BEGIN)
 
@@ -348,7 +348,7 @@ async def test_a_turn_that_was_ended_before_there_is_a_connection(
         stream.end_input()
         await collect(stream)
     heard, ends = 0, []
-    for told in client.seen:
+    for told in client.heard:
         if isinstance(told, bytes):
             heard += len(told) // 2
         elif told["type"] == "ForceEndpoint":

@@ -23,7 +23,6 @@ from tests.livekit.scripts import final
 from tests.livekit.servers import (
     KEY,
     NO_RETRY,
-    Client,
     Server,
     begin,
     closing,
@@ -37,12 +36,13 @@ from tests.livekit.servers import (
     texts,
 )
 from tests.servers import BEGIN, until, within
+from tests.talks import Talk
 
 HELLO = [(0.5, final("Hello."))]
 SOON = APIConnectOptions(max_retry=0, timeout=0.1)
 
 
-async def never_begin(client: Client) -> None:
+async def never_begin(client: Talk) -> None:
     """Accept and say nothing."""
 
 
@@ -83,7 +83,7 @@ async def test_the_timeout_is_kept() -> None:
 
 
 async def test_a_late_begin_is_no_timeout() -> None:
-    async def behave(client: Client) -> None:
+    async def behave(client: Talk) -> None:
         await asyncio.sleep(0.05)
         await client.say(BEGIN)
 
@@ -159,8 +159,8 @@ async def test_nothing_is_lost_while_connects_are_refused() -> None:
 
 
 async def test_nothing_is_lost_after_a_timeout() -> None:
-    async def behave(client: Client) -> None:
-        if client is not server.clients[0]:
+    async def behave(client: Talk) -> None:
+        if client is not server.talks[0]:
             await begin(client)
 
     async with Server(behave, script=HELLO) as server:
@@ -171,8 +171,8 @@ async def test_nothing_is_lost_after_a_timeout() -> None:
             push(stream, silence(0.5))
             stream.end_input()
             events = await collect(stream)
-    assert server.clients[0].seconds == 0
-    assert server.clients[-1].seconds == 0.5
+    assert server.talks[0].seconds == 0
+    assert server.talks[-1].seconds == 0.5
     assert texts(events) == ["Hello."]
 
 
@@ -184,8 +184,8 @@ async def test_more_streams_than_livekits_own_session_takes() -> None:
         stt = make_stt(server.url)
         streams = [stt.stream(conn_options=NO_RETRY) for _ in range(70)]
         await until(lambda: all(stream.session_id for stream in streams))
-        assert len(server.clients) == 70
-        assert not any(client.closed for client in server.clients)
+        assert len(server.talks) == 70
+        assert not any(client.closed for client in server.talks)
         await within(10, stt.aclose())
 
 
@@ -203,7 +203,7 @@ async def test_a_session_of_the_callers_is_used_and_left_open() -> None:
             stream.end_input()
             await collect(stream)
         assert not h.closed
-    assert server.clients[0].request.headers["X-Mine"] == "1"
+    assert server.talks[0].request.headers["X-Mine"] == "1"
 
 
 async def test_a_closed_session_of_the_callers_fails_once() -> None:
@@ -245,9 +245,9 @@ def provider(is_async: bool, tokens: list[str]) -> Any:
 
 @pytest.mark.parametrize("is_async", [False, True])
 async def test_a_new_token_for_each_connect(is_async: bool) -> None:
-    async def end_the_first(client: Client) -> None:
+    async def end_the_first(client: Talk) -> None:
         await client.say(BEGIN)
-        if client is server.clients[0]:
+        if client is server.talks[0]:
             await client.close(1011)
 
     tokens = ["token-1", "token-2", "token-3"]
@@ -258,7 +258,7 @@ async def test_a_new_token_for_each_connect(is_async: bool) -> None:
             second = await server.client(1)
             stream.end_input()
             await collect(stream)
-    assert [client.query["token"] for client in server.clients] == tokens[:2]
+    assert [client.query["token"] for client in server.talks] == tokens[:2]
     assert "Authorization" not in second.request.headers
 
 
@@ -320,10 +320,10 @@ async def test_no_keep_alive_unless_the_server_is_impatient() -> None:
 
 
 async def test_how_long_each_connection_took_is_a_metric() -> None:
-    async def dawdle(client: Client) -> None:
+    async def dawdle(client: Talk) -> None:
         await asyncio.sleep(0.05)
         await begin(client)
-        if client is server.clients[0]:
+        if client is server.talks[0]:
             await client.close(1011)
 
     metrics: list[STTMetrics] = []

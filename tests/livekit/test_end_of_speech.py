@@ -9,8 +9,8 @@ import math
 import aiohttp
 import pytest
 
+from aai_stream.emulator.engines.marked import MarkedLayout
 from aai_stream.emulator.faults import fault
-from aai_stream.emulator.marked import MarkedLayout
 from aai_stream.emulator.server import Emulator
 from aai_stream.livekit import STT, ServerMessage
 from tests.outages import RETRY, Outcome, Speech, pusher, speak

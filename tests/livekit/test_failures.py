@@ -22,10 +22,10 @@ from livekit.agents import (
 )
 
 from tests.livekit.servers import (
+    AT_ONCE,
     KEY,
     NO_RETRY,
     Behaviour,
-    Client,
     Server,
     begin_then,
     closing,
@@ -39,8 +39,7 @@ from tests.livekit.servers import (
     to_frames,
 )
 from tests.servers import BEGIN, http_server, until
-
-AT_ONCE = APIConnectOptions(max_retry=2, retry_interval=0)
+from tests.talks import Talk
 
 
 async def failure(
@@ -100,7 +99,7 @@ CLOSES = [
 async def test_close_codes(
     code: int, reason: str, retryable: bool, begins: bool
 ) -> None:
-    async def behave(client: Client) -> None:
+    async def behave(client: Talk) -> None:
         if begins:
             await client.say(BEGIN)
         await client.close(code, reason)
@@ -116,7 +115,7 @@ async def test_close_codes(
 
 @pytest.mark.parametrize("begins", [True, False])
 async def test_a_cut_connection(begins: bool) -> None:
-    async def behave(client: Client) -> None:
+    async def behave(client: Talk) -> None:
         if begins:
             await client.say(BEGIN)
         client.cut()
@@ -131,7 +130,7 @@ async def test_a_cut_connection(begins: bool) -> None:
 @pytest.mark.parametrize("closes", [True, False])
 @pytest.mark.parametrize(("code", "retryable"), [(3006, False), (3009, True)])
 async def test_an_error_before_begin(code: int, retryable: bool, closes: bool) -> None:
-    async def behave(client: Client) -> None:
+    async def behave(client: Talk) -> None:
         await client.say({"type": "Error", "error_code": code, "error": "dear me"})
         if closes:
             await client.close(code)
@@ -145,7 +144,7 @@ async def test_an_error_before_begin(code: int, retryable: bool, closes: bool) -
 
 
 async def test_the_servers_own_words_are_told() -> None:
-    async def behave(client: Client) -> None:
+    async def behave(client: Talk) -> None:
         error = {"type": "Error", "error_code": 3005, "error": "dear me"}
         await client.say(BEGIN, error)
         await client.close(3005)
@@ -218,7 +217,7 @@ async def test_too_many_sessions_are_waited_out(
 
 
 async def test_a_refused_key_on_the_websocket_is_not_tried_again() -> None:
-    async def refuse(client: Client) -> None:
+    async def refuse(client: Talk) -> None:
         await client.close(1008, "not authorized")
 
     async with Server(refuse) as server:
@@ -242,25 +241,25 @@ async def test_a_stream_that_failed_takes_no_more() -> None:
 SECRETS = [{"api_key": KEY}, {"token": KEY}]
 
 
-async def refused(client: Client) -> None:
+async def refused(client: Talk) -> None:
     await client.close(1008, f"no such key: {KEY}")
 
 
-async def echoed(client: Client) -> None:
+async def echoed(client: Talk) -> None:
     text = f"who is {KEY}?"
     await client.say(BEGIN, {"type": "Error", "error_code": 3005, "error": text})
     await client.close(3005, text)
 
 
-async def echoed_at_once(client: Client) -> None:
+async def echoed_at_once(client: Talk) -> None:
     await client.say({"type": "Error", "error": f"who is {KEY}?"})
 
 
-async def cut(client: Client) -> None:
+async def cut(client: Talk) -> None:
     client.cut()
 
 
-async def unreadable(client: Client) -> None:
+async def unreadable(client: Talk) -> None:
     await client.say({"type": "Turn", "turn_order": KEY}, BEGIN)
     await client.say({"type": "Turn", "words": KEY}, {"type": "Error", "error": KEY})
     await client.close(1011)
@@ -402,7 +401,7 @@ async def test_a_key_of_the_environment_is_no_more_told_than_others(
     monkeypatch.setenv("ASSEMBLYAI_API_KEY", KEY)
     async with Server(echoed) as server:
         failed = await failure(server.url, api_key=NOT_GIVEN)
-    assert server.clients[0].request.headers["Authorization"] == KEY
+    assert server.talks[0].request.headers["Authorization"] == KEY
     assert "***" in str(failed)
     check_secret(failed, log.records)
 

@@ -13,7 +13,7 @@ import pytest
 from livekit.agents import Agent, AgentSession
 from livekit.agents.stt import AvailabilityChangedEvent, FallbackAdapter
 
-from aai_stream.emulator.script import say
+from aai_stream.emulator.engines.script import say
 from aai_stream.livekit import STT
 from examples import agent
 from tests.livekit.fakes import (

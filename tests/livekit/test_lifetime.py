@@ -23,7 +23,6 @@ from tests.livekit.scripts import final, turn
 from tests.livekit.servers import (
     NO_RETRY,
     RATE,
-    Client,
     Server,
     begin,
     begin_then,
@@ -38,6 +37,7 @@ from tests.livekit.servers import (
     texts,
 )
 from tests.servers import BEGIN, until, within
+from tests.talks import Talk
 
 CLIENTS = [
     str(Path(module.__file__ or "").parent) for module in (aai_stream, agents)
@@ -57,12 +57,12 @@ def left_tasks() -> list[asyncio.Task[Any]]:
 
 @asynccontextmanager
 async def nothing_left(
-    behave: Callable[[Client], Any] = begin, **options: Any
+    behave: Callable[[Talk], Any] = begin, **options: Any
 ) -> AsyncIterator[Server]:
     """A server; at the end every client has hung up, and left no task."""
     async with listening() as complaints, Server(behave, **options) as server:
         yield server
-        await until(lambda: all(client.closed for client in server.clients))
+        await until(lambda: all(client.closed for client in server.talks))
         await until(lambda: not left_tasks())
     assert [one for one in complaints if not is_livekits(one)] == []
 
@@ -89,7 +89,7 @@ async def opened(stream: SpeechStream) -> None:
     await until(lambda: stream.session_id is not None)
 
 
-async def never_begin(client: Client) -> None:
+async def never_begin(client: Talk) -> None:
     """Accept and say nothing."""
 
 
@@ -104,11 +104,11 @@ async def test_the_last_turn_is_told_after_the_end_of_input() -> None:
         assert texts(await collect(stream)) == ["Hello."]
         # What has ended stays ended.
         assert await collect(stream) == []
-    assert server.clients[0].asked == ["Terminate"]
+    assert server.talks[0].asked == ["Terminate"]
 
 
 async def test_the_last_turn_is_told_after_terminate() -> None:
-    async def finish(client: Client) -> None:
+    async def finish(client: Talk) -> None:
         await client.say(BEGIN)
         await until(lambda: client.asked == ["Terminate"])
         await client.say(final("Hello."))
@@ -145,7 +145,7 @@ async def test_two_sessions_that_do_not_finish_are_enough() -> None:
         stream.end_input()
         with pytest.raises(agents.APIError):
             await collect(stream)
-        assert len(server.clients) == 2
+        assert len(server.talks) == 2
 
 
 async def test_but_not_if_there_was_nothing_to_say() -> None:
@@ -161,7 +161,7 @@ async def test_but_not_if_there_was_nothing_to_say() -> None:
 async def test_the_end_of_input_may_come_before_the_connection() -> None:
     gate = asyncio.Event()
 
-    async def behave(client: Client) -> None:
+    async def behave(client: Talk) -> None:
         await gate.wait()
         await client.say(BEGIN)
 
@@ -182,8 +182,8 @@ async def test_no_audio_at_all(sample_rate: Any) -> None:
         async with streaming(server.url, sample_rate=sample_rate) as stream:
             stream.end_input()
             assert await collect(stream) == []
-        assert all(client.asked == ["Terminate"] for client in server.clients)
-        assert all(client.audio == b"" for client in server.clients)
+        assert all(client.asked == ["Terminate"] for client in server.talks)
+        assert all(client.audio == b"" for client in server.talks)
 
 
 @pytest.mark.parametrize("ended", [True, False])
@@ -211,7 +211,7 @@ async def test_updates_and_endpoints_after_the_end_are_harmless() -> None:
         await collect(stream)
         stream.force_endpoint()
         stream.update_options(prompt="late")
-    assert server.clients[0].asked == ["Terminate"]
+    assert server.talks[0].asked == ["Terminate"]
 
 
 # ---- aclose ----
@@ -225,7 +225,7 @@ async def test_closing_an_idle_stream() -> None:
         assert left_tasks() == []
         await within(1, stream.aclose())  # harmless
         assert await collect(stream) == []
-    assert server.clients[0].asked == ["Terminate"]
+    assert server.talks[0].asked == ["Terminate"]
 
 
 async def test_closing_while_audio_waits() -> None:
@@ -264,7 +264,7 @@ async def test_closing_before_begin() -> None:
         await server.client()
         await within(1, stream.aclose())
         assert left_tasks() == []
-    assert server.clients[0].asked == ["Terminate"]
+    assert server.talks[0].asked == ["Terminate"]
 
 
 async def test_closing_while_a_token_is_awaited() -> None:
@@ -358,7 +358,7 @@ async def test_closing_the_plugin_closes_its_streams() -> None:
         async with closing(stt.stream(conn_options=NO_RETRY)) as stream:
             stream.end_input()
             assert await collect(stream) == []
-    assert all(client.asked == ["Terminate"] for client in server.clients)
+    assert all(client.asked == ["Terminate"] for client in server.talks)
 
 
 async def test_a_plugin_without_streams_closes() -> None:
@@ -416,7 +416,7 @@ async def test_a_stream_that_is_dropped_while_connecting(
 ) -> None:
     gate = asyncio.Event()
 
-    async def behave(client: Client) -> None:
+    async def behave(client: Talk) -> None:
         await gate.wait()
         await client.say(BEGIN)
 
@@ -467,7 +467,7 @@ async def test_a_stream_that_is_dropped_after_it_was_closed(
         await stream.aclose()
         del stream
         gc.collect()
-    assert server.clients[0].asked == ["Terminate"]
+    assert server.talks[0].asked == ["Terminate"]
     assert "destroyed" not in log.text
 
 

@@ -26,11 +26,10 @@ from aai_stream.livekit import STT
 from aai_stream.messages import Event, SilenceSkipped
 from tests.livekit import scripts
 from tests.livekit.scripts import Script, final, script, started, turn, words
+from tests.livekit.servers import NO_RETRY, RATE
 from tests.livekit.side_by_side import (
-    NO_RETRY,
     OFFICIAL,
     OURS,
-    RATE,
     SIDES,
     Connection,
     Played,

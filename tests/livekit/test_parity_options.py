@@ -18,10 +18,10 @@ from livekit.plugins import assemblyai
 
 from aai_stream import livekit as ours
 from tests.livekit.scripts import Script
+from tests.livekit.servers import RATE
 from tests.livekit.side_by_side import (
     OFFICIAL,
     OURS,
-    RATE,
     SIDES,
     ScriptServer,
     handshakes,

@@ -11,8 +11,8 @@ from livekit.agents.llm import ChatMessage
 from livekit.agents.voice.events import ConversationItemAddedEvent
 
 from tests.livekit.scripts import Script
+from tests.livekit.servers import NO_RETRY
 from tests.livekit.side_by_side import (
-    NO_RETRY,
     SIDES,
     Connection,
     ScriptServer,

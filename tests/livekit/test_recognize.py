@@ -19,18 +19,18 @@ from livekit.agents import (
 from livekit.agents.metrics import STTMetrics
 from livekit.agents.stt import SpeechData, SpeechEventType
 
-from aai_stream.emulator.marked import (
+from aai_stream.emulator.engines.marked import (
     MarkedEngine,
     MarkedLayout,
     check_marked,
     marked_audio,
 )
-from aai_stream.emulator.script import ScriptEngine, say
+from aai_stream.emulator.engines.script import ScriptEngine, say
 from aai_stream.emulator.server import Emulator
 from tests.livekit.scripts import final, turn, words
 from tests.livekit.servers import (
+    AT_ONCE,
     NO_RETRY,
-    Client,
     Server,
     begin,
     deaf_server,
@@ -40,8 +40,8 @@ from tests.livekit.servers import (
     to_frames,
 )
 from tests.servers import BEGIN, until, within
+from tests.talks import Talk
 
-AT_ONCE = APIConnectOptions(max_retry=2, retry_interval=0)
 HELLO = [(0.2, turn("Hello")), (0.5, final("Hello world.", 200))]
 
 
@@ -93,8 +93,8 @@ async def test_the_rate_may_be_the_inputs_own(emulator: Emulator) -> None:
     check_words(await recognise(emulator.url, frames, sample_rate="native"), 3, LAYOUT)
     async with Server() as server:
         await recognise(server.url, frames, sample_rate="native")
-    assert server.clients[0].query["sample_rate"] == "24000"
-    assert server.clients[0].audio.startswith(frames[0].data.tobytes())
+    assert server.talks[0].query["sample_rate"] == "24000"
+    assert server.talks[0].audio.startswith(frames[0].data.tobytes())
 
 
 @pytest.mark.parametrize("replay_seconds", [30, 1])
@@ -115,7 +115,7 @@ async def test_nothing_said_is_an_empty_text() -> None:
         data = await recognise(server.url, to_frames(silence(1)))
     assert (data.text, data.words) == ("", [])
     assert (data.confidence, data.start_time, data.end_time) == (0, 0, 0)
-    assert server.clients[0].seconds == 1
+    assert server.talks[0].seconds == 1
 
 
 async def test_all_turns_are_one_text() -> None:
@@ -181,7 +181,7 @@ async def test_the_language() -> None:
         assert event.alternatives[0].language == "es-ES"
         event = await stt.recognize(frames)
         assert event.alternatives[0].language == "en"
-    steered, plain = server.clients
+    steered, plain = server.talks
     assert steered.query["language_codes"] == '["es"]'
     assert "language_codes" not in plain.query
     script = [(0.5, final("Hola.", 200, language_code="es"))]
@@ -193,9 +193,9 @@ async def test_the_language() -> None:
 async def test_the_session_is_ended_and_named() -> None:
     async with Server(script=HELLO) as server:
         event = await make_stt(server.url).recognize(to_frames(silence(0.51)))
-        await until(lambda: server.clients[0].closed)
+        await until(lambda: server.talks[0].closed)
     assert event.request_id == BEGIN["id"]
-    (client,) = server.clients
+    (client,) = server.talks
     assert client.asked == ["Terminate"]
     assert client.seconds == 0.55  # the tail is padded
 
@@ -246,7 +246,7 @@ async def test_a_refused_handshake(status: int, retryable: bool) -> None:
     [(1008, False), (1011, True), (3005, True), (3006, False), (3009, True)],
 )
 async def test_a_closed_session(code: int, retryable: bool) -> None:
-    async def behave(client: Client) -> None:
+    async def behave(client: Talk) -> None:
         await client.say(BEGIN)
         await client.close(code)
 
@@ -275,9 +275,9 @@ async def test_livekit_tries_again(status: int, calls: int) -> None:
 
 
 async def test_all_of_it_is_sent_again_after_a_lost_session() -> None:
-    async def behave(client: Client) -> None:
+    async def behave(client: Talk) -> None:
         await client.say(BEGIN)
-        if client is server.clients[0]:
+        if client is server.talks[0]:
             await until(lambda: client.seconds >= 0.3)
             client.cut()
 
@@ -287,7 +287,7 @@ async def test_all_of_it_is_sent_again_after_a_lost_session() -> None:
             5, stt.recognize(to_frames(silence(1)), conn_options=AT_ONCE)
         )
     assert event.alternatives[0].text == "Hello world."
-    assert server.clients[1].seconds == 1
+    assert server.talks[1].seconds == 1
 
 
 async def test_one_that_is_cancelled_ends_its_session() -> None:
@@ -305,9 +305,9 @@ async def test_one_that_is_cancelled_ends_its_session() -> None:
 
 
 async def test_words_without_a_final_are_no_transcript() -> None:
-    async def behave(client: Client) -> None:
+    async def behave(client: Talk) -> None:
         await begin(client)
-        if client is server.clients[0]:
+        if client is server.talks[0]:
             await client.say(turn("Hello", words=words("Hello")))
 
     async with Server(behave) as server:
@@ -316,7 +316,7 @@ async def test_words_without_a_final_are_no_transcript() -> None:
         assert failed.retryable
         assert "not transcribed: 0.00 to 0.50 s" in str(failed)
         assert "Hello" not in str(failed)
-        server.clients.clear()
+        server.talks.clear()
         errors = errors_of(stt := make_stt(server.url))
         event = await stt.recognize(to_frames(silence(0.5)), conn_options=AT_ONCE)
     assert event.alternatives[0].text == ""

@@ -15,6 +15,7 @@ from aai_stream.load import talk
 from aai_stream.load.server import LoadServer
 from aai_stream.load.tls import client_context, make_certificate, server_context
 from aai_stream.messages import Turn
+from tests.servers import port_of
 
 CHUNK = bytes(1600)
 
@@ -77,7 +78,7 @@ async def test_frames_may_come_in_any_pieces(cut: int) -> None:
     frames.append(b"\x89\x84\0\1\2\3" + bytes(x ^ i for i, x in enumerate(b"ping")))
     sent = request + b"".join(frames)
     async with load_server() as server:
-        port = int(server.url.rpartition(":")[2])
+        port = port_of(server.url)
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for start in range(0, len(sent), cut * 16):
             writer.write(sent[start : start + cut])

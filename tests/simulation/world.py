@@ -29,7 +29,7 @@ from aai_stream.errors import (
 from aai_stream.messages import AudioLost, Event, SilenceSkipped, Turn
 from aai_stream.options import Options
 from aai_stream.protocol.retry import Retries
-from aai_stream.protocol.stream import Settings
+from aai_stream.protocol.settings import Settings
 from aai_stream.runner import Runner
 from aai_stream.stream import Stream
 from tests.simulation.loop import VirtualLoop

@@ -28,10 +28,9 @@ from ..doctor.machine import check_machine
 from ..doctor.network import check_way
 from ..doctor.pacing import FREE_ACCOUNT
 from ..doctor.roundtrip import call_pcm, check_round_trip
-from ..emulator.recognizer import PocketsphinxEngine
-from ..emulator.script import ScriptEngine
-from ..emulator.server import Emulator
-from ..emulator.service import Service
+from ..emulator.engines.pocketsphinx import PocketsphinxEngine
+from ..emulator.engines.script import ScriptEngine
+from ..emulator.server import Emulator, Service
 from ..errors import EngineError, OptionError
 from .diagnosis import show, show_table
 from .running import Stop, complain, run

@@ -9,14 +9,14 @@ from typing import Annotated
 
 import typer
 
-from ..emulator.capture import read_capture
-from ..emulator.engine import Engine
-from ..emulator.faults import KINDS, Option, fault
-from ..emulator.moments import BEGIN, MOMENTS
-from ..emulator.recognizer import PocketsphinxEngine
-from ..emulator.script import ScriptEngine
-from ..emulator.server import Emulator
-from ..emulator.service import DOCUMENTED, Service
+from ..emulator.engines.capture import read_capture
+from ..emulator.engines.engine import Engine
+from ..emulator.engines.pocketsphinx import PocketsphinxEngine
+from ..emulator.engines.script import ScriptEngine
+from ..emulator.faults import KINDS, fault
+from ..emulator.faults.kinds import Option
+from ..emulator.faults.moments import BEGIN, MOMENTS
+from ..emulator.server import DOCUMENTED, Emulator, Service
 from ..errors import OptionError
 from ..models import KNOWN_MODELS
 from ..suggestions import did_you_mean

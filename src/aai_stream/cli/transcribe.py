@@ -17,9 +17,8 @@ import typer
 from ..client import connect
 from ..connection.addresses import DEFAULT_URL, host_of, is_loopback
 from ..connection.credentials import KEY_VARIABLE
-from ..emulator.recognizer import PocketsphinxEngine
-from ..emulator.server import Emulator
-from ..emulator.service import Service
+from ..emulator.engines.pocketsphinx import PocketsphinxEngine
+from ..emulator.server import Emulator, Service
 from ..errors import LostAudioError, OptionError
 from ..files import Recording, open_recording, play, raw_recording
 from ..messages import AudioLost, Turn, Warning

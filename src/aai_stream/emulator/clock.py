@@ -1,4 +1,4 @@
-"""The server's view of time, one seam so that tests can turn the clock by hand."""
+"""Time as the server sees it. Tests put a clock of their own in its place."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Protocol
 
 
 class Timer(Protocol):
-    """Something due later."""
+    """A call that is due later."""
 
     def cancel(self) -> None:
-        """Make sure that it doesn't happen; no effect once it has."""
+        """Don't make the call; no effect once it was made."""
 
 
 class Clock(Protocol):
-    """What time it is, and a call when it is later. All in seconds."""
+    """Tells the time and makes calls later. All times are in seconds."""
 
     def unix(self) -> float:
         """The time of day, since the epoch."""
@@ -45,7 +45,7 @@ class LoopClock:
 
 
 async def pause(clock: Clock, seconds: float) -> None:
-    """Let `seconds` pass."""
+    """Return when `seconds` have passed."""
     if seconds > 0:
         passed = asyncio.Event()
         timer = clock.call_later(seconds, passed.set)
@@ -63,7 +63,7 @@ class Timers:
         self._timers: dict[str, Timer] = {}
 
     def arm(self, name: str, seconds: float, call: Callable[[], object]) -> None:
-        """Call `call` in `seconds`, in place of what `name` was armed with."""
+        """Call `call` in `seconds`, instead of what `name` was armed with before."""
         self.disarm(name)
         self._timers[name] = self._clock.call_later(seconds, call)
 
@@ -72,12 +72,12 @@ class Timers:
         return name in self._timers
 
     def disarm(self, name: str) -> None:
-        """Forget `name`; no effect if it isn't armed."""
+        """Cancel the call for `name`; no effect if there is none."""
         timer = self._timers.pop(name, None)
         if timer is not None:
             timer.cancel()
 
     def clear(self) -> None:
-        """Forget all of them."""
+        """Disarm all of them."""
         for name in list(self._timers):
             self.disarm(name)

@@ -1,19 +1,24 @@
-"""What the server says besides turns: codes, texts and messages.
+"""The messages of the server that aren't turns, with its error codes and texts.
 
-Texts are those that the service was seen to say, else those of AssemblyAI's page on
-session errors and closures, as far as it has them.
+Texts come from captures of the service, or else from AssemblyAI's page on session
+errors and closures.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from .clock import Clock
+import msgspec
 
 CLOSE_REASON = "See Error message for details"
 """The reason given in the close that follows an Error message."""
 
 Message = dict[str, Any]
+
+
+def encode(message: Message) -> str:
+    """`message` as it goes over the websocket."""
+    return msgspec.json.encode(message).decode()
 
 
 def error(code: int, why: str) -> Message:
@@ -90,29 +95,3 @@ def termination(audio_seconds: float, session_seconds: float) -> Message:
 def silence(start_ms: int, end_ms: int) -> Message:
     """The Silence message."""
     return {"type": "Silence", "start_ms": start_ms, "end_ms": end_ms}
-
-
-class Heartbeats:
-    """One session's Heartbeat messages; each looks back to the one before it."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._began = self._last = clock.monotonic()
-        self._audio_seconds = 0.0
-        self.speech = 0.0
-        """The highest probability of speech, from 0 to 1, since the last message."""
-
-    def message(self, audio_seconds: float) -> Message:
-        """The next Heartbeat, `audio_seconds` of audio having come in all."""
-        now = self._clock.monotonic()
-        passed = now - self._last
-        came = audio_seconds - self._audio_seconds
-        speech = self.speech
-        self._last, self._audio_seconds, self.speech = now, audio_seconds, 0.0
-        return {
-            "type": "Heartbeat",
-            "total_audio_received_ms": round(audio_seconds * 1000),
-            "total_duration_ms": round((now - self._began) * 1000),
-            "realtime_factor": round(came / passed, 4) if passed else 0.0,
-            "max_speech_probability": speech,
-        }

@@ -17,7 +17,7 @@ from ..errors import OptionError
 from ..models import MULTILINGUAL, is_universal_3
 from ..options import Options
 from ..protocol.retry import Retries
-from ..protocol.stream import Settings
+from ..protocol.settings import Settings
 from ..runner import Runner, Tell
 from ..stream import Stream
 

@@ -85,11 +85,11 @@ class Speaking:
 
     def _is_quiet(self, runner: Runner) -> bool:
         protocol = runner.protocol
-        if protocol.written_samples != self._written:
-            self._written = protocol.written_samples
+        if protocol.ring.written != self._written:
+            self._written = protocol.ring.written
             self._stalled_seconds = 0.0
         else:
             self._stalled_seconds += LOOK_SECONDS
             if self._stalled_seconds == STALLED_SECONDS:
                 runner.force_endpoint(flush=True)
-        return protocol.silent_seconds + self._stalled_seconds >= QUIET_SECONDS
+        return protocol.coverage.silent_seconds + self._stalled_seconds >= QUIET_SECONDS

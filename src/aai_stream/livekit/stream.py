@@ -156,8 +156,8 @@ class SpeechStream(stt.RecognizeStream):
             runner.update(live)
         # The next handshake has defaults that depend on what was changed.
         protocol = runner.protocol
-        protocol.options = config.options(protocol.sample_rate)
-        protocol.chunk_ms = config.chunk_ms
+        protocol.options = config.options(protocol.ring.sample_rate)
+        protocol.ring.chunk_ms = config.chunk_ms
 
     def force_endpoint(self) -> None:
         """End the current turn now, or once the audio before it has been sent."""
@@ -232,7 +232,7 @@ class SpeechStream(stt.RecognizeStream):
         if (failure := runner.protocol.failure) is None:
             return
         error = api_error(failure, self.session_id)
-        if runner.protocol.gave_up:  # as the base class does
+        if runner.protocol.retries.gave_up:  # as the base class does
             raise APIConnectionError(str(failure)) from error
         raise error from failure
 
@@ -295,10 +295,11 @@ class SpeechStream(stt.RecognizeStream):
         """Tell how much audio was sent since the last time."""
         if self._runner is None:
             return
-        heard = self._runner.protocol.heard_samples
+        protocol = self._runner.protocol
+        heard = protocol.lineup.heard_samples
         if heard == self._reported_samples:
             return
-        seconds = (heard - self._reported_samples) / self._runner.protocol.sample_rate
+        seconds = (heard - self._reported_samples) / protocol.ring.sample_rate
         self._reported_samples = heard
         self._tell(usage(seconds))
         self._emit("metrics_collected", usage_metrics(self._plugin, seconds))

@@ -29,7 +29,7 @@ from ..models import DEFAULT_MODEL, is_universal_3
 from ..options import warn_of_lengths
 from ..parameters import PARAMETERS
 from ..protocol.pace import CATCH_UP_RATE
-from ..protocol.stream import BEGIN_SECONDS, CLOSE_SECONDS, Settings
+from ..protocol.settings import BEGIN_SECONDS, CLOSE_SECONDS, Settings
 from ..signatures import spelled_out
 from .config import Config
 from .events import whole_recording

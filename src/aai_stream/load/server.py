@@ -1,10 +1,9 @@
-"""A server of v3's protocol that does as little as one can.
+"""A v3 server that costs as little CPU as possible, to measure clients against.
 
-To measure clients, not to be tried against: `aai_stream.emulator` is that, and would
-itself be full with a tenth of the streams that a client can carry. This one reads the
-frames' headers, counts the audio, and says a Turn for every 250 ms of it. It knows no
-fragments, no compression and no errors of the client's, and leaves an unexpected
-message by closing the connection.
+That is why there is another one beside `aai_stream.emulator`, which would be full with
+a tenth of the streams that a client can carry. This one reads the frames' headers,
+counts the audio, and sends a Turn for every 250 ms of it. It doesn't know fragments,
+compression or errors of the client, and closes the connection on any other message.
 """
 
 from __future__ import annotations

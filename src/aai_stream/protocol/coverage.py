@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..messages import AudioLost
-from .gaps import Gaps, Told
+from .events import LostTurn, Told
+from .gaps import Gaps
 from .silence import CLICK_MS, Silence, end_of_sound, first_pause
+from .turns import together
 
 if TYPE_CHECKING:
     from collections.abc import MutableSequence
@@ -52,7 +53,9 @@ class Coverage:
         self._slack = ring.sample_rate * SLACK_MS // 1000
         self._moved = ring.sample_rate * MOVED_MS // 1000
         self._lead = round(LEAD_SECONDS * ring.sample_rate)
-        # How far the last final's last word may sound; None once that is known.
+        # Where the last final ended, and how far its last word may sound; None once
+        # that is known.
+        self._tail_start = 0
         self._tail_limit: int | None = None
         # Of the turn that a lost session left open, the words that it told.
         self._words: tuple[int, int] | None = None
@@ -73,6 +76,7 @@ class Coverage:
         if end <= self.gaps.covered:
             return
         self._let_go(end)
+        self._tail_start = end
         longest = LONGEST_SURE_TURN_MS * self._ring.sample_rate // 1000
         limit = end if end - start > longest else self._ring.written
         self._tail_limit = limit if forced is None else max(end, forced)
@@ -86,18 +90,23 @@ class Coverage:
         if pause is not None:
             self._let_go(pause)
 
-    def take_lost(self, lost: AudioLost) -> None:
-        """A session has lost a turn: nobody waits for its words any more. `lost` is
-        made as short as it can be, by what finals cover and by silence."""
+    def take_lost(self, turn: LostTurn) -> None:
+        """A session has lost a turn: nobody waits for its words any more. The gap is
+        told without what finals cover, and without the silence around it."""
         self._look()
         rate = self._ring.sample_rate
-        start = max(lost.start_sample, self.gaps.covered)
-        start = max(start, self.silence.around(start)[1] - rate * CLICK_MS // 1000)
-        end = min(lost.end_sample, self.silence.around(lost.end_sample)[0])
+        start, end = turn.start * rate // 1000, turn.end * rate // 1000
+        first, last = end, start  # where words are told to be, silent or not
+        if turn.words is not None:
+            first = turn.words[0] * rate // 1000 - self._moved
+            last = turn.words[1] * rate // 1000 + self._moved
+        start = max(start, min(self.gaps.covered, end))
+        sound = self.silence.around(start)[1] - rate * CLICK_MS // 1000
+        start = max(start, min(sound, first))
+        end = min(end, max(self.silence.around(end)[0], last))
         if start < end:
-            lost.start_sample, lost.start_ms = start, start * 1000 // rate
-            lost.end_sample, lost.end_ms = end, -(-end * 1000 // rate)
-        if self._words is not None and lost.end_sample >= self._words[1] - self._slack:
+            self.gaps.report(start, end, "the server never ended this turn")
+        if self._words is not None and end >= self._words[1] - self._slack:
             self._forget_unfinished()
 
     def expire(self, heard: int) -> None:
@@ -109,8 +118,8 @@ class Coverage:
     def resume(self) -> int:
         """The sample at which the next session begins."""
         self.gaps.look()
-        if (limit := self._tail_limit) is not None:
-            ring = self._ring
+        limit, ring = self._tail_limit, self._ring
+        if limit is not None and ring.acked == self._tail_start:
             end = end_of_sound(ring, ring.acked, is_last=self.input_ended)
             if end > ring.acked:
                 self._tail_limit = None
@@ -135,6 +144,8 @@ class Coverage:
                 return
             self._give_up_unfinished()
         self._look()
+        if self.gaps.has_hole:
+            return  # a final may still cover it
         end = self.silence.around(self.resume())[1]
         if (end := min(heard, end - self._lead)) > self._ring.acked:
             self._let_go(end)
@@ -193,8 +204,8 @@ class Coverage:
     def leave_unfinished(self, words: tuple[int, int] | None) -> None:
         """A session was lost with a turn open, of which it told `words` from one sample
         to another, if any: what it was sent is no silence."""
-        self.silence.spoken_until = self._ring.sent
-        self._words = words or self._words
+        self.silence.spoken_until = max(self.silence.spoken_until, self._ring.sent)
+        self._words = together(self._words, words)
 
     @property
     def has_unfinished(self) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+from ..messages import Event
+
 
 class Level(IntEnum):
     """How much a note matters; the numbers are those of `logging`."""
@@ -33,3 +35,23 @@ class Retry:
     failure: Exception
     seconds: float
     counts: bool
+
+
+@dataclass(frozen=True)
+class LostTurn:
+    """A turn that its session never ended; all in ms.
+
+    It lies somewhere between `start` and `end`. `words`: from where to where it was
+    told to have words; None if it wasn't.
+    """
+
+    start: int
+    end: int
+    words: tuple[int, int] | None
+
+
+Tells = Event | LostTurn | Note
+"""What a session tells."""
+
+Told = Event | Note | Retry
+"""What a stream tells."""

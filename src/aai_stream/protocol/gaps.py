@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from ..messages import AudioLost, Event, SilenceSkipped
-from .events import Level, Note, Retry
+from ..messages import AudioLost, SilenceSkipped
+from .events import Level, Note, Told
 
 if TYPE_CHECKING:
     from collections.abc import MutableSequence
@@ -20,8 +20,6 @@ MOST_STRETCHES = 10_000
 
 LOG_SECONDS = 10
 """Losses within this much audio are one incident in the log."""
-
-Told = Event | Note | Retry
 
 
 class Gaps:
@@ -71,12 +69,29 @@ class Gaps:
     def forgotten(self) -> None:
         """Tell what was sent, is not covered and can't be sent again: the session that
         heard it is lost."""
-        position = self.covered
+        for start, end in self._holes():
+            self.report(start, end, TOO_LONG_AGO)
+        self.cover(self._ring.acked)
+
+    @property
+    def has_hole(self) -> bool:
+        """Whether such audio is what the present session alone has heard."""
+        return bool(self._holes())
+
+    def _holes(self) -> list[tuple[int, int]]:
+        holes, position = [], self.covered
         for start, end in [*self._behind, (self._ring.acked, self._ring.acked)]:
             if start > position:
-                self.report(position, start, TOO_LONG_AGO)
+                holes.append((position, start))
             position = max(position, end)
-        self.cover(self._ring.acked)
+        return holes
+
+    def failed(self) -> None:
+        """Tell all that is not covered: no session will hear it any more."""
+        self.over()
+        self.forgotten()
+        if self._ring.acked < self._ring.written:
+            self.report(self._ring.acked, self._ring.written, "the stream failed")
 
     def skipped(self, start: int, end: int) -> None:
         """Tell of silence that is not sent, if it is any."""

@@ -32,14 +32,15 @@ class Pacer:
         self._burst_seconds = BURST_SECONDS
         self._paid_at = -math.inf  # when all that has passed is paid for
 
-    def wait(self, samples: int, now: float) -> float:
-        """Seconds until `samples` may pass; 0 lets them pass, and counts them."""
+    def wait(self, now: float) -> float:
+        """Seconds until more may pass."""
         wait = self._paid_at - now - self._burst_seconds / self._rate
-        if wait > 1e-6:  # less is the rounding of sums
-            return wait
+        return wait if wait > 1e-6 else 0.0  # less is the rounding of sums
+
+    def spend(self, samples: int, now: float) -> None:
+        """So many samples pass."""
         cost = samples / (self._rate * self._sample_rate)
         self._paid_at = max(now, self._paid_at) + cost
-        return 0.0
 
     def slow_down(self) -> None:
         """The server found this too fast: halve what is above real time."""

@@ -135,7 +135,7 @@ class Sending:
             return self.next(now, has_room)
         if not has_room:
             return None
-        if wait := self.pacer.wait(ring.next_samples, now):
+        if wait := self.pacer.wait(now):
             if self._pass_over_silence(session):
                 return self.next(now, has_room)
             self.due = now + wait
@@ -148,6 +148,7 @@ class Sending:
     def _send(self, session: Session, chunk: Chunk, now: float) -> Chunk:
         session.timeline.sent(chunk)
         session.sent(now)
+        self.pacer.spend(chunk.samples, now)
         if self.hearing.sent(chunk.start, chunk.start + chunk.samples, now):
             self.is_time_to_look = True
         return chunk

@@ -19,7 +19,7 @@ from ..errors import (
     UnfinishedError,
 )
 from ..messages import Begin, Termination, Turn
-from .events import Level, Note
+from .events import Level, Note, Tells
 from .failures import closed_error
 from .retry import ABNORMAL
 from .timeline import Timeline
@@ -97,7 +97,7 @@ class Session:
         self.model = options.model({})
         self.options = options
         self.timeline = Timeline(sample_rate)
-        self.turns = Turns(sample_rate)
+        self.turns = Turns()
         self.told_turn = False
         self.asked_at = self.began_at = self.heard_at = now
         self.malformed_messages = 0
@@ -133,7 +133,7 @@ class Session:
         """Whether it can be sent audio."""
         return self.state is State.OPEN and self._is_connected
 
-    def receive(self, text: bytes, now: float) -> list[messages.Event | Note]:
+    def receive(self, text: bytes, now: float) -> list[Tells]:
         """A text message came; returns what it tells, in stream time and in order."""
         if self.state is State.OVER:
             return []
@@ -158,23 +158,21 @@ class Session:
             end = min(turn.words[-1].end, self.timeline.sent_ms)
             if end > self._covered_ms:
                 self._covered_ms = end
-                self._end_by = now + self._patience
+                self._await_end(now)
         if not self.timeline.is_stream_time:
             messages.retime(turn, self.timeline.to_stream_ms)
         turn.is_final = self.options.is_final(turn, self.model)
         return self.turns.take(turn, now)
 
-    def _receive_other(
-        self, event: messages.Event, now: float
-    ) -> list[messages.Event | Note]:
-        told: list[messages.Event | Note] = []
+    def _receive_other(self, event: messages.Event, now: float) -> list[Tells]:
+        told: list[Tells] = []
         if isinstance(event, (messages.Error, messages.Warning)):
             messages.redact(event, self._redact)
             if isinstance(event, messages.Error):
                 self._last_error = event
         elif isinstance(event, Termination):
             told += self._compare_accounts(event)
-            told += self._finish_turns(now)
+            told += self.finish_turns(now)
             if self.state is State.OVER:
                 return told
             as_asked = self.state is State.ENDING
@@ -186,9 +184,7 @@ class Session:
         messages.retime(event, self.timeline.to_stream_ms)
         return [*told, event]
 
-    def _receive_first(
-        self, event: messages.Event, now: float
-    ) -> list[messages.Event | Note]:
+    def _receive_first(self, event: messages.Event, now: float) -> list[Tells]:
         if isinstance(event, messages.Error):
             # A close with the same code follows, or should.
             self._last_error = event
@@ -206,9 +202,7 @@ class Session:
         self.configuration = event.configuration or {}
         self.model = self._redact(self.options.model(self.configuration))[:100]
         self.turns.order.formats = self.options.formats_turns(self.model)
-        told: list[messages.Event | Note] = [
-            Note(Level.DEBUG, f"session {self.id} is open")
-        ]
+        told: list[Tells] = [Note(Level.DEBUG, f"session {self.id} is open")]
         for difference in self.options.differences(self.configuration):
             said = self._redact(difference)[:LONGEST_QUOTE]
             told.append(Note(Level.WARNING, f"session {self.id}: {said}"))
@@ -263,7 +257,7 @@ class Session:
             + self._silence_allowed / 2,
         )
 
-    def check(self, now: float) -> list[messages.Event | Note]:
+    def check(self, now: float) -> list[Tells]:
         """Do what is due."""
         if self.state is State.OVER:
             return []
@@ -300,11 +294,8 @@ class Session:
             seconds = self._silence_allowed
             self.over(DroppedError(f"the server said nothing for {seconds:g} s"))
 
-    def overdue(self, now: float) -> list[messages.Event | Note]:
-        """A turn that was begun should long have ended."""
-        return self._finish_turns(now)
-
-    def _finish_turns(self, now: float) -> list[messages.Event | Note]:
+    def finish_turns(self, now: float) -> list[Tells]:
+        """Wait no longer for turns that were begun."""
         told = self.turns.finish(now, self._sent_stream_ms)
         self._leave_unended()
         return [*told]
@@ -346,12 +337,18 @@ class Session:
         """Ask for the end: the last turn and Termination are told first.
 
         A server that has audio to work through may take its time, as long as its turns
-        get on: after `seconds` without that the session is lost.
+        get on: after `seconds` without that, when it should long have caught up, the
+        session is lost.
         """
         self.state = State.ENDING
         self._texts.append(TERMINATE)
         self._patience = seconds
-        self._end_by = now + seconds
+        self._await_end(now)
+
+    def _await_end(self, now: float) -> None:
+        # Audio may have come faster than it was spoken; it is worked through no faster.
+        behind = self.timeline.sent_ms / 1000 - (now - self.began_at)
+        self._end_by = now + self._patience + max(0.0, behind)
 
     def over(self, failure: SessionError | None = None) -> None:
         """Nothing more is expected of it. A server that wasn't told is, since it bills

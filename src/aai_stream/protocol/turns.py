@@ -6,7 +6,8 @@ import math
 
 import msgspec
 
-from ..messages import AudioLost, Turn, copy_of
+from ..messages import Turn, copy_of
+from .events import LostTurn
 
 MISSING_SECONDS = 1.0
 """How long later turns wait for a final that is missing."""
@@ -43,11 +44,10 @@ class Turns:
         left_unended: that has happened.
     """
 
-    def __init__(self, sample_rate: int) -> None:
+    def __init__(self) -> None:
         self.insists = False
         self.left_unended = False
         self.order = TurnOrder()
-        self._sample_rate = sample_rate
         self._speech_started = False  # of which no turn has been told
         self._missing_at = math.inf  # wait no longer for a final that is missing
         self._unformatted_at: dict[int, float] = {}  # likewise, formatted; by turn
@@ -80,9 +80,9 @@ class Turns:
         """When `check` is due; infinite if nothing is waited for."""
         return min((self._missing_at, *self._unformatted_at.values()))
 
-    def check(self, now: float, sent_ms: int) -> list[Turn | AudioLost]:
+    def check(self, now: float, sent_ms: int) -> list[Turn | LostTurn]:
         """Wait no longer for what is due. `sent_ms`: so much of the stream was sent."""
-        told: list[Turn | AudioLost] = []
+        told: list[Turn | LostTurn] = []
         due = [order for order, at in self._unformatted_at.items() if at <= now]
         for order in due:
             del self._unformatted_at[order]
@@ -92,11 +92,11 @@ class Turns:
             told += self._miss(now, sent_ms, everything=False)
         return told
 
-    def finish(self, now: float, sent_ms: int) -> list[Turn | AudioLost]:
+    def finish(self, now: float, sent_ms: int) -> list[Turn | LostTurn]:
         """Nothing more will come of what was begun: wait for it no longer."""
         self._speech_started = False
         self._unformatted_at.clear()
-        told: list[Turn | AudioLost] = [*self.order.settle()]
+        told: list[Turn | LostTurn] = [*self.order.settle()]
         if self.order.has_open:
             told += self._miss(now, sent_ms, everything=True)
         self._wait(now)
@@ -111,24 +111,15 @@ class Turns:
 
     def _miss(
         self, now: float, sent_ms: int, *, everything: bool
-    ) -> list[Turn | AudioLost]:
+    ) -> list[Turn | LostTurn]:
         """Leave turns that were not ended to another session, or give them up."""
         self._missing_at = math.inf
         if self.insists:
             self.left_unended = True
             return []
-        spans, turns = self.order.give_up(sent_ms, everything=everything)
+        lost, turns = self.order.give_up(sent_ms, everything=everything)
         self._wait(now)
-        return [*(self._lost(*span) for span in spans), *turns]
-
-    def _lost(self, start_ms: int, end_ms: int) -> AudioLost:
-        return AudioLost(
-            start_sample=start_ms * self._sample_rate // 1000,
-            end_sample=end_ms * self._sample_rate // 1000,
-            start_ms=start_ms,
-            end_ms=end_ms,
-            why="the server never ended this turn",
-        )
+        return [*lost, *turns]
 
 
 class TurnOrder:
@@ -171,8 +162,9 @@ class TurnOrder:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether a final came, but an earlier turn's did not."""
-        return bool(self._held)
+        """Whether a final came, but an earlier turn has not even ended."""
+        last = max(self._held, default=0)
+        return any(order < last for order in self._open)
 
     def take(self, turn: Turn) -> list[Turn]:
         """What may be told now that `turn` has come."""
@@ -210,23 +202,30 @@ class TurnOrder:
 
     def give_up(
         self, sent_ms: int, *, everything: bool
-    ) -> tuple[list[tuple[int, int]], list[Turn]]:
+    ) -> tuple[list[LostTurn], list[Turn]]:
         """Wait no longer for finals that are missing: of `everything` that is open, or
         of what others wait for.
 
-        Returns from where to where in ms their words may be, of the `sent_ms` that
-        there are, and the turns that were held for them.
+        Returns those turns, of the `sent_ms` that there are, and the turns that were
+        held for them.
         """
         last = max(self._held, default=0)
         missing = [o for o in sorted(self._open) if everything or o < last]
-        spans = [self._surroundings(order, sent_ms) for order in missing]
-        for order in missing:
-            del self._open[order]
-        return spans, self._release()
+        told = [(order, self._open.pop(order)) for order in missing]
+        lost: list[LostTurn] = []
+        for order, turn in told:
+            start, end = self._surroundings(order, sent_ms)
+            words = (turn.start, turn.end) if turn.end else None
+            if lost and start < lost[-1].end:  # neighbours: nothing tells them apart
+                before = lost.pop()
+                start = before.start
+                words = together(before.words, words)
+            lost.append(LostTurn(start, end, words))
+        return lost, self._release()
 
     def _surroundings(self, order: int, sent_ms: int) -> tuple[int, int]:
-        """Where the words of an open turn may be: behind the turn before it, before the
-        next one. They are not all told in partials, and move."""
+        """Where the words of a turn may be: behind the turn before it, before the next
+        one. They are not all told in partials, and move."""
         held = {order: _told(turn) for order, turn in self._held.items()}
         others = self._ended | held | self._open
         before = [other.end for o, other in others.items() if o < order]
@@ -245,7 +244,7 @@ class TurnOrder:
     def _release(self) -> list[Turn]:
         turns = []
         for order in sorted(self._held):
-            if any(unfinished < order for unfinished in self._open):
+            if any(earlier < order for earlier in (*self._open, *self._raw)):
                 break
             turn = self._held.pop(order)
             self._ended[order] = _told(turn)
@@ -280,3 +279,12 @@ def _told(turn: Turn) -> _Told:
     if turn.words:
         start, end = turn.words[0].start, turn.words[-1].end
     return _Told(start, end, turn.transcript, turn.turn_is_formatted)
+
+
+def together(
+    one: tuple[int, int] | None, other: tuple[int, int] | None
+) -> tuple[int, int] | None:
+    """The span that contains both, as far as there are two."""
+    if one is None or other is None:
+        return one or other
+    return min(one[0], other[0]), max(one[1], other[1])

@@ -1,0 +1,47 @@
+"""A client's websocket. Messages are values here, and JSON only beyond it."""
+
+from __future__ import annotations
+
+from aiohttp import WSCloseCode, WSMessage, web
+
+from .. import replies
+from ..faults.connection import ConnectionFaults
+
+
+class Line:
+    """Talks to the client on `websocket`; `faults` have a say in every step.
+
+    Iterating gives what the client sends, until the connection is over.
+    """
+
+    def __init__(
+        self, websocket: web.WebSocketResponse, faults: ConnectionFaults
+    ) -> None:
+        self.faults = faults
+        self._websocket = websocket
+
+    @property
+    def close_code(self) -> int | None:
+        """The code of the client's close; None without one."""
+        code = self._websocket.close_code
+        return None if code == WSCloseCode.ABNORMAL_CLOSURE else code
+
+    async def tell(self, message: replies.Message) -> None:
+        """Send `message`, or what faults make of it. Raises `ConnectionError`."""
+        for told in await self.faults.before_telling(message):
+            await self._websocket.send_str(replies.encode(told))
+        await self.faults.after_telling(message)
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close the websocket, unless faults keep it open."""
+        await self.faults.close(code, reason)
+
+    def __aiter__(self) -> Line:
+        return self
+
+    async def __anext__(self) -> WSMessage:
+        while await self.faults.before_reading():
+            message = await self._websocket.__anext__()
+            if not self.faults.deaf:  # as of a fault that struck meanwhile
+                return message
+        raise StopAsyncIteration

@@ -1,0 +1,46 @@
+"""What is to be told in one session, in the order in which it happened."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple
+
+from ..replies import Message
+from .line import Line
+
+UNREAD_LIMIT = 1000
+"""When more messages wait for a client that doesn't read, it isn't heard either."""
+
+
+class Close(NamedTuple):
+    """How the websocket is closed."""
+
+    code: int
+    reason: str = ""
+
+
+class Outbox:
+    """A queue before `line`, written by the task that runs `run`."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._items = asyncio.Queue[Message | Close]()
+
+    def put(self, item: Message | Close) -> None:
+        """Add a message, or the close that ends it all."""
+        self._items.put_nowait(item)
+
+    async def run(self) -> None:
+        """Send what is put in, up to the close."""
+        try:
+            while not isinstance(item := await self._items.get(), Close):
+                await self._line.tell(item)
+                self._items.task_done()
+            await self._line.close(item.code, item.reason)
+        except ConnectionError:
+            pass  # the client has gone, which the reader sees as well
+
+    async def wait_for_room(self) -> None:
+        """If more than `UNREAD_LIMIT` messages wait, wait until none do."""
+        if self._items.qsize() > UNREAD_LIMIT:
+            await self._items.join()

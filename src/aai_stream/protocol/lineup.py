@@ -1,0 +1,137 @@
+"""A stream's sessions: the one that hears it, one on standby, one being opened."""
+
+from __future__ import annotations
+
+import math
+
+from ..messages import Event
+from .events import LostTurn, Note, Tells
+from .session import Session, State
+
+LEAD_SECONDS = 60.0
+"""How long before its end a session's successor is opened; of short sessions, the last
+fifth."""
+
+SHORTEST_SECONDS = 45.0
+"""No session is replaced before, though the clock may say so: none is made for less
+than a minute."""
+
+LONGEST_SECONDS = 86_400.0
+"""No session lasts longer; one that says so has no end that could be planned for."""
+
+MOST_EARLY = 1000
+"""Messages kept from a session that hears nothing yet."""
+
+
+class Lineup:
+    """Which sessions there are, and when the next one is due.
+
+    Attributes:
+        present: hears the stream, or did so last.
+        standby: is ready to take over.
+        opening: is being opened.
+        retired: sessions whose connections are to be closed.
+        open_at: when one is to be opened where none hears the stream.
+        rollover_at: when one is to be opened for standby.
+        count: how many have heard the stream.
+    """
+
+    def __init__(self) -> None:
+        self.present: Session | None = None
+        self.standby: Session | None = None
+        self.opening: Session | None = None
+        self.retired: list[Session] = []
+        self.open_at = math.inf
+        self.count = 0
+        self.rollover_at = math.inf
+        self._early: list[Event | LostTurn] = []  # told before it hears the stream
+        self._heard_samples = 0  # by sessions before the present one
+        self._malformed = 0  # likewise
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a session hears the stream."""
+        return self.present is not None and self.present.state is not State.OVER
+
+    @property
+    def living(self) -> list[Session]:
+        """The sessions of which something may come."""
+        sessions = (self.present, self.standby, self.opening)
+        return [s for s in sessions if s is not None and s.state is not State.OVER]
+
+    @property
+    def due(self) -> float:
+        """When the next session is to be opened; infinite for never."""
+        if self.opening is not None:
+            return math.inf
+        return self.rollover_at if self.is_open else self.open_at
+
+    def open(self, session: Session) -> None:
+        """`session` is being opened."""
+        self.open_at = self.rollover_at = math.inf
+        self._early = []
+        self.opening = session
+
+    def keep_early(self, told: list[Tells]) -> list[Note]:
+        """Keep what a session tells that hears nothing yet. Returns what is for the
+        log."""
+        if len(self._early) < MOST_EARLY:
+            self._early += [event for event in told if not isinstance(event, Note)]
+        return [event for event in told if isinstance(event, Note)]
+
+    def stand_by(self) -> None:
+        """The session that is being opened is ready."""
+        self.standby, self.opening = self.opening, None
+
+    def take_over(self, now: float) -> list[Event | LostTurn]:
+        """Move to the session on standby; returns what it has told so far."""
+        if self.present is not None:
+            self._heard_samples += self.present.timeline.samples
+            self._malformed += self.present.malformed_messages
+            self.retire(self.present)
+        assert self.standby is not None
+        self.present, self.standby = self.standby, None
+        self.count += 1
+        # If no successor can be had in time, expiry is a loss like any other.
+        left = self.present.expiry - now
+        self.rollover_at = math.inf
+        if 0 < left <= LONGEST_SECONDS:
+            lead = min(LEAD_SECONDS, left / 5)
+            self.rollover_at = now + max(left - lead, SHORTEST_SECONDS)
+        early, self._early = self._early, []
+        return early
+
+    def retire(self, session: Session) -> None:
+        """Nothing that `session` says matters any more."""
+        session.over()
+        self.retired.append(session)
+        if session is self.standby:
+            self.standby = None
+        elif session is self.opening:
+            self.opening = None
+
+    def keep_only_present(self) -> None:
+        """Want no successor."""
+        self.rollover_at = math.inf
+        for session in (self.standby, self.opening):
+            if session is not None:
+                self.retire(session)
+
+    def stop(self) -> None:
+        """Want no session any more."""
+        self.keep_only_present()
+        self.open_at = math.inf
+        if self.present is not None:
+            self.retire(self.present)
+
+    @property
+    def heard_samples(self) -> int:
+        """Samples that servers were sent, padding and repetitions included."""
+        present = 0 if self.present is None else self.present.timeline.samples
+        return self._heard_samples + present
+
+    @property
+    def malformed_messages(self) -> int:
+        """Messages that could not be read."""
+        present = 0 if self.present is None else self.present.malformed_messages
+        return self._malformed + present

@@ -1,0 +1,99 @@
+"""What sessions say, as the stream's: turns counted on, and what their words cover."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..messages import Silence, SpeechStarted, Turn, renumber
+from .events import LostTurn, Note
+
+if TYPE_CHECKING:
+    from collections.abc import MutableSequence
+
+    from .._core import AudioRing
+    from .coverage import Coverage
+    from .events import Tells, Told
+    from .sending import Sending
+    from .session import Session
+
+SILENCE_OVERLAP_MS = 500
+"""A Silence may reach this far into what follows."""
+
+
+class Transcript:
+    """Passes on to `told` what the present session tells, and covers audio by it.
+
+    Attributes:
+        turns: how many have ended, those without a word not counted.
+        final_samples: how far finals reach: the stream's progress.
+    """
+
+    def __init__(
+        self,
+        ring: AudioRing,
+        coverage: Coverage,
+        sending: Sending,
+        told: MutableSequence[Told],
+    ) -> None:
+        self.turns = 0
+        self.final_samples = 0
+        self._ring = ring
+        self._coverage = coverage
+        self._sending = sending
+        self._told = told
+        self._first_turn = 0  # of the present session
+        self._last_turn = -1  # that is final
+
+    def begin(self) -> None:
+        """Another session goes on; it counts its turns from 0."""
+        self._first_turn = self._last_turn + 1
+
+    def hear(self, event: Tells, session: Session) -> bool:
+        """`session`, the present one, tells `event`; returns whether that is a final
+        turn."""
+        if isinstance(event, Note):
+            self._told.append(event)
+            return False
+        if isinstance(event, LostTurn):
+            self._coverage.take_lost(event)
+            return False
+        renumber(event, self._first_turn)
+        if isinstance(event, (SpeechStarted, Turn)):
+            self._sending.news = self._ring.sent
+        is_final = False
+        if isinstance(event, Turn) and event.is_final:
+            is_final = True
+            self._cover(event)
+        elif isinstance(event, Silence) and session.turns.is_idle:
+            end = self._sample(event.end_ms - SILENCE_OVERLAP_MS)
+            self._coverage.gaps.cover(end)
+        self._told.append(event)
+        return is_final
+
+    def _cover(self, final: Turn) -> None:
+        if final.turn_order > self._last_turn:
+            self.turns += bool(final.transcript)
+            self._last_turn = final.turn_order
+        # By its own words alone: those of partials move.
+        if final.words:
+            start = self._sample(final.words[0].start)
+            end = self._sample(final.words[-1].end)
+            forced = self._sending.endpoints.forced_behind(end)
+            self._coverage.take_final(start, end, forced)
+            self.final_samples = max(self.final_samples, end)
+        elif final.transcript:
+            self._coverage.take_final_without_words()
+
+    def leave_open(self, session: Session) -> None:
+        """`session` is lost: another one has to hear the turn that was open."""
+        if session.turns.is_idle:
+            return
+        words = session.turns.order.unfinished
+        if words is not None:
+            words = self._sample(words[0]), self._sample(words[1])
+        self._coverage.leave_unfinished(words)
+
+    def _sample(self, stream_ms: int) -> int:
+        # The server's word: it may be wrong by more than rounding.
+        sample = stream_ms * self._ring.sample_rate // 1000
+        return max(0, min(sample, self._ring.sent))
