@@ -13,7 +13,9 @@ from aai_stream.options import Options
 from aai_stream.protocol.events import Note, Retry
 from aai_stream.protocol.retry import Retries
 from aai_stream.protocol.session import Session
-from aai_stream.protocol.stream import Settings, StreamProtocol
+from aai_stream.protocol.settings import Settings
+from aai_stream.protocol.stream import StreamProtocol
+from aai_stream.stats import StreamStats, stats_of
 from tests.audio import count_up, to_samples
 
 RATE = 16_000
@@ -219,10 +221,10 @@ class Call:
         self.do(lambda protocol: protocol.update(live))
 
     def flush(self) -> None:
-        self.do(StreamProtocol.flush)
+        self.do(lambda protocol: protocol.sending.flush())
 
     def force_endpoint(self, *, flush: bool = False) -> None:
-        self.do(lambda protocol: protocol.force_endpoint(flush=flush))
+        self.do(lambda protocol: protocol.sending.force_endpoint(flush=flush))
 
     def end(self) -> None:
         self.do(lambda protocol: protocol.end(self.now))
@@ -289,8 +291,8 @@ class Call:
                 self.notes.append(told)
             else:
                 self.told.append(told)
-        while protocol.retired:
-            self._hang_up(protocol.retired.pop())
+        while protocol.lineup.retired:
+            self._hang_up(protocol.lineup.retired.pop())
         session = protocol.next_session(self.now, UNIX + self.now)
         if session is not None:
             self.peers.append(Peer(self, session))
@@ -300,7 +302,7 @@ class Call:
         while (message := protocol.next_message(self.now, peer.has_room)) is not None:
             peer.take(message)
         peer.take_texts()
-        if protocol.is_time_to_look:
+        if protocol.sending.is_time_to_look:
             protocol.look(self.now, peer.silent_seconds)
 
     def _hang_up(self, session: Session) -> None:
@@ -330,9 +332,23 @@ class Call:
         return [retry.seconds for retry in self.all(Retry)]
 
     @property
+    def stats(self) -> StreamStats:
+        return stats_of(self.protocol, 0)
+
+    @property
     def acked_ms(self) -> float:
         """How far the stream is covered."""
-        return self.protocol.stats(0).acked_samples / PER_MS
+        return self.ring.acked / PER_MS
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a session hears the stream."""
+        return self.protocol.lineup.is_open
+
+    @property
+    def has_backlog(self) -> bool:
+        """Whether a full chunk waits."""
+        return self.protocol.sending.has_backlog
 
 
 def _samples(seen: list[Any]) -> list[int]:

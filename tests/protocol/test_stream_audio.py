@@ -24,20 +24,20 @@ def test_full_chunks_are_sent_as_they_are_pushed() -> None:
     assert peer.seen == [numbers(1, 800)]
     call.push(2000)
     assert peer.seen[1:] == [numbers(801, 1600), numbers(1601, 2400)]
-    assert not call.protocol.has_backlog
-    assert call.protocol.heard_samples == 2400
+    assert not call.has_backlog
+    assert call.protocol.lineup.heard_samples == 2400
 
 
 def test_audio_waits_for_a_session() -> None:
     call = Call()
     call.push(2000)
-    assert call.protocol.has_backlog
-    assert call.protocol.heard_samples == 0
+    assert call.has_backlog
+    assert call.protocol.lineup.heard_samples == 0
     peer = call.ask().connect()
     assert peer.seen == []  # before Begin
     peer.begin()
     assert peer.audio == numbers(1, 1600)
-    assert not call.protocol.has_backlog
+    assert not call.has_backlog
 
 
 def test_bad_audio_is_refused_and_changes_nothing() -> None:
@@ -47,7 +47,7 @@ def test_bad_audio_is_refused_and_changes_nothing() -> None:
         call.write(bytes(1601))
     with pytest.raises(AudioError):
         call.write(bytes(1600), sample_rate=0)
-    assert call.protocol.stats(0).written_samples == 0
+    assert call.stats.written_samples == 0
     assert peer.seen == []
 
 
@@ -57,18 +57,18 @@ def test_a_socket_without_room_gets_nothing_until_it_has() -> None:
     peer.has_room = False
     call.push(1600)
     assert peer.seen == []
-    assert call.protocol.has_backlog
+    assert call.has_backlog
     peer.make_room()
     assert peer.audio == numbers(1, 1600)
-    assert not call.protocol.has_backlog
+    assert not call.has_backlog
 
 
 def test_the_chunk_s_length_may_be_set_at_any_time() -> None:
     call = Call()
     peer = call.open()
     call.push(CHUNK)
-    call.protocol.chunk_ms = 100
-    assert call.protocol.chunk_ms == 100
+    call.ring.chunk_ms = 100
+    assert call.ring.chunk_ms == 100
     call.push(CHUNK)
     assert len(peer.seen) == 1
     call.push(CHUNK)
@@ -84,7 +84,7 @@ def test_audio_that_had_to_wait_follows_at_the_pace_asked_for() -> None:
     for seconds in (0.0, 0.5, 0.75):
         call.run(began + seconds - call.now)
         assert len(peer.audio) == pytest.approx(RATE * (1 + 2 * seconds), abs=CHUNK)
-        assert call.protocol.sends_at > call.now
+        assert call.protocol.sending.due > call.now
     call.run(0.3)
     assert peer.audio == numbers(1, 3 * RATE)
 
@@ -95,7 +95,7 @@ def test_a_session_that_is_too_fast_is_followed_by_a_slower_one() -> None:
     def seconds_for_ten() -> float:
         call.push(10 * RATE)
         peer, began = call.open(), call.now
-        while call.protocol.has_backlog:
+        while call.has_backlog:
             assert call.now < began + 60
             call.run(0.05)
         seconds = call.now - began
@@ -128,7 +128,7 @@ def test_what_can_not_be_kept_is_told() -> None:
     assert lost.start_sample == 0
     assert peer.audio[0] == lost.end_sample + 1
     assert (lost.start_ms, lost.end_ms) == (0, lost.end_sample * 1000 // RATE)
-    assert call.protocol.stats(0).dropped_samples == lost.end_sample
+    assert call.stats.dropped_samples == lost.end_sample
 
 
 @pytest.mark.parametrize("how", ["flush", "force_endpoint", "end"])
@@ -137,19 +137,19 @@ def test_what_the_resampler_s_rest_drives_out_is_told_as_well(how: str) -> None:
     peer = call.open()
     peer.has_room = False
     call.write(bytes(2 * 36_001), 24_000)
-    dropped = call.protocol.stats(0).dropped_samples
+    dropped = call.stats.dropped_samples
     if how == "flush":
         call.flush()
     elif how == "force_endpoint":
         call.force_endpoint(flush=True)
     else:
         call.end()
-    assert call.protocol.stats(0).dropped_samples > dropped  # or this shows nothing
+    assert call.stats.dropped_samples > dropped  # or this shows nothing
     peer.make_room()
     call.close()
     lost = call.all(AudioLost)
     assert sum(loss.end_sample - loss.start_sample for loss in lost) == (
-        call.protocol.stats(0).dropped_samples
+        call.stats.dropped_samples
     )
     assert lost[0].start_sample == 0
 
@@ -201,10 +201,10 @@ def test_what_others_took_from_a_stream_that_rests_is_told(how: str) -> None:
     if how == "a session's loss":
         call.open()
     call.peer.make_room()
-    assert call.protocol.has_backlog is (how in ("closing", "giving up"))
+    assert call.has_backlog is (how in ("closing", "giving up"))
     call.close()
     first, *rest = [(one.start_sample, one.end_sample) for one in call.all(AudioLost)]
-    assert first == (0, call.protocol.stats(0).dropped_samples)
+    assert first == (0, call.stats.dropped_samples)
     assert first[1] > 20 * RATE
     assert rest == ([(first[1], 60 * RATE)] if how == "giving up" else [])
     if how in ("its next push", "its end", "a session's loss"):
@@ -216,9 +216,9 @@ def test_a_stream_that_rests_goes_on_behind_what_others_took() -> None:
     call = with_a_minute_waiting()
     make_others_grow()
     call.peer.make_room()
-    while call.protocol.has_backlog:
+    while call.has_backlog:
         call.run(0.1)
-    lost = call.protocol.stats(0).dropped_samples
+    lost = call.stats.dropped_samples
     assert lost > 20 * RATE
     expected = numbers(lost + 1, 60 * RATE)
     heard = call.peer.audio
@@ -240,12 +240,12 @@ def test_others_may_take_memory_while_a_stream_sends() -> None:
     make_others_grow()
     call.push(CHUNK)
     peer.make_room()
-    while call.protocol.has_backlog:
+    while call.has_backlog:
         call.run(0.1)
     call.close()
     (lost,) = call.all(AudioLost)
     assert lost.start_sample == CHUNK
-    dropped = call.protocol.stats(0).dropped_samples
+    dropped = call.stats.dropped_samples
     assert dropped == lost.end_sample - CHUNK > 20 * RATE
     assert peer.audio[CHUNK] == to_samples(count_up(lost.end_sample + 1, 1))[0]
 
@@ -278,7 +278,7 @@ def test_flush_pads_a_short_tail() -> None:
     assert peer.seen == [numbers(1, 800), numbers(801, 900) + [0] * 700]
     call.push(800)
     assert peer.seen[2] == numbers(901, 1700)
-    assert call.protocol.heard_samples == 2400
+    assert call.protocol.lineup.heard_samples == 2400
 
 
 def test_flush_while_waiting_leaves_the_tail_with_what_follows() -> None:

@@ -56,7 +56,7 @@ def test_the_replay_begins_at_the_first_sample_that_is_not_covered(
     call.end()
     assert first.audio == numbers(1, RATE)
     assert heard_from(second, from_ms * PER_MS + 1, RATE + 1600)
-    stats = call.protocol.stats(0)
+    stats = call.stats
     assert stats.sent_samples == stats.written_samples
     assert stats.sessions == 2
     assert stats.heard_seconds == len(first.audio + second.audio) / RATE
@@ -89,8 +89,8 @@ def test_the_next_session_begins_behind_what_a_final_covered() -> None:
     assert (so.words[0].start, so.words[0].end) == (begins + 100, begins + 350)
     # The turn that was left open is told anew, under the same number.
     assert [t.turn_order for t in (hello, unfinished, so, what)] == [0, 1, 1, 2]
-    assert call.protocol.stats(0).sessions == 2
-    assert call.protocol.heard_samples == RATE + len(heard)
+    assert call.stats.sessions == 2
+    assert call.protocol.lineup.heard_samples == RATE + len(heard)
 
 
 def test_without_a_final_all_is_sent_again() -> None:
@@ -100,7 +100,7 @@ def test_without_a_final_all_is_sent_again() -> None:
     first.close(1011)
     second = call.open()
     assert second.audio == first.audio == numbers(1, 1600)
-    assert call.protocol.heard_samples == 3200
+    assert call.protocol.lineup.heard_samples == 3200
 
 
 def test_what_can_not_be_sent_again_is_told() -> None:
@@ -116,16 +116,16 @@ def test_what_can_not_be_sent_again_is_told() -> None:
     assert lost.start_sample == 0
     assert lost.why == "it was too long ago to be sent again"
     assert second.audio[0] == numbers(lost.end_sample + 1, lost.end_sample + 1)[0]
-    assert call.protocol.stats(0).forgotten_samples == lost.end_sample
+    assert call.stats.forgotten_samples == lost.end_sample
 
 
 def test_audio_that_is_pushed_meanwhile_follows() -> None:
     call = Call()
     call.open().cut()
     call.push(2 * RATE)
-    assert call.protocol.has_backlog
+    assert call.has_backlog
     assert call.open().audio == numbers(1, 2 * RATE)
-    assert not call.protocol.has_backlog
+    assert not call.has_backlog
 
 
 # ---- what is told ----
@@ -144,7 +144,7 @@ def test_turns_are_counted_on_and_timed_by_one_clock() -> None:
         {"type": "LLMGatewayResponse", "turn_order": 0},
         final(1, ("c", 300, 400)),
     )
-    assert call.protocol.stats(0).turns == 3
+    assert call.stats.turns == 3
     later = 300
     assert [
         (t.turn_order, t.end_of_turn, t.words[0].start, t.words[0].end)
@@ -239,7 +239,7 @@ def test_a_formatted_final_comes_exactly_once(told: int) -> None:
     call.end()
     second.finish()
     assert [t.transcript for t in call.turns if t.turn_is_formatted] == ["A."]
-    assert call.protocol.stats(0).turns == 1
+    assert call.stats.turns == 1
     assert {t.turn_order for t in call.turns} == {0}
     assert len(call.turns) == (3 if told == 1 else 2)
 

@@ -32,29 +32,29 @@ def test_a_session_is_asked_for_at_once_and_told_at_its_begin() -> None:
     call = Call()
     peer = call.ask()
     assert call.now == 100.0
-    assert not call.protocol.is_open
+    assert not call.is_open
     assert call.protocol.session_id is None
     assert call.protocol.expires_at is None
     peer.connect()
-    assert not call.protocol.is_open
+    assert not call.is_open
     peer.begin(id="abc", expires_at=1_010_000)
-    assert call.protocol.is_open
+    assert call.is_open
     assert call.protocol.session_id == "abc"
     assert call.protocol.expires_at == 1_010_000
     (begin,) = call.told
     assert isinstance(begin, Begin)
     assert call.notes == [Note(Level.DEBUG, "session abc is open")]
-    assert call.protocol.stats(0).sessions == 1
+    assert call.stats.sessions == 1
 
 
 def test_begin_may_come_before_the_handshake_is_over() -> None:
     call = Call()
     call.push(RATE)
     peer = call.ask().begin()
-    assert not call.protocol.is_open
+    assert not call.is_open
     assert call.told == []
     peer.connect()
-    assert call.protocol.is_open
+    assert call.is_open
     assert [type(event) for event in call.told] == [Begin]
     assert peer.audio == numbers(1, RATE)
 
@@ -80,7 +80,7 @@ def test_a_session_that_does_not_begin_in_time() -> None:
     assert isinstance(retry.failure, TimedOutError)
     assert str(retry.failure) == "the session did not begin within 20 s"
     assert call.open().seen == []
-    assert call.protocol.is_open
+    assert call.is_open
 
 
 FINAL: list[Exception] = [
@@ -98,7 +98,7 @@ def test_what_is_not_to_be_tried_again_ends_the_stream(failure: Exception) -> No
     call.ask().refuse(failure)
     assert call.protocol.state is StreamState.FAILED
     assert call.protocol.failure is failure
-    assert not call.protocol.gave_up
+    assert not call.protocol.retries.gave_up
     assert call.told == []
     call.run(1000)
     assert len(call.peers) == 1
@@ -141,7 +141,7 @@ def test_what_the_first_sessions_fail_with_is_tried_again() -> None:
     assert call.waits == [0.5, 7 + 1, 2]
     assert [retry.counts for retry in call.all(Retry)] == [True, True, False]
     assert call.now == 100 + 0.5 + 8 + 2
-    assert call.protocol.stats(0).sessions == 1
+    assert call.stats.sessions == 1
     assert peer.audio == numbers(1, RATE)
 
 
@@ -170,7 +170,7 @@ def test_too_many_failures_in_a_row_end_the_stream(most: int) -> None:
     assert failure.code == 503
     if most:
         assert "gave up after 3 attempts" in str(failure)
-    assert call.protocol.gave_up is bool(most)
+    assert call.protocol.retries.gave_up is bool(most)
     assert len(call.waits) == most
     assert call.protocol.deadline == math.inf
 
@@ -194,7 +194,7 @@ def test_sessions_that_open_and_die_again_and_again(end: str) -> None:
     assert isinstance(call.protocol.failure, DroppedError)
     assert call.protocol.failure.code == code
     assert "gave up after 4 attempts" in str(call.protocol.failure)
-    assert call.protocol.gave_up
+    assert call.protocol.retries.gave_up
     assert len(call.peers) == 4
 
 
@@ -219,7 +219,7 @@ def test_a_final_restores_the_budget() -> None:
         peer = call.open()
         peer.say(final(0, ("a", 0, 100)))
         peer.cut()
-    assert call.protocol.stats(0).turns == 5
+    assert call.stats.turns == 5
     call.open().cut()
     assert call.protocol.failure is not None
     assert "gave up after 2" in str(call.protocol.failure)
