@@ -47,7 +47,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
     ("act", "kind"),
     [
         (closed_with(1011, after_ms=1000), DroppedError),
-        (lost_after(0), DroppedError),
+        (lost_after(1), DroppedError),
         (lost_after(1000), DroppedError),
         (lost_after(1000, turn(0, ("a", 0, 100))), DroppedError),
     ],

@@ -43,15 +43,33 @@ class Link:
         self.session = session
         self.wire: Wire | None = None  # once connected
         self._runner = runner
+        self._early: list[bytes] = []  # came with the answer to the upgrade
+        self._closed: tuple[int, str] | None = None  # likewise
+
+    def connected(self, wire: Wire) -> None:
+        """The connection stands: audio can be sent."""
+        self.wire = wire
+        protocol, now = self._runner.protocol, self._runner.now()
+        protocol.connected(self.session, now)
+        for text in self._early:
+            protocol.receive(self.session, text, now)
+        if self._closed is not None:
+            protocol.closed(self.session, *self._closed, now)
 
     def received(self, text: bytes) -> None:
         """A text message came."""
+        if self.wire is None:
+            self._early.append(text)
+            return
         runner = self._runner
         runner.protocol.receive(self.session, text, runner.now())
         runner.settle()
 
     def closed(self, code: int, reason: str) -> None:
         """The connection is closed."""
+        if self.wire is None:
+            self._closed = code, reason
+            return
         runner = self._runner
         runner.protocol.closed(self.session, code, reason, runner.now())
         runner.settle()
@@ -303,10 +321,10 @@ class Runner:
         link = self._links[session] = Link(self, session)
         try:
             await self._admitted()
-            link.wire = await self._connector.open(
+            wire = await self._connector.open(
                 session.options, link, self._connect_timeout
             )
-            self.protocol.connected(session, self.now())
+            link.connected(wire)
         except Exception as exc:
             self._links.pop(session, None)
             self.protocol.not_opened(session, exc, self.now())

@@ -24,6 +24,14 @@ class FakeRunner(SimpleNamespace):
     def protocol(self) -> FakeRunner:
         return self
 
+    @property
+    def ring(self) -> SimpleNamespace:
+        return SimpleNamespace(written=self.written_samples)
+
+    @property
+    def coverage(self) -> FakeRunner:
+        return self
+
     def force_endpoint(self, *, flush: bool) -> None:
         assert flush
         self.forced += 1

@@ -9,7 +9,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from livekit import rtc
-from livekit.agents import NOT_GIVEN, APIConnectionError, APIConnectOptions, stt
+from livekit.agents import (
+    NOT_GIVEN,
+    APIConnectionError,
+    APIConnectOptions,
+    APIError,
+    stt,
+)
 from livekit.agents.stt import SpeechEvent
 from livekit.agents.utils.aio import ChanClosed
 
@@ -211,6 +217,10 @@ class SpeechStream(stt.RecognizeStream):
     async def _main_task(self) -> None:
         try:
             await super()._main_task()
+        except APIError as exc:
+            if self._runner is not None and self._runner.protocol.retries.gave_up:
+                raise APIConnectionError(str(exc)) from exc  # as the base class does
+            raise
         finally:
             if self._runner is not None:
                 self._speaking.end()
@@ -231,10 +241,7 @@ class SpeechStream(stt.RecognizeStream):
             raise
         if (failure := runner.protocol.failure) is None:
             return
-        error = api_error(failure, self.session_id)
-        if runner.protocol.retries.gave_up:  # as the base class does
-            raise APIConnectionError(str(failure)) from error
-        raise error from failure
+        raise api_error(failure, self.session_id) from failure
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
         if self._runner is not None:

@@ -103,7 +103,6 @@ class Session:
         self.malformed_messages = 0
         self._unix_offset = unix_offset
         self._redact = redact
-        self._is_connected = False
         self._texts: list[bytes] = []  # to be sent
         self._last_error: messages.Error | None = None
         self._covered_ms = 0  # of this session's audio, by the words of turns
@@ -123,20 +122,11 @@ class Session:
 
     def connected(self, now: float, begin_seconds: float) -> None:
         """The connection stands; Begin shall come within `begin_seconds`."""
-        self._is_connected = True
-        if self.state is State.OPENING:
-            self._begin_seconds = begin_seconds
-            self._begin_by = now + begin_seconds
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether it can be sent audio."""
-        return self.state is State.OPEN and self._is_connected
+        self._begin_seconds = begin_seconds
+        self._begin_by = now + begin_seconds
 
     def receive(self, text: bytes, now: float) -> list[Tells]:
         """A text message came; returns what it tells, in stream time and in order."""
-        if self.state is State.OVER:
-            return []
         self.heard_at = self._told_at = now
         self._suspect_at = None
         try:
@@ -259,8 +249,6 @@ class Session:
 
     def check(self, now: float) -> list[Tells]:
         """Do what is due."""
-        if self.state is State.OVER:
-            return []
         if now >= self._begin_by:
             self.over(
                 TimedOutError(

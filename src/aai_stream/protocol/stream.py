@@ -240,9 +240,8 @@ class StreamProtocol:
         return session
 
     def connected(self, session: Session, now: float) -> None:
-        """`session` has its connection; messages may have come before."""
+        """`session` has its connection, and waits for Begin."""
         session.connected(now, self._settings.begin_timeout)
-        self._take(session, [], now)
 
     def not_opened(self, session: Session, failure: Exception, now: float) -> None:
         """`session` could not be opened."""
@@ -251,7 +250,8 @@ class StreamProtocol:
 
     def receive(self, session: Session, text: bytes, now: float) -> None:
         """The server sent `session` a text message."""
-        self._take(session, session.receive(text, now), now)
+        if session.state is not State.OVER:
+            self._take(session, session.receive(text, now), now)
 
     def closed(self, session: Session, code: int, reason: str, now: float) -> None:
         """The connection of `session` is closed."""
@@ -292,7 +292,7 @@ class StreamProtocol:
                     self._hear(session, event, now)
         elif session in (lineup.opening, lineup.standby):
             self.told.extend(lineup.keep_early(told))
-            if session is lineup.opening and session.is_ready:
+            if session is lineup.opening and session.state is State.OPEN:
                 self._opened(session, now)
         if session.state is not State.OVER:
             return
