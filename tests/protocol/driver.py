@@ -85,6 +85,7 @@ class Peer:
 
     def say(self, *messages: Any) -> None:
         """Send messages, or bytes as they are."""
+        assert self.is_connected
         for message in messages:
             text = message if isinstance(message, bytes) else json.dumps(message)
             raw = text if isinstance(text, bytes) else text.encode()

@@ -176,7 +176,6 @@ def test_between_two_sessions_there_are_the_loss_and_the_next_begin() -> None:
     assert call.protocol.session_id == "session-2"
 
 
-@pytest.mark.xfail(strict=True, reason="a message loses the session once more")
 def test_a_session_that_was_given_up_is_heard_no_more() -> None:
     """What had arrived before its connection was closed changes nothing."""
     call = Call()

@@ -47,18 +47,6 @@ def test_a_session_is_asked_for_at_once_and_told_at_its_begin() -> None:
     assert call.stats.sessions == 1
 
 
-def test_begin_may_come_before_the_handshake_is_over() -> None:
-    call = Call()
-    call.push(RATE)
-    peer = call.ask().begin()
-    assert not call.is_open
-    assert call.told == []
-    peer.connect()
-    assert call.is_open
-    assert [type(event) for event in call.told] == [Begin]
-    assert peer.audio == numbers(1, RATE)
-
-
 def test_one_session_is_opened_at_a_time() -> None:
     call = Call()
     call.ask()

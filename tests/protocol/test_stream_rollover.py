@@ -192,8 +192,11 @@ def test_a_session_that_has_died_is_not_taken() -> None:
     assert len(call.peers) == 2  # and expiry is a loss like any other
     first.close(3008)
     assert len(call.waits) == 1
-    call.open(id="session-3")
+    third = call.ask().connect()
+    third.begin(id="session-3", expires_at=UNIX + round(call.now) + LASTS)
     assert call.protocol.session_id == "session-3"
+    call.open(id="session-4")  # for which there is another plan
+    assert call.protocol.lineup.standby is call.peer.session
 
 
 @pytest.mark.parametrize(
