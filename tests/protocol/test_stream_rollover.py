@@ -1,0 +1,365 @@
+"""The next session: opened in time, taken once, and nothing left of it if unwanted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+
+from aai_stream.errors import DroppedError, StateError
+from aai_stream.messages import AudioLost, Begin, Heartbeat
+from aai_stream.protocol.events import Level, Note, Retry
+from aai_stream.protocol.stream import StreamState
+from tests.audio import hum
+from tests.protocol.driver import PER_MS, RATE, UNIX, Call, Peer, numbers
+from tests.talks import final, turn
+
+LASTS = 600
+"""Seconds until a session expires; its successor is opened a minute before."""
+
+
+def with_successor(**options: object) -> tuple[Call, Peer, Peer]:
+    """A call of a second whose first session, in which a turn is open, is about to
+    expire; the next one is asked for, and not yet connected."""
+    call = Call(**options)  # type: ignore[arg-type]
+    first = call.open(expires_at=UNIX + round(call.now) + LASTS)
+    call.push(RATE)
+    first.say(turn(0, ("a", 0, 300)))
+    return call, first, call.ask()
+
+
+def ready(**options: object) -> tuple[Call, Peer, Peer]:
+    """The same, where the next one is ready to take over."""
+    call, first, second = with_successor(**options)
+    second.connect().begin(id="session-2")
+    return call, first, second
+
+
+# ---- when it is opened ----
+
+
+@pytest.mark.parametrize(
+    ("left", "after"),
+    [
+        (10_800, 10_740),
+        (600, 540),
+        (300, 240),
+        (299, 239.2),
+        (60, 48),
+        (56, 45),
+        (2, 45),
+        (86_400, 86_340),
+        (86_401, math.inf),
+        (10**11, math.inf),
+        (0, math.inf),
+        (-1, math.inf),
+        (-1_000_000, math.inf),
+        (None, math.inf),
+    ],
+)
+def test_a_minute_before_the_end_or_a_fifth(left: int | None, after: float) -> None:
+    """An end that is past, or more than a day away, is not believed."""
+    call = Call()
+    expires_at = None if left is None else UNIX + round(call.now) + left
+    call.open(expires_at=expires_at)
+    assert call.protocol.deadline - call.now == pytest.approx(after)
+    if after == math.inf:
+        return
+    call.run(after - 0.01)
+    assert len(call.peers) == 1
+    call.run(0.02)
+    assert len(call.peers) == 2
+
+
+def test_one_is_opened_and_no_more() -> None:
+    call, _, _ = with_successor()
+    call.run(1000)
+    assert len(call.peers) == 2
+
+
+def test_one_follows_the_other() -> None:
+    call = Call()
+    for number in range(1, 5):
+        peer = call.ask().connect()
+        expires_at = UNIX + round(call.now) + LASTS
+        peer.begin(id=f"session-{number}", expires_at=expires_at)
+        assert call.protocol.session_id == f"session-{number}"
+    assert call.now == 100 + 3 * (LASTS - 60)
+    assert [peer.is_closed for peer in call.peers] == [True] * 3 + [False]
+    assert call.stats.sessions == 4
+    assert call.waits == []
+
+
+# ---- when it takes over ----
+
+
+def test_where_there_is_no_sound_it_takes_over_at_once() -> None:
+    call = Call()
+    first = call.open(expires_at=UNIX + round(call.now) + LASTS)
+    call.write(hum(2, 5))
+    second = call.open(id="session-2")
+    assert call.protocol.session_id == "session-2"
+    assert call.protocol.lineup.standby is None
+    assert first.asked == ["Terminate"]
+    assert first.is_closed
+    assert not second.is_closed
+    text = "session session-2 takes over from session-1"
+    assert Note(Level.DEBUG, text) in call.notes
+
+
+def test_in_an_open_turn_it_waits_for_the_final() -> None:
+    call, first, second = ready()
+    assert call.protocol.lineup.standby is second.session
+    assert call.protocol.session_id == "session-1"
+    assert call.stats.sessions == 1
+    assert len(call.all(Begin)) == 1
+    assert second.seen == []
+    call.push(RATE)
+    first.say(final(0, ("a", 0, 300)))
+    assert call.protocol.session_id == "session-2"
+    assert call.protocol.lineup.standby is None
+    assert call.stats.sessions == 2
+    assert len(call.all(Begin)) == 2
+    assert first.asked == ["Terminate"]
+    assert first.is_closed
+    assert second.audio[:10] == numbers(300 * PER_MS + 1, 300 * PER_MS + 10)
+    assert call.waits == []
+
+
+def test_of_the_old_session_nothing_more_is_told() -> None:
+    """Not even what came together with the final that it was left for."""
+    call, first, second = ready()
+    first.say(
+        final(0, ("a", 0, 300)), final(1, ("b", 400, 500)), {"type": "Termination"}
+    )
+    second.say(final(0, ("b", 400 - 300, 500 - 300)))
+    assert call.finals == ["a", "b"]
+    assert [t.turn_order for t in call.turns if t.is_final] == [0, 1]
+    assert len(call.peers) == 2
+
+
+@pytest.mark.parametrize("end", [3008, 1006])
+def test_it_takes_over_from_a_session_that_is_lost(end: int) -> None:
+    """In an open turn, which could not be left in peace."""
+    call, first, second = ready()
+    first.close(end)
+    assert call.protocol.session_id == "session-2"
+    assert second.audio == first.audio == numbers(1, RATE)
+    assert call.waits == []
+    assert len(call.peers) == 2
+
+
+@pytest.mark.parametrize("end", ["expired", "expired in a turn", "cut"])
+def test_what_an_expired_session_had_time_to_speak_about_is_not_heard_again(
+    end: str,
+) -> None:
+    """In a sound that is no silence, and in which nobody spoke."""
+    call = Call(replay_seconds=120)
+    first = call.open(expires_at=UNIX + round(call.now) + 100)
+    for second in range(100):
+        call.write(hum(1, 300 * (1 + second % 2), seed=second))
+        call.run(1)
+    successor = call.peer
+    assert successor is not first
+    successor.connect().begin(id="session-2")
+    assert call.stats.sessions == 1  # it would hear all of it again
+    if end == "expired in a turn":
+        first.say(turn(0, ("a", 99_000, 99_200)))
+    first.close(1006 if end == "cut" else 3008)
+    begins_ms = successor.session.timeline.to_stream_ms(0)
+    assert call.stats.sessions == 2
+    assert call.all(AudioLost) == []
+    if end == "expired":
+        assert 90_000 < begins_ms < 95_000
+    else:
+        assert begins_ms == 0
+
+
+# ---- what becomes of it until then ----
+
+
+def test_a_session_that_has_died_is_not_taken() -> None:
+    call, first, second = ready()
+    told = list(call.told)
+    second.cut()
+    assert call.protocol.lineup.standby is None
+    assert call.told == told
+    first.say(final(0, ("a", 0, 300)))
+    assert call.protocol.session_id == "session-1"
+    assert not first.is_closed
+    call.run(1000)
+    assert len(call.peers) == 2  # and expiry is a loss like any other
+    first.close(3008)
+    assert len(call.waits) == 1
+    third = call.ask().connect()
+    third.begin(id="session-3", expires_at=UNIX + round(call.now) + LASTS)
+    assert call.protocol.session_id == "session-3"
+    call.open(id="session-4")  # for which there is another plan
+    assert call.protocol.lineup.standby is call.peer.session
+
+
+@pytest.mark.parametrize(
+    "failure", [DroppedError("overloaded", code=503), StateError("closed")]
+)
+def test_a_session_that_can_not_be_opened(failure: Exception) -> None:
+    call, first, second = with_successor()
+    second.refuse(failure)
+    assert call.notes[-1] == Note(
+        Level.INFO, f"no session is ready to take over: {failure}"
+    )
+    assert call.protocol.lineup.standby is None
+    assert call.protocol.state is StreamState.OPEN
+    call.run(1000)
+    assert len(call.peers) == 2
+    assert not first.is_closed
+    assert call.waits == []
+
+
+def test_what_waits_hears_what_changes() -> None:
+    """Before it is connected, in its handshake; later, as a message."""
+    call, first, second = with_successor(prompt="a shop")
+    call.update(prompt="a clinic")
+    second.connect().begin()
+    call.update(keyterms_prompt=["Zoe"])
+    assert second.query["prompt"] == "a clinic"
+    update = {"type": "UpdateConfiguration", "keyterms_prompt": ["Zoe"]}
+    assert second.asked[-1] == update
+    first.say(final(0, ("a", 0, 300)))
+    assert call.protocol.session is second.session
+    assert second.session.options is call.protocol.options
+    assert {"type": "UpdateConfiguration", "prompt": "a clinic"} in first.asked
+
+
+def test_and_what_changes_the_meaning_of_a_turn() -> None:
+    """Without `format_turns` a first end is the last word on a turn."""
+    model = "universal-streaming-english"
+    call, first, second = ready(speech_model=model, format_turns=True)
+    call.update(format_turns=False)
+    first.say(turn(0, ("a", 0, 300), end_of_turn=True))
+    assert call.protocol.session is second.session
+    second.say(turn(0, ("b", 60, 160), end_of_turn=True))
+    assert call.stats.turns == 2
+    assert call.finals == ["a", "b"]
+    assert second.session.turns.is_idle
+
+
+def test_what_it_says_is_told_when_it_takes_over() -> None:
+    call, first, second = ready()
+    counts = {"total_audio_received_ms": 0, "total_duration_ms": 0}
+    second.say({"type": "Heartbeat", "realtime_factor": 1.0, **counts})
+    assert call.all(Heartbeat) == []
+    first.say(final(0, ("a", 0, 300)))
+    names = [type(event).__name__ for event in call.told]
+    assert names == ["Begin", "Turn", "Turn", "Begin", "Heartbeat"]
+
+
+def test_no_more_than_a_thousand_messages_of_it_are_kept() -> None:
+    call, first, second = ready()
+    counts = {"total_audio_received_ms": 0, "total_duration_ms": 0}
+    for _ in range(1100):
+        second.say({"type": "Heartbeat", "realtime_factor": 1.0, **counts})
+    first.say(final(0, ("a", 0, 300)))
+    assert 990 <= len(call.all(Heartbeat)) <= 1000
+
+
+LETS_GO: dict[str, Callable[[Call, Peer, Peer], None]] = {
+    "taken": lambda call, first, second: first.say(final(0, ("a", 0, 300))),
+    "dead": lambda call, first, second: second.cut(),
+    "not wanted": lambda call, first, second: call.close(),
+}
+
+
+@pytest.mark.parametrize("end", LETS_GO)
+def test_what_waits_is_kept_alive(end: str) -> None:
+    call, first, second = ready(inactivity_timeout=20)
+    assert second.asked == ["KeepAlive"]
+    for seconds in (9.9, 0.2, 9.9, 10.0):
+        call.run(seconds)
+    assert second.asked == ["KeepAlive"] * 4
+    LETS_GO[end](call, first, second)
+    asked = list(second.asked)
+    call.run(100)
+    assert second.asked == asked
+    assert first.asked.count("KeepAlive") == 0
+
+
+def test_where_nothing_would_end_it_it_is_left_alone() -> None:
+    call, _, second = ready()
+    call.run(1000)
+    assert second.asked == []
+
+
+# ---- not wanted any more ----
+
+UNWANTED: dict[str, Callable[[Call], None]] = {
+    "closed": Call.close,
+    "failed": lambda call: call.do(lambda p: p.fail(DroppedError("gone"))),
+}
+
+
+@pytest.mark.parametrize("how", UNWANTED)
+def test_not_wanted_before_it_is_time(how: str) -> None:
+    call = Call()
+    call.open(expires_at=UNIX + round(call.now) + LASTS)
+    UNWANTED[how](call)
+    call.run(1000)
+    assert len(call.peers) == 1
+
+
+@pytest.mark.parametrize("how", UNWANTED)
+def test_not_wanted_while_it_is_opened(how: str) -> None:
+    call, first, second = with_successor()
+    UNWANTED[how](call)
+    assert second.is_closed
+    assert second.seen == []
+    assert first.asked == ["Terminate"]
+
+
+@pytest.mark.parametrize("how", UNWANTED)
+def test_not_wanted_when_it_is_ready(how: str) -> None:
+    call, _, second = ready()
+    UNWANTED[how](call)
+    assert second.asked == ["Terminate"]
+    assert second.is_closed
+    assert call.protocol.lineup.standby is None
+    assert len(call.all(Begin)) == 1
+
+
+@pytest.mark.parametrize("is_ready", [False, True])
+def test_not_wanted_when_all_that_is_left_is_the_end(is_ready: bool) -> None:
+    call, first, second = ready() if is_ready else with_successor()
+    call.end()
+    assert first.asked == ["Terminate"]
+    assert second.is_closed
+    assert second.asked == (["Terminate"] if is_ready else [])
+    first.say(final(0, ("a", 0, 300)))
+    assert call.protocol.session is first.session
+    first.finish()
+    assert call.protocol.state is StreamState.ENDED
+    assert len(call.peers) == 2
+
+
+def test_but_wanted_while_audio_still_waits() -> None:
+    call, first, second = ready()
+    first.has_room = False
+    call.push(RATE)
+    call.end()
+    first.say(final(0, ("a", 0, 300)))
+    assert call.protocol.session is second.session
+    assert second.asked == ["Terminate"]
+    assert len(second.audio) >= 2 * RATE - 300 * PER_MS
+
+
+def test_a_session_that_is_lost_while_the_next_one_opens() -> None:
+    """Then that one is what is waited for, and no other."""
+    call, first, second = with_successor()
+    first.cut()
+    assert call.protocol.unheard_seconds == 1
+    call.run(10)
+    assert len(call.peers) == 2
+    second.connect().begin(id="session-2")
+    assert call.protocol.session_id == "session-2"
+    assert second.audio == numbers(1, RATE)
+    assert len(call.peers) == 2
+    assert call.all(Retry)
