@@ -18,17 +18,14 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from tests.simulation.duties import Duties
 from tests.simulation.link import Link, Owner, Told
 from tests.simulation.session import Session
-from tests.simulation.speech import Recording, Script
+from tests.simulation.speech import RATE, Recording, Script
 from tests.simulation.weather import ENDS, Weather
 
 EPOCH = 1_800_000_000.0
 """When calls begin, unix seconds."""
-
-
-MOST_ATTEMPTS = 40
-"""To connect, within a minute."""
 
 
 class Refusal(Exception):
@@ -75,7 +72,11 @@ class Account:
     shown: set[int] = field(default_factory=set)
     """Words that the client was told of, by number."""
     vanished: set[int] = field(default_factory=set)
-    """Words of turns that a session has lost."""
+    """Words of turns that a session has lost without a trace."""
+    failed: set[int] = field(default_factory=set)
+    """Words of turns that did not come to their end, or not in their time."""
+    forced_into: set[int] = field(default_factory=set)
+    """Words in the middle of which a turn was to be ended."""
     tokens: dict[str, float] = field(default_factory=dict)
     too_fast_count: int = 0
     ends_at: float = math.inf
@@ -83,10 +84,12 @@ class Account:
     wanted: dict[str, Any] = field(default_factory=dict)
     wanted_at: float = 0.0
     _opened: deque[float] = field(default_factory=deque)
-    _attempts: deque[float] = field(default_factory=deque)
     _taken: int = 0
     _over_at: float = 0.0  # a session, the last time
     _turns_since: int = 10_000
+
+    def __post_init__(self) -> None:
+        self.duties = Duties(self)
 
     @property
     def default_model(self) -> str:
@@ -129,11 +132,14 @@ class Account:
     async def connect(self, url: str, headers: Mapping[str, str], owner: Owner) -> Link:
         """Accept a websocket. Raises `Refusal`."""
         dice = self.dice
-        self._count_attempt()
+        loop = asyncio.get_running_loop()
+        self.duties.attempted(loop.time())
         await asyncio.sleep(dice.uniform(0.02, 0.3))
         if self.sessions and self.goes_wrong("refused"):
             self.note("connection refused")
+
             status = dice.choice((None, 503, 429))
+            self.duties.refused(loop.time(), is_busy=status == 429)
             raise Refusal(status, dice.uniform(0, 3) if status == 429 else None)
         link = Link(
             owner,
@@ -149,27 +155,14 @@ class Account:
         link.on_terminate = lambda: self._terminated(link, session)
         self.sessions.append(session)
         self.links.append(link)
-        asyncio.get_running_loop().call_later(
-            0.013, self._admit, link, session, headers
-        )
+        loop.call_later(0.013, self._admit, link, session, headers)
         return link
-
-    def _count_attempt(self) -> None:
-        """Whoever is refused waits longer each time, or is in others' way."""
-        now = asyncio.get_running_loop().time()
-        self._attempts.append(now)
-        while self._attempts[0] <= now - 60:
-            self._attempts.popleft()
-        if len(self._attempts) > MOST_ATTEMPTS:
-            self.complain(f"{len(self._attempts)} attempts within a minute")
-        is_alone = self.terms.forbidden_model and not self.weather.short_life
-        if is_alone and len(self.sessions) > 5:
-            self.complain("sessions are asked for that will not be had")
 
     def _admit(self, link: Link, session: Session, headers: Mapping[str, str]) -> None:
         dice, loop = self.dice, asyncio.get_running_loop()
         if why := self._why_refused(session, headers):
             self.note(f"session {session.number}: {why}")
+            self.duties.refused(loop.time(), is_busy="Too many" in why)
             session.fail(1008, f"Unauthorized Connection: {why}")
             return
         self._taken += 1
@@ -198,6 +191,12 @@ class Account:
 
     def _why_refused(self, session: Session, headers: Mapping[str, str]) -> str | None:
         now = asyncio.get_running_loop().time()
+        self._opened.append(now)
+        while self._opened[0] <= now - 59.5:  # some were longer on their way
+            self._opened.popleft()
+        if len(self._opened) > self.terms.per_minute:
+            self.complain(f"{len(self._opened)} sessions within a minute")
+            return "Too many new sessions"
         token = session.asked.get("token")
         if token is None and "Authorization" not in headers:
             return "Missing Authorization header"
@@ -205,12 +204,6 @@ class Account:
             return "Signature has expired"
         if now > self.terms.revoked_at:
             return "Invalid API key"
-        self._opened.append(now)
-        while self._opened[0] <= now - 59.5:  # some were longer on their way
-            self._opened.popleft()
-        if len(self._opened) > self.terms.per_minute:
-            self.complain(f"{len(self._opened)} sessions within a minute")
-            return "Too many new sessions"
         if self._taken >= self.terms.places or self.goes_wrong("too_many"):
             return "Too many concurrent sessions"
         return None
@@ -228,11 +221,26 @@ class Account:
     # ---- what sessions tell ----
 
     def _told(self, link: Link, session: Session, told: Told) -> None:
+        is_heard = link.terminated_at is None or link.terminated_at >= self.ends_at
         if told.is_final:
             number = session.number
             self.note(f"session {number} tells turn {told.order}: {_named(told.words)}")
-        if link.terminated_at is None or link.terminated_at >= self.ends_at:
+            if is_heard:
+                self.duties.told_final(told.words)
+        if is_heard:
             self.shown.update(told.words)
+
+    def hears(self, session: Session, sample: int) -> None:
+        """A session is sent its first audio, from `sample` of the call on."""
+        self.note(f"session {session.number} hears from {sample / RATE:.3f} s on")
+        self.duties.begins(session, sample)
+
+    def forces(self, session: Session, sample: int) -> None:
+        """A turn is to end behind the audio up to `sample`."""
+        at = sample / RATE
+        self.note(f"session {session.number}: ForceEndpoint at {at:.3f} s")
+        if (word := self.script.under_way(sample)) is not None:
+            self.forced_into.add(word)
 
     def _terminated(self, link: Link, session: Session) -> None:
         now = asyncio.get_running_loop().time()
@@ -262,6 +270,7 @@ class Account:
             return False
         self.note(f"session {session.number} loses the turn of {_named(words)}")
         self._turns_since = 0
+        self.failed.update(words)
         session.is_healthy = False
         return True
 

@@ -40,15 +40,25 @@ class Heard:
     end: int
 
 
+@dataclass(frozen=True)
+class Loss:
+    """A gap, in samples, and how much had been pushed when it was told."""
+
+    start: int
+    end: int
+    why: str
+    pushed: int
+
+
 @dataclass
 class Report:
-    """What a face has told its caller."""
+    """What a face has told its caller, who has pushed so many samples."""
 
+    pushed: Callable[[], int]
     finals: list[list[Heard]] = field(default_factory=list)
     orders: list[int] = field(default_factory=list)
     """Of the finals, by `Stream`."""
-    lost: list[tuple[int, int, str]] = field(default_factory=list)
-    """Samples, and why."""
+    lost: list[Loss] = field(default_factory=list)
     skipped: list[tuple[int, int]] = field(default_factory=list)
     revised: list[tuple[int, list[Heard]]] = field(default_factory=list)
     speech: list[str] = field(default_factory=list)
@@ -63,7 +73,8 @@ class Report:
                 self.orders.append(event.turn_order)
                 self.finals.append(_heard(event.words))
         elif isinstance(event, AudioLost):
-            self.lost.append((event.start_sample, event.end_sample, event.why))
+            span = event.start_sample, event.end_sample
+            self.lost.append(Loss(*span, event.why, self.pushed()))
         elif isinstance(event, SilenceSkipped):
             start = event.start_sample
             if self.skipped and self.skipped[-1][1] == start:

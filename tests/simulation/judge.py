@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from tests.simulation.speech import RATE, Said, Script
 
 if TYPE_CHECKING:
-    from tests.simulation.faces import Heard, Report
+    from tests.simulation.account import Account
+    from tests.simulation.faces import Heard, Loss, Report
 
 MS = RATE // 1000
 """The protocol's times are no finer."""
@@ -24,28 +25,29 @@ class Verdict:
 
 
 def judge(
-    script: Script,
+    account: Account,
     report: Report,
     *,
     pushed: int,
     is_closed: bool,
-    shown: set[int],
-    vanished: set[int],
+    is_doomed: bool,
 ) -> Verdict:
     """Each word that was pushed is told exactly once, in order, or is in a gap.
 
-    But for words that a session lost without a trace (`vanished`), and those that are
-    no sound, if no turn that was `shown` had them; and, of a stream that `is_closed`
-    and not ended, those that had no final yet.
+    But for words that a session lost without a trace, and those that are no sound, if
+    no turn that was shown had them; and, of a stream that `is_closed` and not ended,
+    those that had no final yet. In a gap may be what became too old, and words of turns
+    that a session failed to end; if the stream `is_doomed`, all.
     """
-    gaps = [(start - MS, end + MS) for start, end, _ in report.lost]
+    script = account.script
+    gaps = [(loss.start - MS, loss.end + MS) for loss in report.lost]
     # Where the memory ended may be the middle of a word.
     cuts = [
-        gap for gap, lost in zip(gaps, report.lost, strict=True) if "sent" in lost[2]
+        gap for gap, loss in zip(gaps, report.lost, strict=True) if is_too_old(loss)
     ]
     words = [word for final in report.finals for word in final]
     counts = Counter(word.text for word in words)
-    problems = _judge_told(script, report, cuts)
+    problems = _judge_told(script, report, cuts, account.forced_into | account.vanished)
     count_lost = 0
     for said in script.words:
         if said.end > pushed:
@@ -53,10 +55,12 @@ def judge(
         count = counts[said.text]
         if count > 1:
             problems.append(f"{said.text} is told {count} times")
-        may_be_missed = said.is_soft and said.number not in shown
-        if said.is_soft and counts[f"~{said.text}"]:
+        may_be_missed = said.is_soft and said.number not in account.shown
+        may_be_cut = said.is_soft or said.number in account.forced_into
+        if may_be_cut and counts[f"~{said.text}"]:
             may_be_missed = True  # some of it was lost, and then it was heard
-        if count or is_closed or may_be_missed or said.number in vanished:
+        is_vanished = said.number in account.vanished
+        if count or is_closed or may_be_missed or is_vanished:
             continue
         count_lost += 1
         is_told_as_lost = any(
@@ -66,11 +70,31 @@ def judge(
             is_skipped = _is_in(said, report.skipped)
             how = "skipped as silence" if is_skipped else "neither told nor lost"
             problems.append(f"{said.text} at {said.start // MS} ms is {how}")
+        elif said.number not in account.failed and not (
+            _is_in(said, cuts) or is_doomed
+        ):
+            problems.append(f"{said.text} at {said.start // MS} ms is lost in vain")
     return Verdict(problems, count_lost)
 
 
+def is_too_old(loss: Loss) -> bool:
+    """Whether the memory is said to have been too short."""
+    return "sent" in loss.why
+
+
+def judge_losses(losses: list[Loss], replay_seconds: float) -> list[str]:
+    """Audio is too old only where the replay buffer doesn't reach."""
+    problems = []
+    for loss in filter(is_too_old, losses):
+        kept = (loss.pushed - loss.end) / RATE
+        if kept < replay_seconds - 2:
+            span = f"{loss.start / RATE:.3f} to {loss.end / RATE:.3f} s"
+            problems.append(f"{span} is said to be too old, {kept:.1f} s behind")
+    return problems
+
+
 def _judge_told(
-    script: Script, report: Report, cuts: list[tuple[int, int]]
+    script: Script, report: Report, cuts: list[tuple[int, int]], may_be_cut: set[int]
 ) -> list[str]:
     """Whether the words of finals are whole, in order, and where they were said."""
     problems = []
@@ -80,7 +104,8 @@ def _judge_told(
     for word in (word for final in report.finals for word in final):
         said = script.words[int(word.text.lstrip("~w"))]
         if word.text != said.text:
-            if not _is_in(said, cuts) and not said.is_soft:
+            is_excused = said.is_soft or said.number in may_be_cut
+            if not _is_in(said, cuts) and not is_excused:
                 problems.append(f"a damaged word, {word.text}, at {word.start} ms")
             continue
         start, end = said.start // MS, said.end // MS

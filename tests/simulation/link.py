@@ -67,6 +67,10 @@ class Link:
         self.is_half_open = False
         self.is_closed = False
         self.terminated_at: float | None = None  # by the client
+        self.over_at: float | None = None  # for the client, whoever ended it
+        self.sent_at = 0.0
+        """When the client sent audio last."""
+        self.room_since = 0.0
         self.sent_samples = 0
         self.open_turns: set[int] = set()
         """That the client was told of, but not to their end."""
@@ -81,7 +85,6 @@ class Link:
         # The chunk that goes over it, and what is flushed.
         self._burst = BURST_SECONDS + 2 * chunk_seconds + 0.1
         self._ahead = 0.0  # of what may be sent, in seconds
-        self._sent_at = 0.0
         self._loop = asyncio.get_running_loop()
         self._latency = dice.uniform(0.005, 0.06)
         self._arrives_at = 0.0
@@ -96,6 +99,12 @@ class Link:
         """How long nothing has come, not even a pong."""
         return self._loop.time() - self._frozen_at if self.is_half_open else 0.0
 
+    @property
+    def is_clear(self) -> bool:
+        """Whether what is sent now is under way at once."""
+        is_open = self.over_at is None and not self.is_half_open
+        return is_open and self.has_room and self._buffer is None
+
     def send_audio(self, message: bytes) -> None:
         """Send a binary message."""
         if self.terminated_at is not None and not self.is_closed:
@@ -108,6 +117,7 @@ class Link:
         """Send a text message."""
         if b'"Terminate"' in text and self.terminated_at is None and not self.is_closed:
             self.terminated_at = self._loop.time()
+            self._over()
             self.on_terminate()
         self._send(self.server.command, text)
 
@@ -118,6 +128,7 @@ class Link:
         if self.terminated_at is None:
             self._complain("a session is closed, and not told to terminate")
         self.is_closed = True
+        self._over()
         if self.is_half_open:
             await asyncio.sleep(2.0)
         else:
@@ -127,9 +138,9 @@ class Link:
 
     def _check_rate(self, seconds: float) -> None:
         now = self._loop.time()
-        self._ahead = max(0.0, self._ahead - (now - self._sent_at) * self._rate)
+        self._ahead = max(0.0, self._ahead - (now - self.sent_at) * self._rate)
         self._ahead += seconds
-        self._sent_at = now
+        self.sent_at = now
         if self._ahead > self._burst + 1e-6:
             self._complain(f"audio is sent too fast: {self._ahead:.2f} s ahead")
 
@@ -177,7 +188,12 @@ class Link:
         """End the connection, from the service's side."""
         if not self.is_closed and not self.is_half_open:
             self.is_closed = True
+            self._over()
             self._owner.closed(code, reason)
+
+    def _over(self) -> None:
+        if self.over_at is None:
+            self.over_at = self._loop.time()
 
     def cut(self) -> None:
         """End it with no close frame: neither side can help it."""
@@ -203,6 +219,7 @@ class Link:
             return
         for receive, message in waiting:
             self._arrive(receive, message)
+        self.room_since = self._loop.time()
         if not self.has_room:
             self.has_room = True
             if not self.is_closed:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import selectors
 from collections.abc import Mapping
 from typing import Any
 
+MOST_TURNS = 10_000
+"""Of the loop, in a millisecond."""
 
-class Deadlock(AssertionError):
-    """Everybody waits, and nothing will ever happen."""
+
+class Stuck(Exception):
+    """Everybody waits, and nothing will ever happen; or time doesn't pass."""
 
 
 class _NoWaiting(selectors.BaseSelector):
@@ -18,6 +22,8 @@ class _NoWaiting(selectors.BaseSelector):
     def __init__(self) -> None:
         self._keys: dict[Any, selectors.SelectorKey] = {}
         self.now = 0.0
+        self._counts_from = 0.0
+        self._turns = 0
 
     def register(
         self, fileobj: Any, events: int, data: Any = None
@@ -33,8 +39,14 @@ class _NoWaiting(selectors.BaseSelector):
         self, timeout: float | None = None
     ) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
-            raise Deadlock("everybody waits for ever")
-        self.now += max(0.0, timeout)
+            raise Stuck("everybody waits for ever")
+        # A clock that stands is none; and what is due is not a rounding error away.
+        self.now = math.nextafter(self.now + max(0.0, timeout), math.inf)
+        self._turns += 1
+        if self.now > self._counts_from + 0.001:
+            self._counts_from, self._turns = self.now, 0
+        elif self._turns > MOST_TURNS:
+            raise Stuck(f"the loop turns, but time doesn't pass at {self.now}")
         return []
 
     def get_map(self) -> Mapping[Any, selectors.SelectorKey]:
@@ -47,6 +59,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._clock = _NoWaiting()
         super().__init__(self._clock)
+        self._clock_resolution = 0.0  # nothing is due before its time
 
     def time(self) -> float:
         return self._clock.now

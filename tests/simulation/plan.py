@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from tests.simulation.account import Terms
@@ -39,11 +39,9 @@ def draw_plan(dice: random.Random) -> Plan:
     seconds = LONGEST if dice.random() < 0.03 else dice.choice(LENGTHS)
     weather = draw_weather(dice)
     talk = draw_talk(dice)
-    if weather.until and not weather.loses:
-        talk = replace(talk, monologues=min(talk.monologues, 0.05))
     settings = _draw_settings(dice, seconds, weather)
     terms = _draw_terms(dice, settings, talk)
-    is_doomed = weather.loses > 0.5 or weather.no_termination > 0
+    is_doomed = weather.no_termination > 0
     if dice.random() < 0.06:
         is_doomed = True
         terms.forbidden_model = dice.random() < 0.3
@@ -65,9 +63,8 @@ def _draw_settings(dice: random.Random, seconds: float, weather: Weather) -> Set
         has_tokens=dice.random() < 0.2,
         chunk_seconds=dice.choice(chunks),
         rate=dice.choice((1.25, 2.0)),
-        # To hear a turn of a minute again takes as much, each time.
-        replay_seconds=120.0 if weather.loses or weather.name == "calm" else 400.0,
-        per_minute=dice.choice((math.inf, math.inf, 20 if weather.loses else 5)),
+        replay_seconds=dice.choice((120.0, 120.0, 400.0)),
+        per_minute=dice.choice((math.inf, math.inf, 20 if weather.is_hard else 5)),
         skip_silence=dice.random() < 0.7,
         max_retries=1000,
     )

@@ -63,7 +63,8 @@ class Style:
 
 class Recognizer:
     """Hears one session's audio. `goes_wrong` draws by a probability's name; `lose`
-    draws whether a turn of these words is lost; it was if it left no trace (False)."""
+    draws whether a turn of these words is lost; it was if it left no trace (False).
+    `delay` hears of those that are told too late, or out of their order."""
 
     def __init__(
         self,
@@ -73,6 +74,7 @@ class Recognizer:
         tell: Tell,
         goes_wrong: Callable[[str], bool],
         lose: Callable[[tuple[int, ...], bool], bool],
+        delay: Callable[[tuple[int, ...]], None],
     ) -> None:
         self.style = style
         self.finals: list[dict[str, Any]] = []
@@ -82,6 +84,7 @@ class Recognizer:
         self._tell = tell
         self._goes_wrong = goes_wrong
         self._lose = lose
+        self._delay = delay
         self._pieces: list[Piece] = []
         self._piece: Piece  # that it is at
         self._heard_until = 0  # samples of the session
@@ -203,6 +206,8 @@ class Recognizer:
         self._open.append(told)
         if is_whole:
             self._whole.append(word.number)
+            if self._is_traceless:
+                self._lose((word.number,), False)
         self._turn_end = end
         self._speaks_softly = word.is_soft
         sound = min(word.sounds_from + RATE // 50, word.end) - word.end + end
@@ -267,7 +272,6 @@ class Recognizer:
         self.next_order += 1
         self._partials = 0
         if self._is_traceless:
-            self._lose(told.words, False)
             return
         if is_known and self._lose(told.words, True):
             return
@@ -275,11 +279,15 @@ class Recognizer:
         is_free = self._held is None
         if is_known and is_free and self._goes_wrong("reordered"):
             self._held = final, told
+            self._delay(told.words)
             asyncio.get_running_loop().call_later(
                 self._dice.uniform(0.1, 3), self.release
             )
             return
-        late = self._dice.uniform(2, 11) if self._goes_wrong("late_final") else 0.0
+        late = 0.0
+        if self._goes_wrong("late_final"):
+            late = self._dice.uniform(2, 11)
+            self._delay(told.words)
         self._tell_final(final, told, late)
         self.release()
 

@@ -46,7 +46,7 @@ class Session:
         self.began_at = 0.0
         self._account = account
         self._dice: random.Random = account.dice
-        self._link = link
+        self.link = link
         self._loop = asyncio.get_running_loop()
         self.asked: dict[str, Any] = dict(asked)
         self.model = asked.get("speech_model", account.default_model)
@@ -57,6 +57,7 @@ class Session:
             self._tell,
             account.goes_wrong,
             self._lose,
+            account.failed.update,
         )
         self._speed = self._dice.choice((1.0, 1.25, 1.25, 10.0))
         self._busy_until = 0.0  # with what has come
@@ -87,6 +88,22 @@ class Session:
             return 0.4
         return 0.512 if self.asked.get("mode") == "max_accuracy" else 0.128
 
+    @property
+    def formats(self) -> bool:
+        """Whether each turn that has ended is told again, formatted."""
+        return self._recognizer.style.formats
+
+    @property
+    def expected(self) -> int | None:
+        """The call's sample that would follow what has come; None if nothing has."""
+        return self._recognizer.expected
+
+    @property
+    def may_hear(self) -> bool:
+        """Whether it is there to be sent audio."""
+        is_open = self.has_begun and not self.is_over and not self._is_ending
+        return is_open and self.link.is_clear
+
     # ---- its life ----
 
     def begin(self, lasts: float) -> None:
@@ -109,23 +126,23 @@ class Session:
     def strike(self, kind: str) -> None:
         """End in one of the ways of `ENDS`."""
         assert kind in ENDS
-        if self.is_over or self._link.is_closed:
+        if self.is_over or self.link.is_closed:
             return
         self._account.note(f"session {self.number}: {kind}")
         self.is_healthy = False
         if kind == "cut":
-            self._link.cut()
+            self.link.cut()
         elif kind == "cut at a byte":
-            self._link.bytes_left = self._dice.randint(0, 30_000)
+            self.link.bytes_left = self._dice.randint(0, 30_000)
         elif kind == "half-open":
-            self._link.freeze()
+            self.link.freeze()
         elif kind in ("1011", "1013"):
             self._end(int(kind), "")
         else:
             self.fail(int(kind), "Session Cancelled: An error occurred")
 
     def _expire(self) -> None:
-        if not self.is_over and not self._is_ending and not self._link.is_closed:
+        if not self.is_over and not self._is_ending and not self.link.is_closed:
             self._account.expired(self)
             self.fail(3008, "Session Expired")
 
@@ -150,7 +167,7 @@ class Session:
 
     def _end(self, code: int, reason: str) -> None:
         if not self.is_over:
-            self._link.hang_up(code, reason)
+            self.link.hang_up(code, reason)
             self.gone()
 
     # ---- in ----
@@ -167,12 +184,12 @@ class Session:
             return
         account.check_configuration(self, self.asked)
         try:
-            found = account.recording.find(message, self._recognizer.expected)
+            found = account.recording.find(message, self.expected)
         except ValueError as exc:
             account.complain(str(exc))
             return
         if not self.received:
-            account.note(f"session {self.number} hears from {found[0] / RATE:.3f} s on")
+            account.hears(self, found[0])
         if account.terms.forbidden_model:
             return
         is_worth_it = self._recognizer.take(found[0], self.received, found[1])
@@ -204,8 +221,7 @@ class Session:
             self.asked |= message
             self._recognizer.style.shortest_pause = self._shortest_pause()
         elif kind == "ForceEndpoint":
-            at = (self._recognizer.expected or 0) / RATE
-            self._account.note(f"session {self.number}: ForceEndpoint at {at:.3f} s")
+            self._account.forces(self, self.expected or 0)
             self._in_order(self._understand, self.received, True)
         elif kind == "Terminate":
             self._is_ending = True
@@ -247,7 +263,7 @@ class Session:
             if how == "1000":
                 self._loop.call_at(self._told_at + 0.1, self._end, 1000, "")
             elif how == "cut":
-                self._loop.call_later(delay / 8, self._link.cut)
+                self._loop.call_later(delay / 8, self.link.cut)
             if how != "late":
                 return
             delay = self._dice.uniform(5, 19)
@@ -287,7 +303,7 @@ class Session:
         if left > 0:
             self._loop.call_later(left, self._look_for_signs)
         else:
-            if not self._link.is_half_open:
+            if not self.link.is_half_open:
                 self._account.complain(f"session {self.number} was let go inactive")
             self.fail(3006, "Session ended: inactivity timeout")
 
@@ -310,4 +326,4 @@ class Session:
 
     def _deliver(self, text: bytes, told: Told | None) -> None:
         if not self.is_over:
-            self._link.deliver(text, told)
+            self.link.deliver(text, told)

@@ -53,6 +53,7 @@ class Speaker:
         block = round(RATE * habits.block_seconds)
         view = memoryview(self.pcm)
         looked_at = 0
+        loop = asyncio.get_running_loop()
         while self.pushed < habits.ends_at:
             blocks = 1
             if habits.bursts and dice.random() < habits.bursts:
@@ -63,6 +64,7 @@ class Speaker:
                 end = min(self.pushed + block, habits.ends_at)
                 face.push(view[2 * self.pushed : 2 * end])
                 self.pushed = end
+            self.account.duties.pushed(loop.time(), self.pushed)
             if habits.is_file:
                 await face.drain()
             if self.pushed > looked_at + RATE:
@@ -86,7 +88,7 @@ class Speaker:
 
     def _act(self, face: Face) -> None:
         what = self.dice.choice(("flush", "force", "update"))
-        if what == "flush" and self._is_pause() and not self.habits.is_file:
+        if what == "flush" and self._is_pause():
             self.account.note(f"flush at {self.pushed / RATE:.3f} s")
             face.flush()
         elif what == "force":

@@ -225,3 +225,15 @@ class Script:
         """Whether any of a word lies between two samples."""
         first = self.ending_behind(start)
         return first < len(self.words) and self._starts[first] < end
+
+    def sounds(self, start: int, end: int) -> bool:
+        """Likewise, of a word that is no softer than the background."""
+        first = self.ending_behind(start)
+        behind = bisect_left(self._starts, end)
+        return any(not word.is_soft for word in self.words[first:behind])
+
+    def under_way(self, sample: int) -> int | None:
+        """The number of the word that `sample` lies in."""
+        first = self.ending_behind(sample)
+        is_in = first < len(self.words) and self._starts[first] < sample
+        return first if is_in else None

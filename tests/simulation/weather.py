@@ -49,9 +49,8 @@ class Weather:
     # Of a message
     odd: float = 0.0
     """A remark, a message that nobody knows, or one that is no JSON."""
-    # What it may cost
-    loses: float = 0.0
-    """This share of the words, and some more."""
+    is_hard: bool = False
+    """Many sessions are needed."""
 
     @property
     def keeps_turns(self) -> bool:
@@ -79,14 +78,14 @@ _ROUGH = Weather(
     late_start=0.1,
     unformatted=0.1,
     odd=0.05,
-    loses=0.35,
+    is_hard=True,
 )
 WEATHERS = (
     Weather("calm"),
     Weather("calm"),
     _USUAL,
     _USUAL,
-    replace(_USUAL, name="brief", until=0.8, short_life=0.95, life=8.0, loses=0.7),
+    replace(_USUAL, name="brief", until=0.8, short_life=0.95, life=8.0, is_hard=True),
     Weather("forgetful", 0.8, lost_turn=0.3, turns_between=12),
     Weather(
         "turns",
@@ -99,13 +98,13 @@ WEATHERS = (
         late_start=0.2,
         unformatted=0.2,
         odd=0.1,
-        loses=0.35,
+        is_hard=True,
     ),
     Weather("end", 1.0, no_termination=1.0, late_termination=0.2, short_life=0.1),
     Weather("strict", 1.0, strict=1.0, short_life=0.5),
     _ROUGH,
     _ROUGH,
-    Weather("outage", 0.8, refused=0.97, short_life=1.0, loses=1.0),
+    Weather("outage", 0.8, refused=0.97, short_life=1.0, is_hard=True),
 )
 
 
