@@ -76,10 +76,10 @@ def test_right_there_where_the_turn_was_cut_off() -> None:
     assert call.resumes_at == 11.9
 
 
-def test_no_further_than_where_it_was_ended_by_force() -> None:
+def test_a_sound_that_goes_on_behind_a_forced_end_is_the_next_turns() -> None:
     call = Call(*TALK)
     call.final(0.1, 1.85, forced=1.9)
-    assert call.resumes_at == 1.9
+    assert call.resumes_at == 1.85
 
 
 def test_right_there_where_something_else_covers_more() -> None:
