@@ -233,11 +233,14 @@ def test_a_session_that_closes_without_a_termination_is_lost() -> None:
     assert str(retry.failure) == "the session ended without a Termination"
 
 
-def test_a_loss_is_no_matter_where_every_word_is_final() -> None:
+@pytest.mark.parametrize("audio_ends", ["in a pause", "with the last word"])
+def test_a_loss_is_no_matter_where_every_word_is_final(audio_ends: str) -> None:
     call = Call()
     peer = call.open()
-    call.write(hum(1, 5) + speech(2, 5000) + hum(2, 5))
-    peer.say(final(0, ("a", 1000, 3000)))
+    call.write(hum(1, 5) + speech(2, 5000))
+    if audio_ends == "in a pause":
+        call.write(hum(2, 5))
+    peer.say(final(0, ("a", 1000, 2900)))  # its sound goes on for a bit
     call.end()
     peer.close(1011)
     assert call.protocol.state is StreamState.ENDED

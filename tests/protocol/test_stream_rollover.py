@@ -127,6 +127,25 @@ def test_in_an_open_turn_it_waits_for_the_final() -> None:
     assert call.waits == []
 
 
+def test_likewise_if_another_turn_has_begun_by_then() -> None:
+    call, first, second = ready()
+    first.say(turn(1, ("b", 400, 500)), final(0, ("a", 0, 300)))
+    assert call.protocol.session is first.session
+    first.say(final(1, ("b", 400, 500)))
+    assert call.protocol.session is second.session
+    assert call.finals == ["a", "b"]
+
+
+def test_a_final_that_waited_for_another_is_heard_again() -> None:
+    call, first, second = ready()
+    first.say(final(1, ("b", 400, 500)))
+    first.say(final(0, ("a", 0, 300)))  # which lets both go
+    assert call.protocol.session is second.session
+    assert call.finals == ["a"]
+    second.say(final(0, ("b", 100, 200)))
+    assert call.finals == ["a", "b"]
+
+
 def test_of_the_old_session_nothing_more_is_told() -> None:
     """Not even what came together with the final that it was left for."""
     call, first, second = ready()
