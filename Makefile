@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Rebuilt when any of these changes.
 CORE := pyproject.toml setup.py $(wildcard src/*.p*)
 
-.PHONY: demo test test-asan lint types bench rebase soak clean
+.PHONY: demo test test-asan lint types bench rebase soak simulate clean
 
 demo: $(VENV)/demo.installed
 	@echo "What was said:"; sed 's/^/    /' examples/call.txt; echo "What is heard, live:"
@@ -43,6 +43,11 @@ rebase: $(VENV)/dev.installed
 # A hundred calls at once, for ten minutes, on a server that keeps failing.
 soak: $(VENV)/dev.installed
 	$(BIN)/python -m benchmarks.soak --seconds 600
+
+# So many hours of calls under virtual time; a minute has about a hundred of them.
+HOURS ?= 200
+simulate: $(VENV)/dev.installed
+	$(BIN)/python -m tests.simulation --hours $(HOURS)
 
 $(VENV)/%.installed: $(CORE)
 	@echo "Setting up $(VENV): a minute or two, the first time"

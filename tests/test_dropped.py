@@ -95,14 +95,17 @@ async def test_while_a_lost_session_is_about_to_be_replaced(
     monkeypatch: pytest.MonkeyPatch, log: pytest.LogCaptureFixture
 ) -> None:
     """No other is opened for it."""
+    is_open = asyncio.Event()
 
     async def cut(talk: Talk) -> None:
         await talk.begin()
+        await is_open.wait()
         talk.cut()
 
     monkeypatch.setattr("aai_stream.client.uniform", lambda low, high: 3600.0)
     async with nothing_left(cut) as (server, url):
         stream = await entered(url)
+        is_open.set()
         await until(lambda: "trying again in 3600" in log.text)
         del stream
         await collected(lambda: not left_tasks())
@@ -110,10 +113,11 @@ async def test_while_a_lost_session_is_about_to_be_replaced(
 
 
 async def test_while_a_session_is_being_opened() -> None:
-    gate = asyncio.Event()
+    is_open, gate = asyncio.Event(), asyncio.Event()
 
     async def cut(talk: Talk) -> None:
         await talk.begin()
+        await is_open.wait()
         talk.cut()
 
     async def hesitate(talk: Talk) -> None:
@@ -122,6 +126,7 @@ async def test_while_a_session_is_being_opened() -> None:
 
     async with nothing_left(cut, hesitate) as (server, url):
         stream = await entered(url)
+        is_open.set()
         await until(lambda: len(server.talks) == 2)
         del stream
         await collected(lambda: not left_tasks())

@@ -322,7 +322,7 @@ class Runner:
         try:
             await self._admitted()
             wire = await self._connector.open(
-                session.options, link, self._connect_timeout
+                session.handshake(), link, self._connect_timeout
             )
             link.connected(wire)
         except Exception as exc:

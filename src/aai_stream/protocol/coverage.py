@@ -123,7 +123,8 @@ class Coverage:
             end = end_of_sound(ring, ring.acked, is_last=self.input_ended)
             if end > ring.acked:
                 self._tail_limit = None
-                self.gaps.cover(min(end, limit, ring.sent))
+                if end <= limit:  # or else the next turn's word has begun
+                    self.gaps.cover(min(end, ring.sent))
         return self._ring.acked
 
     def _let_go(self, sample: int) -> None:

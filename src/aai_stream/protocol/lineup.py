@@ -92,12 +92,7 @@ class Lineup:
         assert self.standby is not None
         self.present, self.standby = self.standby, None
         self.count += 1
-        # If no successor can be had in time, expiry is a loss like any other.
-        left = self.present.expiry - now
-        self.rollover_at = math.inf
-        if 0 < left <= LONGEST_SECONDS:
-            lead = min(LEAD_SECONDS, left / 5)
-            self.rollover_at = now + max(left - lead, SHORTEST_SECONDS)
+        self.rollover_at = _successor_due(self.present, now)
         early, self._early = self._early, []
         return early
 
@@ -135,3 +130,12 @@ class Lineup:
         """Messages that could not be read."""
         present = 0 if self.present is None else self.present.malformed_messages
         return self._malformed + present
+
+
+def _successor_due(session: Session, now: float) -> float:
+    """When the successor of `session` is to be opened. If none can be had in time,
+    expiry is a loss like any other."""
+    if not now < session.expiry <= now + LONGEST_SECONDS:
+        return math.inf
+    lead = min(LEAD_SECONDS, (session.expiry - session.began_at) / 5)
+    return max(session.expiry - lead, session.began_at + SHORTEST_SECONDS)

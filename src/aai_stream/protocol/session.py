@@ -276,9 +276,9 @@ class Session:
         # In two steps: a loop that was blocked has not read yet what came meanwhile.
         half = self._silence_allowed / 2
         if self._suspect_at is None:
-            if now - self._told_at >= half:
+            if now >= self._told_at + half:
                 self._suspect_at = now
-        elif now - self._suspect_at >= half and self.state is not State.OVER:
+        elif now >= self._suspect_at + half and self.state is not State.OVER:
             seconds = self._silence_allowed
             self.over(DroppedError(f"the server said nothing for {seconds:g} s"))
 
@@ -297,6 +297,12 @@ class Session:
         return self.timeline.to_stream_ms(self.timeline.sent_ms)
 
     # ---- out ----
+
+    def handshake(self) -> Options:
+        """What the handshake asks for, which is made now; what is changed from here on
+        takes a message."""
+        self._texts.clear()
+        return self.options
 
     def texts(self) -> list[bytes]:
         """Text messages to be sent now. Nothing goes out before Begin, but a Terminate

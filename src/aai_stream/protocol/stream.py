@@ -97,7 +97,7 @@ class StreamProtocol:
         self._settings = settings
         self._credentials = credentials
         self._stalled_at = math.inf  # a stream that ends is lost if nothing is sent
-        self._token_renewed = False  # since the last Begin
+        self._token_renewed = False  # since the last other answer
         self._unfinished = 0  # sessions in a row that did not end when asked
         self._insists_beyond = 0  # finals must reach so far to insist on ends again
 
@@ -328,13 +328,14 @@ class StreamProtocol:
             session.keep_alive_every(session.options.inactivity_timeout / 2)
 
     def _move_on(self, now: float) -> bool:
-        """Move to the session on standby, if there is one and no turn is open in the
-        present one, of which nothing more is told then."""
+        """Move to the session on standby, if there is one. Nothing more is told of the
+        present one then, so no turn may be open in it, nor may it alone have heard what
+        can't be sent again."""
         lineup, old = self.lineup, self.session
         if lineup.standby is None:
             return False
         if old is not None and lineup.is_open:
-            if not old.turns.is_idle:
+            if not old.turns.is_idle or self.coverage.gaps.has_hole:
                 return False
             text = f"session {lineup.standby.id} takes over from {old.id}"
             self._note(Level.DEBUG, text)
@@ -418,7 +419,9 @@ class StreamProtocol:
             self._token_renewed = True
             self._note(Level.INFO, "the token had expired; trying another")
             self.lineup.open_at = self.lineup.rollover_at = now
-        elif self.lineup.is_open:
+            return
+        self._token_renewed = False
+        if self.lineup.is_open:
             self._note(Level.INFO, f"no session is ready to take over: {failure}")
         else:
             self._try_again(failure, now)

@@ -1,0 +1,309 @@
+"""The service as an account sees it: who may connect, how often, and for how long.
+
+From PROTOCOL.md, "Connecting": the websocket is always accepted, and refusals come as
+an Error and a close 1008 (a bad key, a token that is too old, too many sessions, too
+many new ones within a minute); HTTP statuses and failures of the network come too. A
+place is free again some time after a session's end. Begin comes late, once 11.4 s, or
+not at all; `expires_at` is by the service's clock, which may be hours off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from tests.simulation.link import Link, Owner, Told
+from tests.simulation.session import Session
+from tests.simulation.speech import Recording, Script
+from tests.simulation.weather import ENDS, Weather
+
+EPOCH = 1_800_000_000.0
+"""When calls begin, unix seconds."""
+
+
+MOST_ATTEMPTS = 40
+"""To connect, within a minute."""
+
+
+class Refusal(Exception):
+    """A handshake failed: with an HTTP status, or with none at all."""
+
+    def __init__(self, status: int | None, retry_after: float | None = None) -> None:
+        super().__init__(status)
+        self.status = status
+        self.retry_after = retry_after
+
+
+@dataclass
+class Terms:
+    """What an account has, and how its caller uses it."""
+
+    rate: float = 2.0
+    """That the client may send at, times real time."""
+    chunk_seconds: float = 1.0
+    places: float = math.inf
+    per_minute: float = math.inf
+    slowest: float = 1.0
+    """How fast a backlog is worked through at least, times real time."""
+    longest_session: float = 10_800.0
+    skew: float = 0.0
+    """How far the service's clock is ahead of the client's, in seconds."""
+    default_model: str = "universal-3-6-pro"
+    forbidden_model: bool = False
+    revoked_at: float = math.inf
+    """When key or token is refused."""
+
+
+@dataclass
+class Account:
+    """The service's side of a call."""
+
+    script: Script
+    recording: Recording
+    dice: random.Random
+    weather: Weather
+    calm_from: float
+    terms: Terms
+    log: list[str]
+    problems: list[str]
+    sessions: list[Session] = field(default_factory=list)
+    links: list[Link] = field(default_factory=list)
+    shown: set[int] = field(default_factory=set)
+    """Words that the client was told of, by number."""
+    vanished: set[int] = field(default_factory=set)
+    """Words of turns that a session has lost."""
+    tokens: dict[str, float] = field(default_factory=dict)
+    too_fast_count: int = 0
+    ends_at: float = math.inf
+    """When the caller wanted no more."""
+    wanted: dict[str, Any] = field(default_factory=dict)
+    wanted_at: float = 0.0
+    _opened: deque[float] = field(default_factory=deque)
+    _attempts: deque[float] = field(default_factory=deque)
+    _taken: int = 0
+    _over_at: float = 0.0  # a session, the last time
+    _turns_since: int = 10_000
+
+    @property
+    def default_model(self) -> str:
+        """Of who asks for none."""
+        return self.terms.default_model
+
+    def note(self, what: str) -> None:
+        """Remember what has happened."""
+        now = asyncio.get_running_loop().time()
+        self.log.append(f"{now:9.3f}  {what}")
+
+    def complain(self, what: str) -> None:
+        """The client has done what it may not."""
+        now = asyncio.get_running_loop().time()
+        if len(self.problems) < 20:
+            self.problems.append(f"{now:9.3f}  {what}")
+
+    def wall_clock(self) -> float:
+        """The service's."""
+        return EPOCH + asyncio.get_running_loop().time() + self.terms.skew
+
+    def goes_wrong(self, what: str) -> bool:
+        """Whether that shall happen now."""
+        chance: float = getattr(self.weather, what)
+        if not chance or asyncio.get_running_loop().time() >= self.calm_from:
+            return False
+        return self.dice.random() < chance
+
+    # ---- connecting ----
+
+    def mint(self) -> str:
+        """A token, which may be too old already, but not twice in a row."""
+        token = f"token-{len(self.tokens)}"
+        now = asyncio.get_running_loop().time()
+        is_stale = now < self.tokens.get(f"token-{len(self.tokens) - 1}", math.inf)
+        is_stale = is_stale and self.dice.random() < 0.2
+        self.tokens[token] = now - 1 if is_stale else now + self.dice.uniform(60, 600)
+        return token
+
+    async def connect(self, url: str, headers: Mapping[str, str], owner: Owner) -> Link:
+        """Accept a websocket. Raises `Refusal`."""
+        dice = self.dice
+        self._count_attempt()
+        await asyncio.sleep(dice.uniform(0.02, 0.3))
+        if self.sessions and self.goes_wrong("refused"):
+            self.note("connection refused")
+            status = dice.choice((None, 503, 429))
+            raise Refusal(status, dice.uniform(0, 3) if status == 429 else None)
+        link = Link(
+            owner,
+            dice,
+            self.complain,
+            rate=self.terms.rate,
+            chunk_seconds=self.terms.chunk_seconds,
+        )
+        asked = dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
+        session = Session(self, link, asked, len(self.sessions) + 1)
+        link.server = session
+        link.on_told = lambda told: self._told(link, session, told)
+        link.on_terminate = lambda: self._terminated(link, session)
+        self.sessions.append(session)
+        self.links.append(link)
+        asyncio.get_running_loop().call_later(
+            0.013, self._admit, link, session, headers
+        )
+        return link
+
+    def _count_attempt(self) -> None:
+        """Whoever is refused waits longer each time, or is in others' way."""
+        now = asyncio.get_running_loop().time()
+        self._attempts.append(now)
+        while self._attempts[0] <= now - 60:
+            self._attempts.popleft()
+        if len(self._attempts) > MOST_ATTEMPTS:
+            self.complain(f"{len(self._attempts)} attempts within a minute")
+        is_alone = self.terms.forbidden_model and not self.weather.short_life
+        if is_alone and len(self.sessions) > 5:
+            self.complain("sessions are asked for that will not be had")
+
+    def _admit(self, link: Link, session: Session, headers: Mapping[str, str]) -> None:
+        dice, loop = self.dice, asyncio.get_running_loop()
+        if why := self._why_refused(session, headers):
+            self.note(f"session {session.number}: {why}")
+            session.fail(1008, f"Unauthorized Connection: {why}")
+            return
+        self._taken += 1
+        session.has_place = True
+        if self.goes_wrong("no_begin"):
+            self.note(f"session {session.number}: no Begin")
+            return
+        begin = dice.uniform(0.3, 1.3)
+        if self.goes_wrong("late_begin"):
+            begin = dice.uniform(2, 11.4)
+        loop.call_later(begin, session.begin, self.terms.longest_session)
+        self.note(f"session {session.number}: Begin after {begin:.1f} s")
+        if self.terms.forbidden_model:
+            loop.call_later(
+                begin + 5, session.fail, 3005, "Session Cancelled: An error"
+            )
+        if self.goes_wrong("stalled"):
+            for _ in range(dice.randint(1, 4)):
+                when = begin + dice.uniform(1, 60)
+                loop.call_later(when, link.stall, dice.uniform(0.5, 7))
+        if self.goes_wrong("short_life"):
+            when = dice.uniform(0.5, 2) * begin
+            if dice.random() < 0.9:
+                when = begin + dice.expovariate(1 / self.weather.life)
+            loop.call_later(when, session.strike, dice.choice(ENDS))
+
+    def _why_refused(self, session: Session, headers: Mapping[str, str]) -> str | None:
+        now = asyncio.get_running_loop().time()
+        token = session.asked.get("token")
+        if token is None and "Authorization" not in headers:
+            return "Missing Authorization header"
+        if token is not None and self.tokens.get(token, 0.0) < now:
+            return "Signature has expired"
+        if now > self.terms.revoked_at:
+            return "Invalid API key"
+        self._opened.append(now)
+        while self._opened[0] <= now - 59.5:  # some were longer on their way
+            self._opened.popleft()
+        if len(self._opened) > self.terms.per_minute:
+            self.complain(f"{len(self._opened)} sessions within a minute")
+            return "Too many new sessions"
+        if self._taken >= self.terms.places or self.goes_wrong("too_many"):
+            return "Too many concurrent sessions"
+        return None
+
+    def over(self, session: Session) -> None:
+        """A session has ended; its place is free before long."""
+        self._over_at = asyncio.get_running_loop().time()
+        late = 28.0 if self.goes_wrong("too_many") else self.dice.uniform(0.5, 2)
+        if session.has_place:
+            asyncio.get_running_loop().call_later(late, self._free_place)
+
+    def _free_place(self) -> None:
+        self._taken -= 1
+
+    # ---- what sessions tell ----
+
+    def _told(self, link: Link, session: Session, told: Told) -> None:
+        if told.is_final:
+            number = session.number
+            self.note(f"session {number} tells turn {told.order}: {_named(told.words)}")
+        if link.terminated_at is None or link.terminated_at >= self.ends_at:
+            self.shown.update(told.words)
+
+    def _terminated(self, link: Link, session: Session) -> None:
+        now = asyncio.get_running_loop().time()
+        self.note(f"session {session.number} is told to terminate")
+        if now >= self.ends_at or not session.is_healthy:
+            self._over_at = now
+            return
+        if link.open_turns and self.weather.keeps_turns:
+            self.complain(f"session {session.number} is left in the middle of a turn")
+        is_early = now < session.connected_at + 11.5 and now > self._over_at + 3
+        self._over_at = now
+        if not session.has_begun and is_early:
+            self.complain(f"session {session.number} is given up before its Begin")
+
+    def loses_turn(
+        self, session: Session, words: tuple[int, ...], is_known: bool
+    ) -> bool:
+        """Whether a turn of these words is lost; see `Recognizer`."""
+        if not is_known:
+            session.is_healthy = False
+            self.vanished.update(words)
+            return True
+        self._turns_since += 1
+        if self._turns_since <= self.weather.turns_between:
+            return False
+        if not self.goes_wrong("lost_turn"):
+            return False
+        self.note(f"session {session.number} loses the turn of {_named(words)}")
+        self._turns_since = 0
+        session.is_healthy = False
+        soft = [n for n in words if self.script.words[n].is_soft]
+        self.vanished.update(soft)  # a gap is made as short as it sounds
+        return True
+
+    def expired(self, session: Session) -> None:
+        """A session has lived out its time."""
+        self.note(f"session {session.number} expires")
+        terms = self.terms
+        may_have_another = min(terms.places, terms.per_minute / 10) > 1
+        is_usual = self.weather.name == "calm" and not terms.skew
+        last = self.sessions[-1]
+        has_another = last is not session and last.has_begun and not last.is_over
+        if (
+            is_usual
+            and may_have_another
+            and terms.revoked_at == math.inf
+            and not has_another
+        ):
+            self.complain(f"session {session.number} was not replaced in time")
+
+    def too_fast(self, session: Session) -> None:
+        """A session was sent more than it takes."""
+        self.too_fast_count += 1
+        self.note(f"session {session.number}: too fast")
+
+    def wants(self, changes: dict[str, Any]) -> None:
+        """The caller changes live parameters."""
+        self.wanted |= changes
+        self.wanted_at = asyncio.get_running_loop().time()
+
+    def check_configuration(self, session: Session, asked: dict[str, Any]) -> None:
+        """Whether a session that is sent audio has what the caller wants."""
+        now = asyncio.get_running_loop().time()
+        if not self.wanted or now < max(self.wanted_at, session.began_at) + 15:
+            return
+        for name, value in self.wanted.items():
+            if str(asked.get(name)) != str(value):
+                self.complain(f"session {session.number}: {name} is not {value}")
+
+
+def _named(words: tuple[int, ...]) -> str:
+    return f"w{words[0]} to w{words[-1]}" if words else "no whole word"

@@ -1,0 +1,108 @@
+"""The joint between the simulated world and the client: whatever here is replaced is
+none of the client's public face, and changes with its inside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import time
+from collections.abc import Iterator, Mapping
+from unittest import mock
+
+from typing_extensions import Buffer
+
+from aai_stream.connection import connector as connecting
+from aai_stream.connection.failures import http_failure
+from aai_stream.connection.limiter import ConnectLimiter
+from aai_stream.connection.wire import Owner
+from aai_stream.errors import AaiStreamError, UnreachableError
+from tests.simulation.account import EPOCH, Account, Refusal
+from tests.simulation.link import Link
+
+
+class _Wire:
+    """A wire as the client wants it, on a link."""
+
+    def __init__(self) -> None:
+        self._link: Link
+
+    async def connect(
+        self, account: Account, url: str, headers: Mapping[str, str], owner: Owner
+    ) -> _Wire:
+        try:
+            self._link = await account.connect(url, headers, owner)
+        except Refusal as exc:
+            if exc.status is None:
+                failure: AaiStreamError = UnreachableError("refused")
+            else:
+                wait = exc.retry_after
+                asked = {} if wait is None else {"Retry-After": str(round(wait))}
+                failure = http_failure(exc.status, asked)
+        else:
+            self.send_text = self._link.send_text
+            self.close = self._link.close
+            return self
+        raise failure
+
+    @property
+    def has_room(self) -> bool:
+        return self._link.has_room
+
+    @property
+    def silent_seconds(self) -> float:
+        return self._link.silent_seconds
+
+    def send_audio(self, chunk: Buffer) -> None:
+        self._link.send_audio(bytes(memoryview(chunk)))
+
+
+@contextlib.contextmanager
+def world_of(account: Account) -> Iterator[None]:
+    """Have connections go to the account's service, and clocks be the loop's."""
+    loop = asyncio.get_running_loop()
+
+    async def open_wire(url: str, headers: Mapping[str, str], owner: Owner) -> _Wire:
+        return await _Wire().connect(account, url, headers, owner)
+
+    def limiter(host: str, name: str, per_minute: float) -> ConnectLimiter | None:
+        if per_minute == math.inf:
+            return None
+        return ConnectLimiter(per_minute, clock=loop.time)
+
+    def wall_clock() -> float:
+        return EPOCH + loop.time()
+
+    with (
+        mock.patch.object(connecting.Connector, "_open_wire", return_value=open_wire),
+        mock.patch.object(connecting, "shared_limiter", limiter),
+        mock.patch.object(time, "time", wall_clock),
+        _logged(account),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def _logged(account: Account) -> Iterator[None]:
+    """What the client logs goes into the call's log."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            account.note(f"   client: {record.getMessage()}")
+
+    handler = Handler(logging.WARNING)
+    loggers = [logging.getLogger(name) for name in ("aai_stream", "livekit")]
+    before = [(logger.propagate, logger.level) for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.propagate = False
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for logger, (propagates, level) in zip(loggers, before, strict=True):
+            logger.removeHandler(handler)
+            logger.propagate = propagates
+            logger.setLevel(level)

@@ -1,0 +1,296 @@
+"""The client's two faces, `Stream` and LiveKit's `SpeechStream`, as one thing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from livekit import rtc
+from livekit.agents import NOT_GIVEN, APIConnectOptions, APIError
+from livekit.agents.stt import SpeechEvent, SpeechEventType
+from typing_extensions import Buffer
+
+import aai_stream
+from aai_stream import livekit
+from aai_stream.errors import AaiStreamError
+from aai_stream.messages import (
+    AudioLost,
+    Event,
+    SilenceSkipped,
+    SpeakerRevision,
+    Turn,
+)
+from tests.simulation.speech import RATE
+
+URL = "wss://simulated.example"
+
+FAILURES = (AaiStreamError, APIError)
+"""What a stream may end with."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A word of a final turn; times in ms."""
+
+    text: str
+    start: int
+    end: int
+
+
+@dataclass
+class Report:
+    """What a face has told its caller."""
+
+    finals: list[list[Heard]] = field(default_factory=list)
+    orders: list[int] = field(default_factory=list)
+    """Of the finals, by `Stream`."""
+    lost: list[tuple[int, int, str]] = field(default_factory=list)
+    """Samples, and why."""
+    skipped: list[tuple[int, int]] = field(default_factory=list)
+    revised: list[tuple[int, list[Heard]]] = field(default_factory=list)
+    speech: list[str] = field(default_factory=list)
+    """START, INTERIM, PREFLIGHT, FINAL, END, by LiveKit's."""
+    usage: float | None = None
+    """Seconds, by LiveKit's."""
+
+    def take(self, event: Event) -> None:
+        """Remember a message of `Stream`'s, or a remark of LiveKit's."""
+        if isinstance(event, Turn):
+            if event.is_final:
+                self.orders.append(event.turn_order)
+                self.finals.append(_heard(event.words))
+        elif isinstance(event, AudioLost):
+            self.lost.append((event.start_sample, event.end_sample, event.why))
+        elif isinstance(event, SilenceSkipped):
+            start = event.start_sample
+            if self.skipped and self.skipped[-1][1] == start:
+                start = self.skipped.pop()[0]
+            self.skipped.append((start, event.end_sample))
+        elif isinstance(event, SpeakerRevision):
+            for turn in event.revisions:
+                self.revised.append((turn.turn_order, _heard(turn.words)))
+
+    def take_speech(self, event: SpeechEvent) -> None:
+        """Remember an event of LiveKit's."""
+        if event.type is SpeechEventType.RECOGNITION_USAGE:
+            assert event.recognition_usage is not None
+            self.usage = (self.usage or 0) + event.recognition_usage.audio_duration
+            return
+        self.speech.append(event.type.name.partition("_")[0])
+        if event.type is SpeechEventType.FINAL_TRANSCRIPT:
+            words = event.alternatives[0].words or []
+            self.finals.append(
+                [
+                    Heard(
+                        str(word),
+                        round(1000 * float(word.start_time or 0.0)),
+                        round(1000 * float(word.end_time or 0.0)),
+                    )
+                    for word in words
+                ]
+            )
+
+
+def _heard(words: list[Any]) -> list[Heard]:
+    return [Heard(word.text, word.start, word.end) for word in words]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a face is made with."""
+
+    is_livekit: bool
+    parameters: dict[str, Any]
+    has_tokens: bool
+    chunk_seconds: float
+    rate: float
+    replay_seconds: float
+    per_minute: float
+    skip_silence: bool
+    max_retries: int
+
+
+class Face(Protocol):
+    """A stream, whichever."""
+
+    def push(self, pcm: Buffer) -> None: ...
+    def flush(self) -> None: ...
+    def force_endpoint(self) -> None: ...
+    def update(self, changes: dict[str, Any]) -> None: ...
+    def keep_alive(self) -> None: ...
+    async def drain(self) -> None: ...
+    async def end(self) -> None: ...
+    async def aclose(self) -> None: ...
+    @property
+    def memory_bytes(self) -> int: ...
+
+
+class StreamFace:
+    """`aai_stream.Stream`."""
+
+    def __init__(self, stream: aai_stream.Stream, report: Report) -> None:
+        self._stream = stream
+        self._reading = asyncio.ensure_future(self._read(report))
+        self.push = stream.push
+        self.flush = stream.flush
+        self.force_endpoint = stream.force_endpoint
+        self.keep_alive = stream.keep_alive
+        self.drain = stream.drain
+
+    async def _read(self, report: Report) -> None:
+        with contextlib.suppress(*FAILURES):
+            async for event in self._stream:
+                report.take(event)
+
+    def update(self, changes: dict[str, Any]) -> None:
+        self._stream.update(**changes)
+
+    async def end(self) -> None:
+        try:
+            await self._stream.end()
+        finally:
+            await self._stream.aclose()
+            await asyncio.wait([self._reading])
+
+    async def aclose(self) -> None:
+        """Close at once."""
+        await self._stream.aclose()
+        await asyncio.wait([self._reading])
+
+    @property
+    def memory_bytes(self) -> int:
+        return self._stream.stats.memory_bytes
+
+
+class LiveKitFace:
+    """`aai_stream.livekit`'s `SpeechStream`."""
+
+    def __init__(self, stream: livekit.SpeechStream, report: Report) -> None:
+        self._stream = stream
+        self._failure: BaseException | None = None
+        self._reading = asyncio.ensure_future(self._read(report))
+
+    async def _read(self, report: Report) -> None:
+        try:
+            async for event in self._stream:
+                report.take_speech(event)
+        except APIError as exc:
+            self._failure = exc
+
+    def push(self, pcm: Buffer) -> None:
+        if self._failure is not None:
+            raise self._failure
+        data = bytes(pcm)
+        with self._maybe_over():
+            self._stream.push_frame(rtc.AudioFrame(data, RATE, 1, len(data) // 2))
+
+    @contextlib.contextmanager
+    def _maybe_over(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as exc:
+            raise self._failure or AaiStreamError("the stream is over") from exc
+
+    def flush(self) -> None:
+        with self._maybe_over():
+            self._stream.flush()
+
+    def force_endpoint(self) -> None:
+        self._stream.force_endpoint()
+
+    def update(self, changes: dict[str, Any]) -> None:
+        self._stream.update_options(**changes)
+
+    def keep_alive(self) -> None:
+        """It does so by itself."""
+
+    async def drain(self) -> None:
+        """It can't."""
+
+    async def end(self) -> None:
+        with self._maybe_over():
+            self._stream.end_input()
+        await asyncio.wait([self._reading])
+        await self._stream.aclose()
+        if self._failure is not None:
+            raise self._failure
+
+    async def aclose(self) -> None:
+        """Close at once."""
+        await self._stream.aclose()
+        await asyncio.wait([self._reading])
+
+    @property
+    def memory_bytes(self) -> int:
+        stats = self._stream.stats
+        return 0 if stats is None else stats.memory_bytes
+
+
+@contextlib.asynccontextmanager
+async def open_face(
+    settings: Settings, mint: Callable[[], str], report: Report
+) -> AsyncIterator[Face]:
+    """A stream that tells `report`; `mint` gives tokens. It is closed at the end."""
+    key = None if settings.has_tokens else "key"
+    token = mint if settings.has_tokens else None
+    if settings.is_livekit:
+        face: StreamFace | LiveKitFace = _livekit_face(settings, key, token, report)
+        try:
+            yield face
+        finally:
+            await face.aclose()
+        return
+    stream = aai_stream.connect(
+        api_key=key,
+        token=token,
+        base_url=URL,
+        sample_rate=RATE,
+        chunk_ms=settings.chunk_seconds * 1000,
+        replay_seconds=settings.replay_seconds,
+        catch_up_rate=settings.rate,
+        max_retries=settings.max_retries,
+        skip_silence=settings.skip_silence,
+        sessions_per_minute=settings.per_minute,
+        **settings.parameters,
+    )
+    async with stream:
+        face = StreamFace(stream, report)
+        try:
+            yield face
+        finally:
+            await face.aclose()
+
+
+def _livekit_face(
+    settings: Settings,
+    key: str | None,
+    token: Callable[[], str] | None,
+    report: Report,
+) -> LiveKitFace:
+    parameters = dict(settings.parameters)
+    extra = {
+        name: parameters.pop(name)
+        for name in ("session_heartbeat", "acknowledge_silence")
+        if name in parameters
+    }
+    plugin = livekit.STT(
+        api_key=key or NOT_GIVEN,
+        token=token,
+        base_url=URL,
+        model=parameters.pop("speech_model"),
+        sample_rate=RATE,
+        buffer_size_seconds=settings.chunk_seconds,
+        replay_seconds=settings.replay_seconds,
+        catch_up_rate=settings.rate,
+        skip_silence=settings.skip_silence,
+        sessions_per_minute=settings.per_minute,
+        extra_params={name: str(value).lower() for name, value in extra.items()},
+        **parameters,
+    )
+    plugin.on("server_message", lambda remark: report.take(remark.message))
+    retries = settings.max_retries
+    stream = plugin.stream(conn_options=APIConnectOptions(max_retry=retries))
+    return LiveKitFace(stream, report)

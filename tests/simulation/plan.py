@@ -1,0 +1,125 @@
+"""What a simulated call is to be like: people, caller, account and weather."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tests.simulation.account import Terms
+from tests.simulation.faces import Settings
+from tests.simulation.speaker import Habits
+from tests.simulation.speech import RATE, Talk, draw_talk
+from tests.simulation.weather import Weather, draw_weather
+
+US = "universal-streaming-english"
+MODELS = ("universal-3-6-pro", "universal-3-6-pro", "u3-rt-pro", US, US)
+
+LENGTHS = (20.0, 20.0, 60.0, 60.0, 60.0, 300.0, 300.0, 300.0, 900.0, 900.0)
+LONGEST = 3600.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that is drawn before the call begins."""
+
+    seconds: float
+    weather: Weather
+    talk: Talk
+    settings: Settings
+    terms: Terms
+    habits: Habits
+    is_doomed: bool
+    """It may fail in the end, but not without a word."""
+
+
+def draw_plan(dice: random.Random) -> Plan:
+    """Any call."""
+    seconds = LONGEST if dice.random() < 0.03 else dice.choice(LENGTHS)
+    weather = draw_weather(dice)
+    talk = draw_talk(dice)
+    if weather.until and not weather.loses:
+        talk = replace(talk, monologues=min(talk.monologues, 0.05))
+    settings = _draw_settings(dice, seconds, weather)
+    terms = _draw_terms(dice, settings, talk)
+    is_doomed = weather.loses > 0.5 or weather.no_termination > 0
+    if dice.random() < 0.06:
+        is_doomed = True
+        terms.forbidden_model = dice.random() < 0.3
+        terms.revoked_at = dice.uniform(0, seconds)
+    habits = _draw_habits(dice, seconds, is_livekit=settings.is_livekit)
+    return Plan(seconds, weather, talk, settings, terms, habits, is_doomed)
+
+
+def _draw_settings(dice: random.Random, seconds: float, weather: Weather) -> Settings:
+    is_livekit = dice.random() < 0.25
+    chunks: tuple[float, ...] = (0.2, 1.0, 1.0, 1.0)
+    if seconds <= 60:
+        chunks = (0.05, 0.2, 0.2, 1.0)
+    elif seconds > 300:
+        chunks = (1.0,)
+    return Settings(
+        is_livekit=is_livekit,
+        parameters=_draw_parameters(dice, is_livekit=is_livekit),
+        has_tokens=dice.random() < 0.2,
+        chunk_seconds=dice.choice(chunks),
+        rate=dice.choice((1.25, 2.0)),
+        # To hear a turn of a minute again takes as much, each time.
+        replay_seconds=120.0 if weather.loses or weather.name == "calm" else 400.0,
+        per_minute=dice.choice((math.inf, math.inf, 20 if weather.loses else 5)),
+        skip_silence=dice.random() < 0.7,
+        max_retries=1000,
+    )
+
+
+def _draw_parameters(dice: random.Random, *, is_livekit: bool) -> dict[str, Any]:
+    parameters: dict[str, Any] = {}
+    if is_livekit or dice.random() < 0.9:  # or the account has its own
+        parameters["speech_model"] = dice.choice(MODELS)
+    is_us = parameters.get("speech_model") == US
+    for name, chance in (
+        ("speaker_labels", 0.2),
+        ("format_turns", 0.5 * is_us),
+        ("session_heartbeat", 0.1),
+        ("acknowledge_silence", 0.1 * (not is_us)),
+    ):
+        if dice.random() < chance:
+            parameters[name] = True
+    if dice.random() < 0.15:
+        parameters["inactivity_timeout"] = dice.choice((10, 20))
+    return parameters
+
+
+def _draw_terms(dice: random.Random, settings: Settings, talk: Talk) -> Terms:
+    longest = [10_800.0, 300.0, 300.0]
+    if not talk.monologues:
+        longest += [60.0, 60.0]  # in which each turn comes to its end
+    # A stream gives up on a server that has much silence to work through, and can't
+    # keep all that a slow one has yet to make one turn of.
+    may_be_slow = talk.longest_pause <= 6 and talk.monologues < 0.5
+    return Terms(
+        rate=settings.rate,
+        chunk_seconds=settings.chunk_seconds,
+        slowest=1.0 if may_be_slow else settings.rate,
+        longest_session=dice.choice(longest),
+        skew=dice.choice((*[0.0] * 6, 7200.0, -7200.0, -200.0, 30.0)),
+        default_model=dice.choice((MODELS[0], US)),
+        places=dice.choice((math.inf, math.inf, math.inf, 2, 1)),
+        per_minute=settings.per_minute,
+    )
+
+
+def _draw_habits(dice: random.Random, seconds: float, *, is_livekit: bool) -> Habits:
+    is_file = not is_livekit and dice.random() < 0.15
+    samples = round(seconds * RATE)
+    return Habits(
+        block_seconds=dice.choice((0.02, 0.05, 0.5) if seconds <= 60 else (0.5, 1.0)),
+        is_file=is_file,
+        bursts=dice.choice((0.0, 0.02)),
+        mutes=0.0 if is_file else dice.choice((0.0, 0.0, 0.01)),
+        acts=dice.choice((0.0, 0.05, 0.2)),
+        updates=dice.random() < 0.5,
+        ends_at=dice.randint(1, samples) if dice.random() < 0.3 else samples,
+        closes=dice.random() < 0.1,
+    )
