@@ -109,7 +109,6 @@ async def test_a_place_in_line_goes_by_what_is_at_stake() -> None:
     await run.runner.close()
 
 
-@pytest.mark.xfail(strict=True, reason="it is sent as a message, too")
 async def test_an_update_while_waiting_in_line_is_in_the_handshake() -> None:
     run = Run()
     run.connector.admits.clear()

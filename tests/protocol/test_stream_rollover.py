@@ -12,7 +12,7 @@ from aai_stream.messages import AudioLost, Begin, Heartbeat
 from aai_stream.protocol.events import Level, Note, Retry
 from aai_stream.protocol.stream import StreamState
 from tests.audio import hum
-from tests.protocol.driver import PER_MS, RATE, UNIX, Call, Peer, numbers
+from tests.protocol.driver import CHUNK, PER_MS, RATE, UNIX, Call, Peer, numbers
 from tests.talks import final, turn
 
 LASTS = 600
@@ -125,6 +125,33 @@ def test_in_an_open_turn_it_waits_for_the_final() -> None:
     assert first.is_closed
     assert second.audio[:10] == numbers(300 * PER_MS + 1, 300 * PER_MS + 10)
     assert call.waits == []
+
+
+def test_over_a_hole_it_waits_for_the_end() -> None:
+    """What can't be sent again was heard by the present session alone."""
+    call, first, second = ready(replay_seconds=1)
+    for _ in range(60):
+        call.push(CHUNK)
+    first.say(final(0, ("a", 0, 300)))
+    assert call.protocol.session is first.session
+    first.say(final(1, ("b", 400, 3900)))
+    assert call.protocol.session is second.session
+    assert call.all(AudioLost) == []
+
+
+def test_a_session_s_time_counts_from_its_begin() -> None:
+    """Not from when it takes over."""
+    call, first, second = with_successor()
+    second.connect()
+    began_at = call.now
+    second.begin(id="session-2", expires_at=UNIX + round(began_at) + 100)
+    call.run(30)
+    first.say(final(0, ("a", 0, 300)))
+    assert call.protocol.session is second.session
+    call.run(began_at + 79.9 - call.now)
+    assert len(call.peers) == 2
+    call.run(0.2)
+    assert len(call.peers) == 3
 
 
 def test_likewise_if_another_turn_has_begun_by_then() -> None:
