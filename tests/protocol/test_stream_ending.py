@@ -170,6 +170,13 @@ def test_a_server_that_takes_nothing() -> None:
     (retry,) = call.all(Retry)
     assert type(retry.failure) is TimedOutError
     assert str(retry.failure) == "the server took no audio for 20 s"
+    second = call.ask()
+    second.has_room = False
+    second.connect().begin()
+    call.run(19.9)
+    assert len(call.waits) == 1
+    call.run(0.1)
+    assert len(call.waits) == 2
     assert call.open().audio == numbers(1, 1600)
 
 

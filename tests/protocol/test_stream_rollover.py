@@ -116,16 +116,17 @@ def test_over_a_hole_it_waits_for_the_end() -> None:
     assert call.all(AudioLost) == []
 
 
-def test_a_session_s_time_counts_from_its_begin() -> None:
+@pytest.mark.parametrize(("lasts", "after"), [(100, 80), (56, 45)])
+def test_a_session_s_time_counts_from_its_begin(lasts: int, after: float) -> None:
     """Not from when it takes over."""
     call, first, second = with_successor()
     second.connect()
     began_at = call.now
-    second.begin(id="session-2", expires_at=UNIX + round(began_at) + 100)
+    second.begin(id="session-2", expires_at=UNIX + round(began_at) + lasts)
     call.run(30)
     first.say(final(0, ("a", 0, 300)))
     assert call.protocol.session is second.session
-    call.run(began_at + 79.9 - call.now)
+    call.run(began_at + after - 0.1 - call.now)
     assert len(call.peers) == 2
     call.run(0.2)
     assert len(call.peers) == 3
