@@ -150,9 +150,13 @@ class Session:
                 self._covered_ms = end
                 self._await_end(now)
         if not self.timeline.is_stream_time:
-            messages.retime(turn, self.timeline.to_stream_ms)
+            self._retime(turn)
         turn.is_final = self.options.is_final(turn, self.model)
         return self.turns.take(turn, now)
+
+    def _retime(self, event: messages.Event) -> None:
+        timeline = self.timeline
+        messages.retime(event, timeline.to_stream_ms, timeline.end_to_stream_ms)
 
     def _receive_other(self, event: messages.Event, now: float) -> list[Tells]:
         told: list[Tells] = []
@@ -171,7 +175,7 @@ class Session:
             self.over(None if as_asked else EndedError("the server ended the session"))
         elif isinstance(event, messages.SpeechStarted):
             self.turns.speech_started()
-        messages.retime(event, self.timeline.to_stream_ms)
+        self._retime(event)
         return [*told, event]
 
     def _receive_first(self, event: messages.Event, now: float) -> list[Tells]:
