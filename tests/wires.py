@@ -18,7 +18,7 @@ import pytest
 import trustme
 from aiohttp import web
 
-from aai_stream.connection.wire import Wire, picows
+from aai_stream.connection.wire import Owner, Wire, picows
 from aai_stream.connection.wire import aiohttp as aiohttp_wire
 from tests.servers import Handler, http_server, raw_server, websocket_handler
 
@@ -76,12 +76,14 @@ class Way:
     tls: bool
     http_session: aiohttp.ClientSession | None
 
-    async def open(self, url: str, headers: dict[str, str], **options: Any) -> Wire:
+    async def open(
+        self, url: str, headers: dict[str, str], owner: Owner, **options: Any
+    ) -> Wire:
         """An open wire."""
         if self.http_session is None:
-            return await picows.open_wire(url, headers, **options)
+            return await picows.open_wire(url, headers, owner, **options)
         return await aiohttp_wire.open_wire(
-            url, headers, http_session=self.http_session, **options
+            url, headers, owner, http_session=self.http_session, **options
         )
 
     @asynccontextmanager

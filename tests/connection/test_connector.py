@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
-from collections.abc import Callable
 from typing import Any
 
 import aiohttp
@@ -16,16 +16,14 @@ from aai_stream.connection import limiter
 from aai_stream.connection.connector import DEAD_AFTER_SECONDS, Connector
 from aai_stream.connection.credentials import Credentials
 from aai_stream.connection.watchdog import this_loops_ticker
-from aai_stream.errors import (
-    OptionError,
-    RefusedError,
-    TimedOutError,
-    TokenExpiredError,
-)
+from aai_stream.errors import OptionError, RefusedError, TimedOutError
 from aai_stream.options import Options
+from tests.connection.helpers import Heard
 from tests.servers import (
+    BEGIN,
     begin_then,
     http_server,
+    raw_server,
     read_to_end,
     websocket_server,
     within,
@@ -127,7 +125,7 @@ async def test_tokens_are_one_account() -> None:
 # ---- opening ----
 
 
-async def test_a_session_is_opened_as_asked() -> None:
+async def test_a_wire_is_opened_as_asked() -> None:
     asked: list[web.Request] = []
 
     async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
@@ -143,11 +141,12 @@ async def test_a_session_is_opened_as_asked() -> None:
             connector(f"{url}/proxy/"),
             connector(f"{url}/proxy", http_session=mine),
         ):
-            session = await made.open(
-                Options({"speech_model": "u3-rt-pro"}), sample_rate=16_000, timeout=5
-            )
-            assert session.id == "session-1"
-            await session.close()
+            heard = Heard()
+            wire = await made.open(Options({"speech_model": "u3-rt-pro"}), heard, 5)
+            await within(5, heard.spoken.wait())
+            assert [json.loads(text) for text in heard.texts] == [BEGIN]
+            await wire.close()
+            assert heard.end.done()
         assert not mine.closed
         assert connector(url, http_session=mine).http_session is mine
     assert [request.path for request in asked] == ["/proxy/v3/ws"] * 2
@@ -156,111 +155,66 @@ async def test_a_session_is_opened_as_asked() -> None:
     assert ["X-Mine" in request.headers for request in asked] == [False, True]
 
 
-async def test_how_opening_fails() -> None:
+both_libraries = pytest.mark.parametrize("own_session", [False, True])
+
+
+@both_libraries
+async def test_a_refusal_leaves_nothing_open(own_session: bool) -> None:
     async def refuse(request: web.Request) -> web.StreamResponse:
         return web.Response(status=401)
 
-    async def say_nothing(socket: web.WebSocketResponse, _: web.Request) -> None:
-        await read_to_end(socket)
-
     tasks = asyncio.all_tasks()
-    async with http_server(refuse) as url, websocket_server(say_nothing) as mute:
+    async with http_server(refuse) as url, aiohttp.ClientSession() as http:
+        made = connector(url, http_session=http if own_session else None)
         with pytest.raises(RefusedError):
-            await connector(url).open(Options({}), sample_rate=16_000, timeout=5)
-        made = connector(mute, begin_timeout=0.05)
-        with pytest.raises(TimedOutError, match=r"within 0\.05 s"):
-            await made.open(Options({}), sample_rate=16_000, timeout=5)
+            await made.open(Options({}), Heard(), 5)
     assert asyncio.all_tasks() == tasks
 
 
-class Gate:
-    """A server that lets in who has a new token."""
+@both_libraries
+async def test_a_server_that_does_not_answer_is_given_up(own_session: bool) -> None:
+    gone = asyncio.Event()
 
-    def __init__(self, status: int | None = None) -> None:
-        self.tokens: list[str] = []
-        self._status = status
+    async def say_nothing(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await reader.read()
+        gone.set()
 
-    async def serve(self, request: web.Request) -> web.StreamResponse:
-        token = request.query["token"]
-        self.tokens.append(token)
-        if token != "new" and self._status is not None:
-            return web.Response(status=self._status)
-        socket = web.WebSocketResponse(timeout=1)
-        await socket.prepare(request)
-        if token == "new":
-            await begin_then(socket)
-            await read_to_end(socket)
-        else:
-            text = "Unauthorized Connection: Signature has expired"
-            await socket.send_json({"type": "Error", "error": text})
-            await socket.close(code=1008, message=b"See Error message for details")
-        return socket
+    tasks = asyncio.all_tasks()
+    heard = Heard()
+    async with raw_server(say_nothing) as url, aiohttp.ClientSession() as http:
+        made = connector(url, http_session=http if own_session else None)
+        with pytest.raises(TimedOutError, match=r"connection .* within 0\.05 s"):
+            await within(5, made.open(Options({}), heard, 0.05))
+        await within(5, gone.wait())
+    assert asyncio.all_tasks() == tasks
+    assert not heard.end.done()
 
 
-def source_of(tokens: list[str], is_async: bool) -> Callable[[], Any]:
-    async def later() -> str:
-        return tokens.pop(0)
+async def test_a_source_of_tokens_has_no_more_time() -> None:
+    async def never() -> str:
+        await asyncio.Event().wait()
+        return "late"
 
-    return later if is_async else lambda: tokens.pop(0)
-
-
-@pytest.mark.parametrize("own_session", [False, True])
-@pytest.mark.parametrize("is_async", [False, True])
-async def test_a_token_that_has_expired_is_replaced_once(
-    is_async: bool, own_session: bool
-) -> None:
-    gate = Gate()
-    async with http_server(gate.serve) as url, aiohttp.ClientSession() as http:
-
-        def stream(*tokens: str) -> aai_stream.Stream:
-            return aai_stream.connect(
-                token=source_of(list(tokens), is_async),
-                base_url=url,
-                http_session=http if own_session else None,
-            )
-
-        async with stream("old", "new") as opened:
-            assert opened.stats.sessions == 1
-        with pytest.raises(TokenExpiredError, match="Signature has expired") as caught:
-            await stream("old", "older", "new").__aenter__()
-    assert gate.tokens == ["old", "new", "old", "older"]
-    assert caught.value.code == 1008
-    assert not caught.value.retryable
-
-
-async def test_a_fixed_token_that_has_expired_is_refused() -> None:
-    gate = Gate()
-    async with http_server(gate.serve) as url:
-        made = Connector(Credentials(token="old"), url)
-        with pytest.raises(TokenExpiredError):
-            await made.open(Options({}), sample_rate=16_000, timeout=5)
-    assert gate.tokens == ["old"]
-
-
-async def test_a_token_that_is_refused_for_another_reason() -> None:
-    gate = Gate(status=401)
-    async with http_server(gate.serve) as url:
-        made = Connector(Credentials(token=source_of(["bad", "new"], False)), url)
-        with pytest.raises(RefusedError) as caught:
-            await made.open(Options({}), sample_rate=16_000, timeout=5)
-    assert type(caught.value) is RefusedError
-    assert gate.tokens == ["bad"]
+    made = Connector(Credentials(token=never), "ws://127.0.0.1:1")
+    with pytest.raises(TimedOutError, match=r"connection .* within 0\.05 s"):
+        await within(5, made.open(Options({}), Heard(), 0.05))
 
 
 @pytest.mark.parametrize("dead_after", [3, math.inf, DEAD_AFTER_SECONDS])
-@pytest.mark.parametrize("own_session", [False, True])
+@both_libraries
 async def test_a_silent_peer_is_watched_unless_trusted(
     dead_after: float, own_session: bool
 ) -> None:
     async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
-        await begin_then(socket)
         await read_to_end(socket)
 
     async with websocket_server(handler) as url, aiohttp.ClientSession() as http:
         made = connector(
             url, dead_after=dead_after, http_session=http if own_session else None
         )
-        session = await within(5, made.open(Options({}), sample_rate=16_000, timeout=5))
+        wire = await within(5, made.open(Options({}), Heard(), 5))
         assert this_loops_ticker().is_running is (dead_after != math.inf)
-        await session.close()
+        await wire.close()
         assert not this_loops_ticker().is_running

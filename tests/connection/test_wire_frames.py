@@ -16,8 +16,8 @@ from aai_stream.errors import (
     SessionError,
     UnreachableError,
 )
+from tests.connection.helpers import Heard, assert_no_secret
 from tests.servers import accept_raw, read_frame, until, within
-from tests.test_wire import Heard, assert_no_secret
 from tests.wires import Way, every_loop
 
 pytestmark = every_loop
@@ -65,7 +65,7 @@ async def test_what_is_said_at_once_is_heard(way: Way) -> None:
         saying(frame(0x81, b"one") + frame(0x81, b"two") + close)
     ) as url:
         wire = await heard.open(way, url)
-        assert await within(5, heard.closed) == (3005, "busy")
+        assert await within(5, heard.end) == (3005, "busy")
         wire.send_audio(b"late")
         await wire.close()
     assert heard.texts == [b"one", b"two"]
@@ -89,7 +89,7 @@ async def test_fragments_are_put_together(way: Way) -> None:
     heard = Heard()
     async with way.raw(saying(said)) as url:
         wire = await heard.open(way, url)
-        assert await within(5, heard.closed) == (1006, "")
+        assert await within(5, heard.end) == (1006, "")
         await wire.close()
     assert heard.texts == [b"one", b"two" * 30_000, b""]
 
@@ -145,7 +145,7 @@ async def test_what_a_server_must_not_send_ends_the_connection(
     heard = Heard()
     async with way.raw(handler) as url:
         wire = await heard.open(way, url)
-        assert await within(5, heard.closed) == (1006, "")
+        assert await within(5, heard.end) == (1006, "")
         await within(5, wire.close())
     assert heard.texts == [b"before"]
 
@@ -167,7 +167,7 @@ async def test_who_does_so_at_once_is_hardly_heard(way: Way, data: bytes) -> Non
     heard = Heard()
     async with way.raw(handler) as url:
         wire = await heard.open(way, url)
-        assert await within(5, heard.closed) == (1006, "")
+        assert await within(5, heard.end) == (1006, "")
         await within(5, wire.close())
     assert heard.texts in ([], [b"after"])
 
@@ -213,7 +213,7 @@ async def test_a_reason_that_is_not_utf8_leaves_the_code(
     async with way.raw(handler) as url:
         wire = await heard.open(way, url)
         opened.set()
-        assert await within(5, heard.closed) == (code, "Schl\N{REPLACEMENT CHARACTER}")
+        assert await within(5, heard.end) == (code, "Schl\N{REPLACEMENT CHARACTER}")
         await within(5, wire.close())
     assert heard.texts == [MESSAGE[2:]] * bool(before)
 
@@ -223,7 +223,7 @@ async def test_a_reason_in_the_same_breath_as_the_handshake(way: Way) -> None:
     async with way.raw(saying(frame(0x88, b"\x03\xf0" + CUT_REASON))) as url:
         heard = Heard()
         wire = await heard.open(way, url)
-        assert await within(5, heard.closed) == (1006, "")
+        assert await within(5, heard.end) == (1006, "")
         await within(5, wire.close())
 
 
@@ -280,7 +280,7 @@ async def test_a_goodbye_is_said_and_waited_for(
     async with way.raw(handler) as url:
         wire = await heard.open(way, url)
         await within(5, wire.close())
-        assert heard.closed.done()
+        assert heard.end.done()
         await until(lambda: len(goodbyes) == 2)
         await wire.close()
     (opcode, _, payload), rest = goodbyes
@@ -300,7 +300,7 @@ async def test_a_goodbye_is_answered(way: Way) -> None:
     heard = Heard()
     async with way.raw(handler) as url:
         wire = await heard.open(way, url)
-        assert await within(5, heard.closed) == (3005, "")
+        assert await within(5, heard.end) == (3005, "")
         await until(lambda: len(answers) == 2)
         await wire.close()
     assert answers[0][0] == CLOSE
@@ -329,7 +329,7 @@ async def test_closing_that_is_cancelled_lets_go(way: Way) -> None:
         with pytest.raises(asyncio.CancelledError):
             await closing
         await within(1, gone.wait())
-        assert await within(1, heard.closed) == (1006, "")
+        assert await within(1, heard.end) == (1006, "")
 
 
 # ---- half-open ----
@@ -350,7 +350,7 @@ async def test_a_peer_that_answers_no_ping_is_lost(way: Way) -> None:
     heard = Heard()
     async with way.raw(handler) as url:
         wire = await heard.open(way, url, dead_after=0.15)
-        assert await within(5, heard.closed) == (1006, "")
+        assert await within(5, heard.end) == (1006, "")
         wire.send_audio(b"late")
         await wire.close()
     assert [opcode for opcode, _, _ in asked] == [PING]
@@ -378,7 +378,7 @@ async def test_a_peer_that_answers_stays(way: Way) -> None:
         begun = asyncio.get_running_loop().time()
         wire = await heard.open(way, url, dead_after=0.15)
         await within(5, enough.wait())
-        assert not heard.closed.done()
+        assert not heard.end.done()
         # A pong is a sign of life: there were three at least, 0.1 s after each other.
         begun_seconds = asyncio.get_running_loop().time() - begun
         assert wire.silent_seconds < begun_seconds - 0.2
@@ -442,7 +442,7 @@ async def test_answers_that_are_no_websocket(
     assert_no_secret(caught.value)
     if isinstance(caught.value, BusyError):
         assert caught.value.retry_after == 3
-    assert not heard.closed.done()
+    assert not heard.end.done()
 
 
 @pytest.mark.parametrize("accepts", [False, True])

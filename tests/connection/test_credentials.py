@@ -20,8 +20,8 @@ from aai_stream.errors import (
     TimedOutError,
     UnreachableError,
 )
+from tests.connection.helpers import assert_no_secret
 from tests.servers import http_server
-from tests.test_wire import assert_no_secret
 
 
 async def test_a_key_goes_into_the_header_as_it_is() -> None:

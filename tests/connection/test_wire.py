@@ -13,7 +13,6 @@ import pytest
 import trustme
 from aiohttp import web
 
-from aai_stream.connection.wire import Wire
 from aai_stream.errors import (
     BusyError,
     DroppedError,
@@ -25,38 +24,11 @@ from aai_stream.errors import (
     UnreachableError,
     UntrustedError,
 )
+from tests.connection.helpers import Heard, assert_no_secret, fill
 from tests.servers import http_server, read_to_end, until, within
 from tests.wires import CA, Way, every_loop, server_side
 
-SECRET = "key-that-nobody-may-see"
-
 pytestmark = every_loop
-
-
-class Heard:
-    """What a wire called back with."""
-
-    def __init__(self) -> None:
-        self.texts: list[bytes] = []
-        self.spoken = asyncio.Event()
-        self.closed: asyncio.Future[tuple[int, str]] = asyncio.Future()
-
-    def on_text(self, text: bytes) -> None:
-        self.texts.append(text)
-        self.spoken.set()
-
-    def on_closed(self, code: int, reason: str) -> None:
-        assert not self.closed.done(), "on_closed was called twice"
-        self.closed.set_result((code, reason))
-
-    async def open(self, way: Way, url: str, **options: Any) -> Wire:
-        return await way.open(
-            f"{url}/v3/ws?token={SECRET}",
-            {"Authorization": SECRET},
-            on_text=self.on_text,
-            on_closed=self.on_closed,
-            **options,
-        )
 
 
 async def test_messages_arrive_whole_and_in_order(way: Way) -> None:
@@ -104,7 +76,7 @@ async def test_the_close_code_is_the_true_one(way: Way, code: int) -> None:
     heard = Heard()
     async with way.websockets(handler) as url:
         wire = await heard.open(way, url)
-        assert await within(5, heard.closed) == (code, "because")
+        assert await within(5, heard.end) == (code, "because")
         await wire.close()
 
 
@@ -116,13 +88,13 @@ async def test_a_cut_connection_is_1006_and_takes_no_more(way: Way) -> None:
     heard = Heard()
     async with way.websockets(handler) as url:
         wire = await heard.open(way, url)
-        assert await within(5, heard.closed) == (1006, "")
+        assert await within(5, heard.end) == (1006, "")
         wire.send_audio(bytes(1600))
         wire.send_text(b"{}")
         await wire.close()
 
 
-async def test_a_peer_that_does_not_read_makes_the_wire_unwritable(way: Way) -> None:
+async def test_a_peer_that_does_not_read_leaves_no_room(way: Way) -> None:
     go_on = asyncio.Event()
     received = 0
 
@@ -138,7 +110,7 @@ async def test_a_peer_that_does_not_read_makes_the_wire_unwritable(way: Way) -> 
         wire = await Heard().open(way, url)
         sent = await fill(wire)
         go_on.set()
-        await until(lambda: wire.writable)
+        await until(lambda: wire.has_room)
         await wire.close()
     assert received == sent
 
@@ -162,7 +134,7 @@ async def test_closing_lets_go_of_a_peer_that_does_not_read(
         wire = await heard.open(way, url)
         sent = await fill(wire)
         await within(5, wire.close())
-        assert heard.closed.done()
+        assert heard.end.done()
         closed.set()
         assert await within(5, received) < sent
 
@@ -220,7 +192,7 @@ async def test_closing_is_bounded_however_much_the_peer_says(
     async with way.websockets(handler) as url:
         wire = await heard.open(way, url)
         await within(5, wire.close())
-        assert heard.closed.done()
+        assert heard.end.done()
         await within(5, gone.wait())
 
 
@@ -298,28 +270,5 @@ async def test_a_name_that_nobody_has(way: Way) -> None:
         await Heard().open(way, "ws://no.invalid")
 
 
-async def fill(wire: Wire) -> int:
-    """Send for as long as anything goes; gives how many bytes."""
-    sent = idle = 0
-    while idle < 100:
-        idle += 1
-        if wire.writable:
-            wire.send_audio(bytes(64_000))
-            sent += 64_000
-            assert sent < 100_000_000
-            idle = 0
-        await asyncio.sleep(0)
-    return sent
-
-
 async def _never(request: web.Request) -> web.StreamResponse:
     raise AssertionError
-
-
-def assert_no_secret(error: BaseException | None) -> None:
-    """No key in an exception or in anything it drags along."""
-    while error is not None:
-        assert SECRET not in repr(error)
-        assert SECRET not in str(error)
-        assert SECRET not in repr(vars(error))
-        error = error.__cause__ or error.__context__

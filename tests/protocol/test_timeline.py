@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aai_stream._core import AudioRing
-from aai_stream.protocol.timeline import SessionClock
+from aai_stream.protocol.timeline import Timeline
 
 RATE = 16_000
 
@@ -16,36 +16,41 @@ def silence(ms: int) -> bytes:
 
 
 def test_a_first_session_has_the_stream_s_time() -> None:
-    ring, clock = AudioRing(), SessionClock(RATE)
+    ring, timeline = AudioRing(), Timeline(RATE)
     ring.write(silence(200), RATE)
     while (chunk := ring.next_chunk()) is not None:
-        clock.sent(chunk)
-    assert [clock.to_stream_ms(ms) for ms in (0, 1, 199, 500)] == [0, 1, 199, 500]
-    assert clock.samples == 3200
+        timeline.sent(chunk)
+    assert [timeline.to_stream_ms(ms) for ms in (0, 1, 199, 500)] == [0, 1, 199, 500]
+    assert (timeline.samples, timeline.sent_ms) == (3200, 200)
+    assert timeline.is_stream_time
 
 
 def test_a_session_that_begins_late_is_moved() -> None:
-    ring, clock = AudioRing(), SessionClock(RATE)
+    ring, timeline = AudioRing(), Timeline(RATE)
     ring.write(silence(300), RATE)
     for _ in range(6):
         ring.next_chunk()
     ring.rewind(RATE * 200 // 1000)
     while (chunk := ring.next_chunk()) is not None:
-        clock.sent(chunk)
-    assert clock.to_stream_ms(0) == 200
-    assert clock.to_stream_ms(70) == 270
+        timeline.sent(chunk)
+    assert timeline.to_stream_ms(0) == 200
+    assert timeline.to_stream_ms(70) == 270
+    assert not timeline.is_stream_time
+    assert timeline.sent_ms == 100  # by this session's count
 
 
 def test_padding_takes_no_stream_time() -> None:
-    ring, clock = AudioRing(), SessionClock(RATE)
+    ring, timeline = AudioRing(), Timeline(RATE)
     ring.write(silence(60), RATE)
     for chunk in ring.flush():  # 50 ms, then 10 ms and 40 ms of padding
-        clock.sent(chunk)
+        timeline.sent(chunk)
     ring.write(silence(50), RATE)
     for chunk in ring.flush():
-        clock.sent(chunk)
-    assert clock.samples == RATE * 150 // 1000
-    assert [clock.to_stream_ms(ms) for ms in (59, 60, 80, 100, 101, 150)] == [
+        timeline.sent(chunk)
+    assert timeline.samples == RATE * 150 // 1000
+    assert timeline.sent_ms == 150
+    assert not timeline.is_stream_time
+    assert [timeline.to_stream_ms(ms) for ms in (59, 60, 80, 100, 101, 150)] == [
         59,
         60,
         60,
@@ -56,14 +61,14 @@ def test_padding_takes_no_stream_time() -> None:
 
 
 def test_audio_that_was_left_out_takes_stream_time() -> None:
-    ring, clock = AudioRing(replay_seconds=1), SessionClock(RATE)
+    ring, timeline = AudioRing(replay_seconds=1), Timeline(RATE)
     ring.write(silence(50), RATE)
     for chunk in ring.flush():
-        clock.sent(chunk)
+        timeline.sent(chunk)
     ring.write(silence(2000), RATE)  # the ring keeps the last second of it
-    clock.sent(ring.flush()[0])
-    assert clock.to_stream_ms(49) == 49
-    assert clock.to_stream_ms(50) == 1050
+    timeline.sent(ring.flush()[0])
+    assert timeline.to_stream_ms(49) == 49
+    assert timeline.to_stream_ms(50) == 1050
 
 
 @given(
@@ -73,14 +78,14 @@ def test_audio_that_was_left_out_takes_stream_time() -> None:
 def test_stream_time_never_runs_backwards(
     pushes: list[tuple[int, bool]], times: list[int]
 ) -> None:
-    ring, clock = AudioRing(), SessionClock(RATE)
+    ring, timeline = AudioRing(), Timeline(RATE)
     for ms, flush in pushes:
         ring.write(silence(ms), RATE)
         chunks = ring.flush() if flush else iter(ring.next_chunk, None)
         for chunk in chunks:
             assert chunk is not None
-            clock.sent(chunk)
-    moved = [clock.to_stream_ms(ms) for ms in sorted(times)]
+            timeline.sent(chunk)
+    moved = [timeline.to_stream_ms(ms) for ms in sorted(times)]
     assert moved == sorted(moved)
-    end_ms = clock.samples * 1000 // RATE
-    assert abs(clock.to_stream_ms(end_ms) - ring.sent * 1000 // RATE) <= 1
+    assert timeline.sent_ms == timeline.samples * 1000 // RATE
+    assert abs(timeline.to_stream_ms(timeline.sent_ms) - ring.sent * 1000 // RATE) <= 1
