@@ -141,14 +141,14 @@ def test_likewise_if_another_turn_has_begun_by_then() -> None:
     assert call.finals == ["a", "b"]
 
 
-def test_a_final_that_waited_for_another_is_heard_again() -> None:
+def test_all_that_the_final_lets_go_is_heard_before() -> None:
     call, first, second = ready()
     first.say(final(1, ("b", 400, 500)))
-    first.say(final(0, ("a", 0, 300)))  # which lets both go
+    assert call.finals == []
+    first.say(final(0, ("a", 0, 300)))
     assert call.protocol.session is second.session
-    assert call.finals == ["a"]
-    second.say(final(0, ("b", 100, 200)))
     assert call.finals == ["a", "b"]
+    assert second.session.timeline.to_stream_ms(0) == 500
 
 
 def test_of_the_old_session_nothing_more_is_told() -> None:
