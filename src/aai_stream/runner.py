@@ -177,14 +177,24 @@ class Runner:
             self._abandoned = asyncio.ensure_future(self.close())
 
     async def _closed(self) -> None:
-        while tasks := [*self._openers.values(), *self._closing]:
-            await asyncio.wait(tasks)
+        while self._openers or self._closing:
+            await self._change()
 
     async def _until(self, is_so: Callable[[], bool]) -> None:
         while not is_so() and not self.protocol.is_over:
-            if self._waiter is None:
-                self._waiter = asyncio.get_running_loop().create_future()
-            await asyncio.shield(self._waiter)
+            await self._change()
+
+    async def _change(self) -> None:
+        """Wait until something may be otherwise."""
+        if self._waiter is None:
+            assert self._loop is not None
+            self._waiter = self._loop.create_future()
+        await asyncio.shield(self._waiter)
+
+    def _changed(self) -> None:
+        if self._waiter is not None:
+            self._waiter.set_result(None)
+            self._waiter = None
 
     # ---- audio and control ----
 
@@ -247,9 +257,7 @@ class Runner:
             self._close_session(retired.pop())
         self._open_next()
         self._set_timer()
-        if self._waiter is not None:
-            self._waiter.set_result(None)
-            self._waiter = None
+        self._changed()
         if protocol.is_over and not self._is_told_over:
             self._is_told_over = True
             self._tell(None)
@@ -316,7 +324,11 @@ class Runner:
         if session is not None:
             opener = asyncio.ensure_future(self._open(session))
             self._openers[session] = opener
-            opener.add_done_callback(lambda _: self._openers.pop(session, None))
+            opener.add_done_callback(lambda _: self._opener_done(session))
+
+    def _opener_done(self, session: Session) -> None:
+        self._openers.pop(session, None)  # also one that never got to its first step
+        self._changed()
 
     async def _open(self, session: Session) -> None:
         link = self._links[session] = Link(self, session)
@@ -356,4 +368,8 @@ class Runner:
         link.send_texts()
         closing = asyncio.ensure_future(link.wire.close())
         self._closing.add(closing)
-        closing.add_done_callback(self._closing.discard)
+        closing.add_done_callback(self._wire_closed)
+
+    def _wire_closed(self, closing: asyncio.Future[None]) -> None:
+        self._closing.discard(closing)
+        self._changed()

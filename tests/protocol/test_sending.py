@@ -171,10 +171,6 @@ def test_what_the_resampler_holds_is_in_it() -> None:
     assert call.flush() == [(0, 400, 400)]
 
 
-@pytest.mark.xfail(
-    reason="a chunk that only the drained resampler fills counts as audio that waits",
-    strict=True,
-)
 def test_what_the_resampler_holds_may_fill_a_chunk() -> None:
     call = Call()
     call.connect()

@@ -243,12 +243,7 @@ def test_a_session_that_closes_without_a_termination_is_lost() -> None:
 @pytest.mark.parametrize(
     "audio_ends",
     [
-        pytest.param(
-            "in a pause",
-            marks=pytest.mark.xfail(
-                strict=True, reason="5 ms of the word's sound are taken for speech"
-            ),
-        ),
+        "in a pause",
         "with the last word",
     ],
 )

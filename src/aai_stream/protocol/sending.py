@@ -165,8 +165,9 @@ class Sending:
         Drains the resampler. While other audio waits, the rest stays with what
         follows it.
         """
+        had_backlog = self.has_backlog
         self._coverage.finish_writing()
-        if self._session is not None and not self.has_backlog:
+        if self._session is not None and not had_backlog:
             self._tail.extend(self._ring.flush())
 
     def force_endpoint(self, *, flush: bool) -> None:

@@ -196,7 +196,6 @@ class Session:
         self.expires_at = event.expires_at
         self.configuration = event.configuration or {}
         self.model = self._redact(self.options.model(self.configuration))[:100]
-        self.turns.order.formats = self.options.formats_turns(self.model)
         told: list[Tells] = [Note(Level.DEBUG, f"session {self.id} is open")]
         for difference in self._asked.differences(self.configuration):
             said = self._redact(difference)[:LONGEST_QUOTE]
@@ -347,6 +346,7 @@ class Session:
         self.state = State.ENDING
         self._texts.append(TERMINATE)
         self._patience = seconds
+        self._keep_alive_seconds = math.inf
         self._await_end(now)
 
     def _await_end(self, now: float) -> None:
