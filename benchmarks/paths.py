@@ -75,8 +75,10 @@ class NullTransport(asyncio.Transport):
     def is_closing(self) -> bool:
         return False
 
-    def get_write_buffer_size(self) -> int:
-        return 0
+    def set_write_buffer_limits(
+        self, high: int | None = None, low: int | None = None
+    ) -> None:
+        pass
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         return Mock()
@@ -88,7 +90,7 @@ class NullTransport(asyncio.Transport):
 @contextmanager
 def picows_wire(transport: NullTransport) -> Iterator[PicowsWire]:
     """Our wire as picows finds it when the handshake is done."""
-    wire = PicowsWire(Mock(), Mock(), None)
+    wire = PicowsWire(Mock(), None)
     wire.on_ws_connected(Mock(underlying_transport=transport))
     yield wire
 
@@ -106,7 +108,7 @@ def aiohttp_wire(transport: NullTransport) -> Iterator[AiohttpWire]:
         ws = ClientWebSocketResponse(
             incoming, outgoing, None, response, timeout, True, True, loop
         )
-        return AiohttpWire(ws, Mock(), Mock(), None)
+        return AiohttpWire(ws, Mock(), None)
 
     wire = loop.run_until_complete(create())
     yield wire

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 import pytest
 from livekit import rtc
 from livekit.agents import APIConnectOptions, APIStatusError
 from livekit.agents.stt import AvailabilityChangedEvent, FallbackAdapter
 
-from aai_stream.errors import (
-    DroppedError,
-    EndedError,
-    RefusedError,
-    SessionError,
-)
+from aai_stream.errors import RefusedError
 from aai_stream.livekit import STT
-from aai_stream.protocol.retry import SOON_SECONDS, Cancellations
 from tests.livekit.fakes import OtherSTT, finals
 from tests.servers import until, within
 from tests.talks import (
@@ -34,53 +27,12 @@ from tests.talks import (
     well,
 )
 
-CANCELLED = DroppedError("Session Cancelled: An error occurred", code=3005)
 MODEL = "universal-3-7-pro"
 
 
 @pytest.fixture(autouse=True)
 def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
     return impatient(monkeypatch)
-
-
-Session = tuple[SessionError | None, float, bool]
-"""What it ended with, how long it lasted, whether it told a turn."""
-SOON: Session = (CANCELLED, 5.0, False)
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        (None, 5.0, False),
-        (DroppedError("the line", code=1006), 5.0, False),
-        (EndedError("of inactivity", code=3006), 5.0, False),
-        (CANCELLED, SOON_SECONDS + 1, False),
-        (CANCELLED, 5.0, True),
-    ],
-)
-def test_what_else_ends_a_session_counts_for_nothing(other: Session) -> None:
-    assert judge([SOON, SOON, other, SOON, SOON]) == [
-        *(CANCELLED, CANCELLED, other[0], CANCELLED, CANCELLED)
-    ]
-
-
-def test_the_third_in_a_row_is_final() -> None:
-    at_first, at_last = judge([SOON, (CANCELLED, SOON_SECONDS, False), SOON])[1:]
-    assert at_first is CANCELLED
-    assert type(at_last) is RefusedError
-    assert not at_last.retryable
-    assert at_last.code == 3005
-    assert MODEL in str(at_last)
-    assert "account" in str(at_last)
-    assert "Session Cancelled" in str(at_last)
-
-
-def judge(sessions: Sequence[Session]) -> list[SessionError | None]:
-    cancellations = Cancellations()
-    return [
-        cancellations.judge(failure, model=MODEL, seconds=seconds, told=told)
-        for failure, seconds, told in sessions
-    ]
 
 
 async def cancelling(talk: Talk) -> None:

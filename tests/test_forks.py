@@ -15,6 +15,7 @@ from tests.talks import SECOND, Talk, final
 from tests.wires import CA, Way
 
 
+@pytest.mark.xfail(strict=True, reason="to close in a fork asks for a running loop")
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 async def test_forks_leave_their_parent_s_session_alone(
     way: Way, tmp_path: Path, loop: str

@@ -18,6 +18,7 @@ from livekit.agents.stt import SpeechEventType
 
 import aai_stream
 from aai_stream import messages
+from aai_stream.connection.wire import Owner
 from aai_stream.errors import EndedError, MessageError
 from aai_stream.livekit import STT
 from aai_stream.messages import Turn, Word
@@ -193,28 +194,26 @@ def test_a_turn_of_too_many_words() -> None:
 
 
 class FakeWire:
-    """A wire that swallows what it is given; `on_text` is for the test to call."""
+    """A wire that swallows what it is given; its server is the test."""
 
-    writable = True
+    has_room = True
     silent_seconds = 0.0
 
-    def __init__(
-        self, on_text: Callable[[bytes], None], on_closed: Callable[[int, str], None]
-    ) -> None:
-        self.on_text = on_text
-        self._on_closed: Callable[[int, str], None] | None = on_closed
+    def __init__(self, owner: Owner) -> None:
+        self.say = owner.received
+        self._owner: Owner | None = owner
 
     def send_audio(self, chunk: Any) -> None:
         """Nobody listens."""
 
     def send_text(self, text: bytes) -> None:
         if b"Terminate" in text:
-            asyncio.get_running_loop().call_soon(self.on_text, as_json(TERMINATION))
+            asyncio.get_running_loop().call_soon(self.say, as_json(TERMINATION))
 
     async def close(self) -> None:
-        if self._on_closed is not None:
-            on_closed, self._on_closed = self._on_closed, None
-            on_closed(1000, "")
+        if self._owner is not None:
+            owner, self._owner = self._owner, None
+            owner.closed(1000, "")
 
 
 @asynccontextmanager
@@ -223,18 +222,13 @@ async def fake_wires(begin: bytes) -> AsyncIterator[list[FakeWire]]:
     wires: list[FakeWire] = []
 
     async def open_fake(
-        url: str,
-        headers: Mapping[str, str],
-        *,
-        on_text: Callable[[bytes], None],
-        on_closed: Callable[[int, str], None],
-        **options: Any,
+        url: str, headers: Mapping[str, str], owner: Owner, **options: Any
     ) -> FakeWire:
         loop = asyncio.get_running_loop()
-        loop.call_soon(on_text, begin)
+        loop.call_soon(owner.received, begin)
         if wires:  # one that replaces another begins well
-            loop.call_soon(on_text, as_json(GOOD))
-        wires.append(FakeWire(on_text, on_closed))
+            loop.call_soon(owner.received, as_json(GOOD))
+        wires.append(FakeWire(owner))
         return wires[-1]
 
     with pytest.MonkeyPatch.context() as patch:
@@ -262,7 +256,7 @@ async def tell(
     ):
         stream.push(bytes(32_000))
         for text in [*texts, as_json(GOOD)]:
-            wires[0].on_text(text)
+            wires[0].say(text)
 
         async def good_turn() -> None:
             async for event in stream:
@@ -332,8 +326,8 @@ async def test_a_termination_that_nobody_asked_for(text: bytes) -> None:
         fake_wires(as_json(BEGIN)) as wires,
         aai_stream.connect(api_key="k", base_url="ws://127.0.0.1:9") as stream,
     ):
-        wires[0].on_text(text)
-        wires[0].on_text(as_json(GOOD))
+        wires[0].say(text)
+        wires[0].say(as_json(GOOD))
         try:
             async for event in stream:
                 if isinstance(event, Turn):
@@ -358,7 +352,7 @@ async def tell_plugin(texts: list[bytes]) -> None:
         stream = stt.stream(conn_options=APIConnectOptions(max_retry=0))
         await until(lambda: bool(stream.session_id))
         for text in [*texts, as_json(GOOD)]:
-            wires[0].on_text(text)
+            wires[0].say(text)
         async for event in stream:
             heard = event.alternatives[0].text if event.alternatives else ""
             if event.type == FINAL and heard == "all is well":

@@ -171,7 +171,7 @@ def test_fields_that_are_new_are_kept() -> None:
     assert isinstance(heard, messages.SpeechStarted)
     assert heard == messages.SpeechStarted(timestamp=1)
     assert heard.raw == json.loads(text)
-    retime(heard, lambda ms: ms + 1000)
+    retime(heard, lambda ms: ms + 1000, lambda ms: ms + 1000)
     assert (heard.timestamp, heard.raw["timestamp"]) == (1001, 1)
     heard.raw.clear()
     assert heard.raw == json.loads(text)
@@ -358,7 +358,7 @@ def test_retime_moves_every_time_and_nothing_else() -> None:
         (messages.Termination(), messages.Termination()),
     ]
     for event, expected in cases:
-        retime(event, later)
+        retime(event, later, later)
         assert event == expected
 
 

@@ -10,10 +10,10 @@ import aiohttp
 import pytest
 
 import aai_stream
-from aai_stream import rollover
 from aai_stream.emulator.engines.marked import MarkedLayout, check_marked
 from aai_stream.emulator.faults import fault
 from aai_stream.emulator.server import Emulator, Service
+from aai_stream.protocol import lineup
 from tests.outage_rows import Caller, Row, Rows, wrong
 from tests.outages import FACES, Speech
 from tests.servers import until
@@ -66,7 +66,7 @@ async def test_a_session_takes_over_in_the_middle_of_speech(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """At a final, behind which the next word has begun, or has long been said."""
-    monkeypatch.setattr(rollover, "SHORTEST_SECONDS", 0)
+    monkeypatch.setattr(lineup, "SHORTEST_SECONDS", 0)
     speech = capped(gap_ms)
 
     async def call(caller: Caller, ready_at: int, pace: float) -> list[str]:

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from aai_stream.errors import AudioError, RefusedError, StateError
-from aai_stream.protocol.stream import Feed
 from tests.audio import count_up, to_samples
 from tests.servers import within
 from tests.talks import PER_MS, SECOND, Server, closed_with, collect, connect, well
@@ -155,13 +154,17 @@ async def test_what_comes_as_the_stream_is_ended_is_let_go(
     server = Server(well)
     async with server.serve() as url, connect(base_url=url) as stream:
         loop = asyncio.get_running_loop()
-        pcm_of = Feed.pcm_of
+        ring = stream._protocol.ring
 
-        def ended_meanwhile(feed: Feed, *arguments: Any) -> bytes:
-            asyncio.run_coroutine_threadsafe(stream.end(), loop).result()
-            return pcm_of(feed, *arguments)
+        class EndedMeanwhile:
+            def pcm_of(self, *arguments: Any) -> bytes:
+                asyncio.run_coroutine_threadsafe(stream.end(), loop).result()
+                return ring.pcm_of(*arguments)
 
-        monkeypatch.setattr(Feed, "pcm_of", ended_meanwhile)
+            def __getattr__(self, name: str) -> Any:
+                return getattr(ring, name)
+
+        monkeypatch.setattr(stream._protocol, "ring", EndedMeanwhile())
         await within(5, in_a_thread(stream.push_threadsafe, SECOND))
         await asyncio.sleep(0)
         assert stream.stats.written_samples == 0

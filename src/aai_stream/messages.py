@@ -339,28 +339,32 @@ def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:
     return value
 
 
-def retime(event: Event, to_stream_ms: Callable[[int], int]) -> None:
+Moved = Callable[[int], int]
+"""From a session's ms to the stream's."""
+
+
+def retime(event: Event, start: Moved, end: Moved) -> None:
     """Move the times of `event` in place, from session to stream time.
 
-    `to_stream_ms` maps a session's ms to the stream's. Heartbeat and Termination
-    count what their session received and stay as they are.
+    `start` is for moments and for where something begins, `end` for where it ends.
+    Heartbeat and Termination count what their session received and stay as they are.
     """
     if isinstance(event, Turn):
-        _retime_words(event.words, to_stream_ms)
+        _retime_words(event.words, start, end)
     elif isinstance(event, SpeechStarted) and event.timestamp is not None:
-        event.timestamp = to_stream_ms(event.timestamp)
+        event.timestamp = start(event.timestamp)
     elif isinstance(event, Silence):
-        event.start_ms = to_stream_ms(event.start_ms)
-        event.end_ms = to_stream_ms(event.end_ms)
+        event.start_ms = start(event.start_ms)
+        event.end_ms = end(event.end_ms)
     elif isinstance(event, SpeakerRevision):
         for revision in event.revisions:
-            _retime_words(revision.words, to_stream_ms)
+            _retime_words(revision.words, start, end)
 
 
-def _retime_words(words: Iterable[Word], to_stream_ms: Callable[[int], int]) -> None:
+def _retime_words(words: Iterable[Word], start: Moved, end: Moved) -> None:
     for word in words:
-        word.start = to_stream_ms(word.start)
-        word.end = to_stream_ms(word.end)
+        word.start = start(word.start)
+        word.end = end(word.end)
 
 
 def renumber(event: Event, first_turn: int) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .errors import StateError
+from .lifetime import running_loop
 from .messages import Event
 from .protocol.events import Note, Retry
 from .protocol.session import Session
@@ -164,7 +165,7 @@ class Runner:
 
     async def close(self) -> None:
         """Close at once; the server is told to terminate all the same."""
-        self._loop = asyncio.get_running_loop()
+        self._loop = self._loop or running_loop()
         self.protocol.close()
         self.settle()
         await self._closed()

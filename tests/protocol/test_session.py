@@ -171,9 +171,6 @@ def test_what_it_says_of_its_model_is_bounded_and_tells_no_key() -> None:
     assert len(warning) == len("session session-1: ") + 300
 
 
-@pytest.mark.xfail(
-    strict=True, reason="differences() is asked of options that Begin can't know yet"
-)
 def test_an_update_since_the_handshake_is_no_difference() -> None:
     life = Life()
     options, message = life.session.options.updated({"filter_profanity": True})

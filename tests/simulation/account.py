@@ -49,8 +49,6 @@ class Terms:
     chunk_seconds: float = 1.0
     places: float = math.inf
     per_minute: float = math.inf
-    slowest: float = 1.0
-    """How fast a backlog is worked through at least, times real time."""
     longest_session: float = 10_800.0
     skew: float = 0.0
     """How far the service's clock is ahead of the client's, in seconds."""
@@ -265,8 +263,6 @@ class Account:
         self.note(f"session {session.number} loses the turn of {_named(words)}")
         self._turns_since = 0
         session.is_healthy = False
-        soft = [n for n in words if self.script.words[n].is_soft]
-        self.vanished.update(soft)  # a gap is made as short as it sounds
         return True
 
     def expired(self, session: Session) -> None:

@@ -95,13 +95,9 @@ def _draw_terms(dice: random.Random, settings: Settings, talk: Talk) -> Terms:
     longest = [10_800.0, 300.0, 300.0]
     if not talk.monologues:
         longest += [60.0, 60.0]  # in which each turn comes to its end
-    # A stream gives up on a server that has much silence to work through, and can't
-    # keep all that a slow one has yet to make one turn of.
-    may_be_slow = talk.longest_pause <= 6 and talk.monologues < 0.5
     return Terms(
         rate=settings.rate,
         chunk_seconds=settings.chunk_seconds,
-        slowest=1.0 if may_be_slow else settings.rate,
         longest_session=dice.choice(longest),
         skew=dice.choice((*[0.0] * 6, 7200.0, -7200.0, -200.0, 30.0)),
         default_model=dice.choice((MODELS[0], US)),

@@ -272,7 +272,7 @@ class Recognizer:
         if is_known and self._lose(told.words, True):
             return
         self.finals.append(final)
-        is_free = self._held is None and not self.style.formats
+        is_free = self._held is None
         if is_known and is_free and self._goes_wrong("reordered"):
             self._held = final, told
             asyncio.get_running_loop().call_later(

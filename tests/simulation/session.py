@@ -58,8 +58,7 @@ class Session:
             account.goes_wrong,
             self._lose,
         )
-        speed = self._dice.choice((1.0, 1.25, 1.25, 10.0))
-        self._speed = max(account.terms.slowest, speed)
+        self._speed = self._dice.choice((1.0, 1.25, 1.25, 10.0))
         self._busy_until = 0.0  # with what has come
         self._in_order_at = 0.0
         self._pending = 0

@@ -87,7 +87,7 @@ WEATHERS = (
     _USUAL,
     _USUAL,
     replace(_USUAL, name="brief", until=0.8, short_life=0.95, life=8.0, loses=0.7),
-    Weather("forgetful", 0.8, lost_turn=0.1, turns_between=10_000),
+    Weather("forgetful", 0.8, lost_turn=0.3, turns_between=12),
     Weather(
         "turns",
         0.8,

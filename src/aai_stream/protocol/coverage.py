@@ -147,7 +147,7 @@ class Coverage:
         self._look()
         if self.gaps.has_hole:
             return  # a final may still cover it
-        end = self.silence.around(self.resume())[1]
+        end = self.silence.end_behind(self.resume())
         if (end := min(heard, end - self._lead)) > self._ring.acked:
             self._let_go(end)
 

@@ -95,7 +95,7 @@ class Session:
         self.expires_at: int | None = None
         self.configuration: dict[str, Any] = {}
         self.model = options.model({})
-        self.options = options
+        self.options = self._asked = options
         self.timeline = Timeline(sample_rate)
         self.turns = Turns()
         self.told_turn = False
@@ -150,9 +150,13 @@ class Session:
                 self._covered_ms = end
                 self._await_end(now)
         if not self.timeline.is_stream_time:
-            messages.retime(turn, self.timeline.to_stream_ms)
+            self._retime(turn)
         turn.is_final = self.options.is_final(turn, self.model)
         return self.turns.take(turn, now)
+
+    def _retime(self, event: messages.Event) -> None:
+        timeline = self.timeline
+        messages.retime(event, timeline.to_stream_ms, timeline.end_to_stream_ms)
 
     def _receive_other(self, event: messages.Event, now: float) -> list[Tells]:
         told: list[Tells] = []
@@ -165,13 +169,14 @@ class Session:
             told += self.finish_turns(now)
             if self.state is State.OVER:
                 return told
-            as_asked = self.state is State.ENDING
             self.termination = event
-            # The server may end it on its own, and forget to close, too.
-            self.over(None if as_asked else EndedError("the server ended the session"))
+            if self.state is State.ENDING:
+                self.over()
+            else:  # the server ended it on its own; it may forget to close, too
+                self.over(EndedError("the server ended the session", code=1000))
         elif isinstance(event, messages.SpeechStarted):
             self.turns.speech_started()
-        messages.retime(event, self.timeline.to_stream_ms)
+        self._retime(event)
         return [*told, event]
 
     def _receive_first(self, event: messages.Event, now: float) -> list[Tells]:
@@ -193,7 +198,7 @@ class Session:
         self.model = self._redact(self.options.model(self.configuration))[:100]
         self.turns.order.formats = self.options.formats_turns(self.model)
         told: list[Tells] = [Note(Level.DEBUG, f"session {self.id} is open")]
-        for difference in self.options.differences(self.configuration):
+        for difference in self._asked.differences(self.configuration):
             said = self._redact(difference)[:LONGEST_QUOTE]
             told.append(Note(Level.WARNING, f"session {self.id}: {said}"))
         return [*told, event]
@@ -202,7 +207,11 @@ class Session:
         """Say so if the server, which bills, counted other audio than was sent."""
         counted = termination.audio_duration_seconds
         sent = self.timeline.sent_ms / 1000
-        if self.state is not State.ENDING or counted is None or abs(counted - sent) < 1:
+        if (
+            self.state is not State.ENDING
+            or counted is None
+            or abs(counted - sent) <= 1
+        ):
             return []
         return [
             Note(
@@ -302,6 +311,7 @@ class Session:
         """What the handshake asks for, which is made now; what is changed from here on
         takes a message."""
         self._texts.clear()
+        self._asked = self.options
         return self.options
 
     def texts(self) -> list[bytes]:

@@ -73,11 +73,16 @@ class Silence:
                 end = last
         return start, end
 
+    def end_behind(self, sample: int) -> int:
+        """The end of the silence that begins at `sample`, or within a click of it:
+        silence is found by the window, and may begin within one."""
+        near = self.around(sample + self._click)
+        return max(self.around(sample)[1], near[1] if near[0] < near[1] else sample)
+
     def is_calm(self, start: int, stop: int) -> bool:
         """Whether there is no sound from `start` to `stop`: nothing but silence, and a
         rest that is steady, however short."""
-        # Silence is found by the window, and may begin within one.
-        start = max(start, self.around(start)[1], self.around(start + self._click)[1])
+        start = max(self.end_behind(start), start + self._click)
         if start >= stop:
             return True
         if start < self.spoken_until or stop - start > self._shortest:

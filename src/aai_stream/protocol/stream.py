@@ -287,9 +287,8 @@ class StreamProtocol:
         """Deal with what `session` told, and with its end."""
         lineup = self.lineup
         if session is lineup.present:
-            for event in told:
-                if session is lineup.present:  # which a final may have replaced
-                    self._hear(session, event, now)
+            if any([self._hear(session, event) for event in told]):
+                self._move_on(now)
         elif session in (lineup.opening, lineup.standby):
             self.told.extend(lineup.keep_early(told))
             if session is lineup.opening and session.state is State.OPEN:
@@ -304,15 +303,15 @@ class StreamProtocol:
         elif session is lineup.present and not self.is_over:
             self._present_over(session, now)
 
-    def _hear(self, session: Session, event: Tells, now: float) -> None:
+    def _hear(self, session: Session, event: Tells) -> bool:
+        """The present session tells `event`; returns whether that is a final turn."""
         covered = self.transcript.final_samples
         is_final = self.transcript.hear(event, session)
         if self.transcript.final_samples > covered:
             self.retries.progress()
             if self.transcript.final_samples > self._insists_beyond:
                 session.turns.insists = self.retries.may_try
-        if is_final:
-            self._move_on(now)
+        return is_final
 
     def _opened(self, session: Session, now: float) -> None:
         self._token_renewed = False
@@ -360,11 +359,10 @@ class StreamProtocol:
         else:
             session.keep_alive_every(limit / 2)
         for event in early:
-            self._hear(session, event, now)
-        if self.session is session:
-            self.sending.connect(session)
-            if self.state is StreamState.ENDING:
-                self._stalled_at = now + self._settings.close_timeout
+            self._hear(session, event)
+        self.sending.connect(session)
+        if self.state is StreamState.ENDING:
+            self._stalled_at = now + self._settings.close_timeout
 
     def _take_leave(self, session: Session) -> None:
         """Tell what `session` can't be asked about any more, nor its successor."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aai_stream.messages import Turn, Word
-from aai_stream.protocol.turns import TurnOrder
+from aai_stream.protocol.events import LostTurn
+from aai_stream.protocol.turns import MOST_OPEN, TurnOrder
 
 SENT_MS = 60_000
 
@@ -147,165 +146,6 @@ def test_what_is_passed_on(came: list[Turn], passed: list[Turn]) -> None:
     assert told(TurnOrder(), *came) == passed
 
 
-# ---- turns that are told twice: raw, then formatted ----
-
-FIRST = raw(0, "one")
-FORMATTED = formatted(0, "One.")
-AS_IT_IS = final(0, "one")
-LATE: dict[str, Any] = {"ended": True, "is_final": True, "start": 100}
-
-
-@pytest.mark.parametrize(
-    ("came", "passed"),
-    [
-        pytest.param([FIRST, FORMATTED], [FIRST, FORMATTED], id="a pair"),
-        pytest.param(
-            [FIRST, FORMATTED, FORMATTED], [FIRST, FORMATTED], id="formatted twice"
-        ),
-        pytest.param([FORMATTED], [FORMATTED], id="the formatted one alone"),
-        pytest.param(
-            [turn(0, "one"), turn(1, "two"), FIRST, FORMATTED],
-            [turn(0, "one"), turn(1, "two"), FIRST, FORMATTED],
-            id="the formatted one behind the next turn's beginning",
-        ),
-        pytest.param(
-            [FIRST, turn(1, "two"), formatted(1, "Two.")],
-            [FIRST, turn(1, "two"), AS_IT_IS, formatted(1, "Two.")],
-            id="one that is never formatted, and the next",
-        ),
-        pytest.param(
-            [FIRST, raw(1, "two"), formatted(1, "Two."), FORMATTED],
-            [FIRST, raw(1, "two"), AS_IT_IS, formatted(1, "Two.")],
-            id="formatted behind the next one: too late",
-        ),
-        pytest.param(
-            [turn(0, "one"), raw(1, "two"), formatted(2, "Three."), FIRST, FORMATTED],
-            [
-                turn(0, "one"),
-                raw(1, "two"),
-                FIRST,
-                FORMATTED,
-                final(1, "two"),
-                formatted(2, "Three."),
-            ],
-            id="one that is never formatted, while an earlier one is open",
-        ),
-        pytest.param(
-            [FIRST, formatted(1, "Two."), turn(0, "One.", **LATE, formatted=True)],
-            [FIRST, AS_IT_IS, formatted(1, "Two.")],
-            id="formatted too late, its end in another place",
-        ),
-        pytest.param(
-            [
-                *[FIRST, formatted(1, "Two."), turn(0, "one and a few more")],
-                *[
-                    raw(0, "one and a few more"),
-                    FORMATTED,
-                    formatted(0, "One and a few more."),
-                ],
-            ],
-            [
-                *[FIRST, AS_IT_IS, formatted(1, "Two."), turn(0, "one and a few more")],
-                *[raw(0, "one and a few more"), formatted(0, "One and a few more.")],
-            ],
-            id="formatted too late, and the turn has gone on",
-        ),
-        pytest.param(
-            [FIRST, AS_IT_IS, FORMATTED],
-            [FIRST, AS_IT_IS],
-            id="formatted, but that was switched off meanwhile",
-        ),
-        pytest.param(
-            [AS_IT_IS, FORMATTED],
-            [AS_IT_IS, FORMATTED],
-            id="formatted where nobody waits for it: corrected",
-        ),
-        pytest.param(
-            [FIRST, turn(0, "one"), formatted(1, "Two."), FORMATTED],
-            [FIRST, turn(0, "one"), AS_IT_IS, formatted(1, "Two.")],
-            id="a partial behind a turn that is never formatted",
-        ),
-        pytest.param(
-            [FIRST, formatted(1, "Two."), turn(0, "one more"), raw(0, "one more")],
-            [
-                *[FIRST, AS_IT_IS, formatted(1, "Two.")],
-                *[turn(0, "one more"), raw(0, "one more")],
-            ],
-            id="one that was final as it is, and goes on",
-        ),
-    ],
-)
-def test_formatted_pairs(came: list[Turn], passed: list[Turn]) -> None:
-    assert told(TurnOrder(), *came) == passed
-
-
-def test_formatted_though_that_was_switched_off() -> None:
-    """The server was on its way already."""
-    turns = TurnOrder()
-    turns.formats = True
-    assert told(turns, AS_IT_IS, FORMATTED) == [AS_IT_IS]
-
-
-def test_the_unformatted_one_behind_its_formatted_one() -> None:
-    assert told(TurnOrder(), FORMATTED, FIRST) == [FORMATTED]
-
-
-def test_a_turn_whose_formatted_final_is_to_come_is_open() -> None:
-    turns = TurnOrder()
-    told(turns, turn(0, "one"), FIRST)
-    assert not turns.is_idle
-    told(turns, FORMATTED)
-    assert turns.is_idle
-
-
-def test_settling_for_what_there_is() -> None:
-    turns = TurnOrder()
-    told(turns, FIRST, raw(1, "two"))
-    assert not turns.is_idle
-    assert turns.settle() == [AS_IT_IS, final(1, "two")]
-    assert turns.is_idle
-    assert turns.settle() == []
-    assert told(turns, FIRST, FORMATTED) == []
-
-
-def test_not_settling_before_an_earlier_turn_has_ended() -> None:
-    turns = TurnOrder()
-    told(turns, turn(0, "one"), raw(1, "two"))
-    assert turns.settle() == []
-    assert turns.is_stuck
-    assert turns.give_up(SENT_MS, everything=True) == ([(0, 1000)], [final(1, "two")])
-
-
-def test_of_many_raw_turns_the_oldest_are_final() -> None:
-    turns = TurnOrder()
-    passed = told(turns, *(raw(order, "x") for order in range(1000)))
-    assert len([t for t in passed if t.is_final]) > 900
-    finals = [t for t in [*passed, *turns.settle()] if t.is_final]
-    assert finals == [final(order, "x") for order in range(1000)]
-
-
-def test_settling_for_some() -> None:
-    turns = TurnOrder()
-    told(turns, FIRST, raw(1, "two"))
-    assert turns.settle(0) == [AS_IT_IS]
-    assert turns.settle() == [final(1, "two")]
-
-
-def test_what_is_told_is_the_receiver_s_to_change() -> None:
-    turns = TurnOrder()
-    (passed,) = told(turns, raw(0, "one"))
-    passed.turn_order += 7
-    assert turns.settle() == [AS_IT_IS]
-
-
-def test_an_utterance_is_told_once() -> None:
-    turns = TurnOrder()
-    first = raw(0, "one")
-    first.utterance = "one"
-    assert told(turns, first)[0].utterance == "one"
-    assert turns.settle() == [AS_IT_IS]
-
-
 # ---- giving up ----
 
 
@@ -315,8 +155,9 @@ def test_giving_up_tells_what_is_missing_and_lets_the_others_go() -> None:
     assert told(turns, final(2, "four"), turn(3, "five")) == [turn(3, "five")]
     assert turns.is_stuck
     assert not turns.is_idle
-    spans, released = turns.give_up(SENT_MS, everything=False)
-    assert spans == [(0, 1000), (200, 2000)]  # their words may be anywhere there
+    lost, released = turns.give_up(SENT_MS, everything=False)
+    # Both are in there, and nothing tells where the one ends.
+    assert lost == [LostTurn(0, 2000, words=(0, 1100))]
     assert released == [final(2, "four")]
     assert not turns.is_stuck
     assert turns.has_open  # and may still be ended
@@ -327,9 +168,18 @@ def test_giving_up_tells_what_is_missing_and_lets_the_others_go() -> None:
 def test_giving_up_at_the_end_tells_all_that_is_open() -> None:
     turns = TurnOrder()
     told(turns, final(0, "one"), turn(1, "two"), turn(2, "three four"))
-    spans, released = turns.give_up(SENT_MS, everything=True)
-    assert (spans, released) == ([(100, 2000), (1100, SENT_MS)], [])
+    lost, released = turns.give_up(SENT_MS, everything=True)
+    assert lost == [LostTurn(100, SENT_MS, words=(1000, 2200))]
+    assert released == []
     assert turns.is_idle
+
+
+def test_turns_that_others_part_are_lost_apart() -> None:
+    turns = TurnOrder()
+    told(turns, turn(0, "one"), turn(2, "three"), final(1, "two"), final(3, "four"))
+    lost, released = turns.give_up(SENT_MS, everything=False)
+    assert lost == [LostTurn(0, 1000, (0, 100)), LostTurn(1100, 3000, (2000, 2100))]
+    assert released == [final(1, "two"), final(3, "four")]
 
 
 def test_giving_up_when_nothing_is_missing() -> None:
@@ -347,16 +197,18 @@ def test_a_final_that_was_given_up_and_comes_all_the_same() -> None:
     assert told(turns, final(0, "one"), final(0, "one")) == [final(0, "one")]
 
 
+def test_of_many_open_turns_the_newest_are_remembered() -> None:
+    turns = TurnOrder()
+    told(turns, *(turn(order, "x") for order in range(1000)))
+    oldest = 1000 * (1000 - MOST_OPEN)
+    lost = LostTurn(0, 1_000_000, words=(oldest, 999_100))
+    assert turns.give_up(1_000_000, everything=True) == ([lost], [])
+
+
 # ---- anything ----
 
 
-@pytest.mark.parametrize(
-    "partials_late",
-    [
-        False,
-        True,
-    ],
-)
+@pytest.mark.parametrize("partials_late", [False, True])
 @given(data=st.data())
 def test_any_disorder_is_put_right(partials_late: bool, data: st.DataObject) -> None:
     """Turns that began in order, their finals in any order, anything repeated."""
@@ -374,15 +226,17 @@ def test_any_disorder_is_put_right(partials_late: bool, data: st.DataObject) -> 
 
     turns = TurnOrder()
     passed = told(turns, *came)
-    spans, released = turns.give_up(SENT_MS, everything=False)
-    spans += turns.give_up(SENT_MS, everything=True)[
-        0
-    ]  # of turns behind the last that was held
+    lost, released = turns.give_up(SENT_MS, everything=False)
+    # Of turns behind the last that was held:
+    lost += turns.give_up(SENT_MS, everything=True)[0]
     ended = [t.turn_order for t in passed + released if t.end_of_turn]
     assert ended == [order for order in range(count) if order not in missing]
-    for order, (start, end) in zip(sorted(missing), spans, strict=True):
-        assert start <= 1000 * order
-        assert end >= 1000 * order + 100
+    for order in missing:
+        first, last = 1000 * order, 1000 * order + 100
+        (gone,) = (t for t in lost if t.start <= first and last <= t.end)
+        assert gone.words is not None
+        assert gone.words[0] <= first
+        assert last <= gone.words[1]
     assert turns.is_idle
     for order in ended:  # nothing of a turn is told behind its final
         mine = [t for t in passed + released if t.turn_order == order]
@@ -394,4 +248,4 @@ def test_a_long_conversation_is_not_remembered_for_ever() -> None:
     for order in range(1000):
         told(turns, turn(order, "x"), final(order, "x"))
     assert told(turns, final(999, "x")) == []
-    assert len(turns._ended) < 100
+    assert told(turns, final(900, "x")) == [final(900, "x")]

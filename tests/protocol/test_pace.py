@@ -1,4 +1,4 @@
-"""How fast audio that has waited may follow, by a clock that only tests move."""
+"""How fast audio that has waited may follow."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aai_stream.errors import OptionError
-from aai_stream.protocol.pace import BURST_SECONDS, CATCH_UP_RATE, Pacer
+from aai_stream.protocol.pace import (
+    BURST_SECONDS,
+    CATCH_UP_RATE,
+    Pacer,
+    check_rate,
+)
+from aai_stream.protocol.settings import Settings
 
 RATE = 16_000
 CHUNK = 800
@@ -18,29 +24,54 @@ CHUNK_SECONDS = CHUNK / RATE
 
 
 class Paced:
-    """A pacer and its clock."""
+    """A pacer, and what time it is."""
 
     def __init__(self, rate: float = CATCH_UP_RATE, sample_rate: int = RATE) -> None:
         self.now = 1000.0
-        self.pacer = Pacer(rate, sample_rate, lambda: self.now)
+        self.pacer = Pacer(rate, sample_rate)
+
+    def wait(self) -> float:
+        """How long the next chunk has to wait; if not at all, it passes."""
+        wait = self.pacer.wait(self.now)
+        if not wait:
+            self.pacer.spend(CHUNK, self.now)
+        return wait
 
     def burst(self, most: int = 1000) -> int:
         """How many chunks pass now."""
-        return next((n for n in range(most) if self.pacer.wait(CHUNK)), most)
+        return next((n for n in range(most) if self.wait()), most)
 
     def seconds_of(self, chunks: int) -> float:
         """How long so many take, each sent as soon as it may be."""
         before = self.now
         for _ in range(chunks):
-            while wait := self.pacer.wait(CHUNK):
+            while wait := self.wait():
                 self.now += wait
         return self.now - before
 
 
 @pytest.mark.parametrize("bad", [1, 0.5, 0, -2, math.nan, "2", None])
 def test_a_rate_that_could_not_keep_up_is_refused(bad: Any) -> None:
-    with pytest.raises(OptionError, match="catch_up_rate"):
-        Pacer(bad, RATE)
+    with pytest.raises(OptionError, match="catch_up_rate must be above 1, not"):
+        check_rate(bad)
+    with pytest.raises(OptionError, match="catch_up_rate must be above 1, not"):
+        settings(bad)
+
+
+@pytest.mark.parametrize("good", [1.01, 2, 10, math.inf])
+def test_any_other_rate_is_taken(good: float) -> None:
+    check_rate(good)
+    assert settings(good).catch_up_rate == good
+
+
+def settings(catch_up_rate: Any) -> Settings:
+    return Settings(
+        begin_timeout=1,
+        close_timeout=1,
+        dead_after=1,
+        catch_up_rate=catch_up_rate,
+        skip_silence=True,
+    )
 
 
 def test_without_a_pace_all_passes() -> None:
@@ -80,13 +111,13 @@ def test_the_burst_is_about_a_handshakes_worth() -> None:
 def test_what_may_not_pass_costs_nothing() -> None:
     paced = Paced()
     paced.burst()
-    wait = paced.pacer.wait(CHUNK)
+    wait = paced.wait()
     assert wait > 0
-    assert paced.pacer.wait(CHUNK) == wait
+    assert paced.wait() == wait
     paced.now += wait / 2
-    assert paced.pacer.wait(CHUNK) == pytest.approx(wait / 2)
+    assert paced.wait() == pytest.approx(wait / 2)
     paced.now += wait / 2
-    assert paced.pacer.wait(CHUNK) == pytest.approx(0, abs=1e-9)
+    assert paced.wait() == pytest.approx(0, abs=1e-9)
 
 
 def test_after_a_pause_the_burst_is_there_again() -> None:
@@ -106,7 +137,7 @@ def test_live_audio_never_waits(jitter: list[float], rate: float) -> None:
     begin = paced.now
     for number, late in enumerate(jitter, start=1):
         paced.now = max(paced.now, begin + number * CHUNK_SECONDS + late)
-        assert paced.pacer.wait(CHUNK) == 0
+        assert paced.wait() == 0
 
 
 @given(
@@ -122,7 +153,7 @@ def test_no_stretch_of_time_gets_more_than_its_share(
     for pause, chunks in steps:
         paced.now += pause
         for _ in range(chunks):
-            if paced.pacer.wait(CHUNK):
+            if paced.wait():
                 break
             passed.append((paced.now, total))
             total += CHUNK_SECONDS

@@ -5,15 +5,13 @@ from __future__ import annotations
 import pytest
 
 from aai_stream._core import AudioRing
-from aai_stream.messages import AudioLost, Event, SilenceSkipped
+from aai_stream.messages import AudioLost, SilenceSkipped
 from aai_stream.protocol.coverage import (
     KEPT_SECONDS,
     LEAD_SECONDS,
-    MOST_SECONDS,
-    MOVED_MS,
-    OVERDUE_SECONDS,
     Coverage,
 )
+from aai_stream.protocol.events import Told
 from tests.audio import hum, speech
 
 RATE = 16_000
@@ -22,10 +20,12 @@ RATE = 16_000
 class Call:
     """Audio that was all sent to a session, unless it `waits`."""
 
-    def __init__(self, *parts: bytes, waits: bool = False) -> None:
-        self.ring = AudioRing(replay_seconds=600)
-        self.told: list[Event] = []
-        self.coverage = Coverage(self.ring, self.told.append)
+    def __init__(
+        self, *parts: bytes, waits: bool = False, replay_seconds: float = 600
+    ) -> None:
+        self.ring = AudioRing(replay_seconds=replay_seconds)
+        self.told: list[Told] = []
+        self.coverage = Coverage(self.ring, self.told)
         for part in parts:
             self.ring.write(part, RATE)
         if not waits:
@@ -76,10 +76,24 @@ def test_right_there_where_the_turn_was_cut_off() -> None:
     assert call.resumes_at == 11.9
 
 
-def test_no_further_than_where_it_was_ended_by_force() -> None:
+def test_right_there_where_the_sound_goes_on_behind_a_forced_end() -> None:
+    """The next turn's word has begun."""
     call = Call(*TALK)
     call.final(0.1, 1.85, forced=1.9)
-    assert call.resumes_at == 1.9
+    assert call.resumes_at == 1.85
+
+
+def test_behind_its_sound_where_that_ends_before_the_forced_end() -> None:
+    call = Call(*TALK)
+    call.final(0.1, 1.85, forced=2.1)
+    assert call.resumes_at == pytest.approx(2, abs=0.02)
+
+
+def test_right_there_where_something_else_covers_more() -> None:
+    call = Call(*TALK, *TALK)
+    call.final(0.1, 1.9)
+    call.coverage.gaps.cover(round(5.9 * RATE))  # where another word sounds on
+    assert call.resumes_at == 5.9
 
 
 def test_a_final_that_comes_late_moves_nothing_back() -> None:
@@ -119,6 +133,19 @@ def test_but_not_the_last_of_it_before_a_sound() -> None:
     assert call.settle(21) == pytest.approx(10 - LEAD_SECONDS, abs=0.05)
     call.final(10, 11)
     assert call.settle(20) == 20
+
+
+def test_nor_where_older_audio_has_no_final_yet() -> None:
+    """It can't be sent again, but the present session may still speak of it."""
+    call = Call(speech(5, 5000), replay_seconds=10)
+    for second in range(12):
+        call.ring.write(hum(1, 18, seed=second), RATE)
+        call.ring.flush(min_ms=0)
+    assert call.settle(17) == 7
+    assert call.coverage.gaps.has_hole
+    call.final(0.1, 7.1)
+    assert call.settle(17) > 15
+    assert call.told == []
 
 
 def test_nor_speech_however_soft() -> None:
@@ -164,6 +191,13 @@ def test_what_is_short_proves_nothing() -> None:
     assert skipped(Call(hum(2.9, 18), speech(1, 100), waits=True), 0) is None
 
 
+def test_where_little_is_left_it_is_sent() -> None:
+    call = Call(hum(10, 18), speech(1, 100), waits=True)
+    while call.ring.sent < (10 - 1.9 * LEAD_SECONDS) * RATE:
+        call.ring.next_chunk()
+    assert skipped(call, 0) is None
+
+
 def test_what_ends_a_turn_is_sent() -> None:
     call = Call(speech(2, 5000), hum(10, 18), waits=True)
     while call.ring.sent < (2 + KEPT_SECONDS) * RATE:
@@ -184,130 +218,3 @@ def test_what_a_lost_session_had_a_turn_open_over_is_not() -> None:
     call.coverage.leave_unfinished((RATE, 2 * RATE))
     call.ring.rewind(0)
     assert skipped(call, 0) is None
-
-
-# ---- turns that lost sessions left open ----
-
-
-def left_open(words: tuple[float, float] | None = (1, 2)) -> Call:
-    call = Call(hum(30, 5))
-    span = None if words is None else (round(words[0] * RATE), round(words[1] * RATE))
-    call.coverage.leave_unfinished(span)
-    assert call.coverage.has_unfinished
-    return call
-
-
-def test_a_final_of_another_session_ends_it() -> None:
-    call = left_open()
-    call.final(1, 1.8)  # words move a little
-    assert not call.coverage.has_unfinished
-    assert call.settle(30) > 20
-    assert call.lost == []
-
-
-def test_a_final_of_a_part_does_not() -> None:
-    call = left_open((1, 6))
-    call.final(1, 2)
-    assert call.coverage.has_unfinished
-    call.final(3, 6)
-    assert not call.coverage.has_unfinished
-
-
-def test_words_that_no_other_session_hears_are_told_as_lost() -> None:
-    call = left_open()
-    assert call.settle(29.9) == 0  # it may still speak of them
-    assert call.settle(30) > 20
-    assert call.lost == [(0, 2000 + MOVED_MS)]  # they may have moved
-    assert not call.coverage.has_unfinished
-
-
-def test_a_part_of_them_likewise() -> None:
-    call = left_open((1, 6))
-    call.final(1, 2)
-    call.settle(30)
-    assert call.lost == [(2000, 6000 + MOVED_MS)]
-
-
-def test_they_are_told_once() -> None:
-    call = left_open()
-    # By the session that left it open as well.
-    lost = AudioLost(
-        start_sample=0, end_sample=2 * RATE, start_ms=0, end_ms=2000, why=""
-    )
-    call.coverage.take_lost(lost)
-    assert not call.coverage.has_unfinished
-    call.settle(30)
-    assert call.lost == []
-
-
-def test_what_finals_cover_is_not_lost() -> None:
-    call = Call(*TALK)
-    call.final(0, 0.5)
-    lost = AudioLost(start_sample=0, end_sample=RATE, start_ms=0, end_ms=1000, why="")
-    call.coverage.take_lost(lost)
-    assert (lost.start_sample, lost.start_ms) == (RATE // 2, 500)
-    assert (lost.end_sample, lost.end_ms) == (RATE, 1000)
-
-
-def test_speech_that_only_began_holds_nothing_for_ever() -> None:
-    call = left_open(None)
-    assert call.settle(29.9) == 0
-    assert call.settle(30) > 20
-    assert call.lost == []
-
-
-# ---- turns that don't end ----
-
-
-def test_a_turn_ends_in_silence() -> None:
-    call = Call(speech(5, 5000), hum(30, 18))
-    news = 6 * RATE
-    until = 6 + OVERDUE_SECONDS
-    assert not call.coverage.is_overdue(round((until - 0.1) * RATE), news)
-    assert call.coverage.is_overdue(round((until + 0.1) * RATE), news)
-
-
-def test_or_when_it_is_longer_than_any() -> None:
-    call = Call(speech(100, 5000))
-    assert not call.coverage.is_overdue(round((MOST_SECONDS + 2) * RATE), 3 * RATE)
-    assert call.coverage.is_overdue(round((MOST_SECONDS + 4) * RATE), 3 * RATE)
-
-
-# ---- the end ----
-
-
-def test_all_is_told_when_finals_cover_all_speech() -> None:
-    call = Call(*TALK)
-    call.coverage.input_ended = True
-    assert not call.coverage.is_complete()
-    call.final(0.1, 2)
-    assert call.coverage.is_complete()
-    assert call.coverage.is_calm()
-
-
-def test_also_where_the_audio_ends_with_the_last_word() -> None:
-    call = Call(speech(2, 5000))
-    call.final(0.1, 1.9)
-    assert not call.coverage.is_complete()  # it may go on
-    call.coverage.input_ended = True
-    assert call.coverage.is_complete()
-
-
-def test_a_soft_word_is_speech() -> None:
-    call = Call(*TALK, speech(0.5, 60), hum(1, 5))
-    call.coverage.input_ended = True
-    call.final(0.1, 2)
-    assert not call.coverage.is_complete()
-
-
-def test_and_so_is_what_a_lost_session_had_begun() -> None:
-    call = left_open((1, 2))
-    call.coverage.input_ended = True
-    assert not call.coverage.is_complete()
-
-
-def test_how_long_there_has_been_silence() -> None:
-    assert Call(*TALK).coverage.silent_seconds == 0  # two seconds prove nothing
-    call = Call(speech(2, 5000), hum(12, 5))
-    assert call.coverage.silent_seconds == pytest.approx(12, abs=0.05)
-    assert Call().coverage.silent_seconds == 0
