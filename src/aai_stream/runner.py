@@ -10,7 +10,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .errors import StateError
@@ -114,6 +114,7 @@ class Runner:
         self._connect_timeout = connect_timeout
         self._tell = tell
         self._links: dict[Session, Link] = {}
+        self._present: Link | None = None  # of the session that hears the stream
         self._openers: dict[Session, asyncio.Task[None]] = {}
         self._closing: set[asyncio.Future[None]] = set()
         self._abandoned: asyncio.Future[None] | None = None  # closing for nobody
@@ -128,6 +129,11 @@ class Runner:
         """The loop's clock, in seconds."""
         assert self._loop is not None
         return self._loop.time()
+
+    def _task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        # By name: in a fork there is no running loop.
+        assert self._loop is not None
+        return self._loop.create_task(work)
 
     # ---- life ----
 
@@ -174,7 +180,7 @@ class Runner:
         """Close, since nobody holds the stream any more."""
         if not self.protocol.is_over:
             logger.warning("a stream was dropped and not closed; its session is ended")
-            self._abandoned = asyncio.ensure_future(self.close())
+            self._abandoned = self._task(self.close())
 
     async def _closed(self) -> None:
         while self._openers or self._closing:
@@ -200,13 +206,11 @@ class Runner:
 
     def push(self, data: Audio, sample_rate: int, num_channels: int) -> None:
         """Take audio; what it fills goes to the socket before this returns."""
-        self.protocol.write(data, sample_rate, num_channels)
-        session = self.protocol.session
-        if session is not None and (link := self._links.get(session)) is not None:
-            self._send(link)
-            if self.protocol.sending.is_time_to_look:
-                self._look(link)
-        if self.protocol.told:
+        protocol = self.protocol
+        protocol.write(data, sample_rate, num_channels)
+        if self._present is not None:
+            self._send(self._present)
+        if protocol.told:
             self.settle()
 
     def flush(self) -> None:
@@ -251,7 +255,6 @@ class Runner:
         self._send_all()
         while protocol.told:
             self._hand_over(protocol.told.popleft())
-            self._send_all()  # whoever was told may have asked for something
         retired = protocol.lineup.retired
         while retired:
             self._close_session(retired.pop())
@@ -274,16 +277,16 @@ class Runner:
             self.protocol.fail(exc)
 
     def _send_all(self) -> None:
-        present = self.protocol.session
-        for link in list(self._links.values()):
+        session = self.protocol.session
+        self._present = None if session is None else self._links.get(session)
+        for link in tuple(self._links.values()):
             link.send_texts()
-            if link.session is present:
-                self._send(link)
-                link.send_texts()
-                if self.protocol.sending.is_time_to_look:
-                    self._look(link)
+        if self._present is not None:
+            self._send(self._present)
+            self._present.send_texts()
 
     def _send(self, link: Link) -> None:
+        """Send `link` audio, for as long as it may go and there is room."""
         wire, protocol = link.wire, self.protocol
         if wire is None:
             return
@@ -295,10 +298,8 @@ class Runner:
                 wire.send_audio(message)
         if protocol.sending.due < math.inf:
             self._set_timer()
-
-    def _look(self, link: Link) -> None:
-        if link.wire is not None:
-            self.protocol.look(self.now(), link.wire.silent_seconds)
+        if protocol.sending.is_time_to_look:
+            protocol.look(now, wire.silent_seconds)
             self.settle()
 
     def _set_timer(self) -> None:
@@ -320,9 +321,12 @@ class Runner:
     # ---- sessions ----
 
     def _open_next(self) -> None:
-        session = self.protocol.next_session(self.now(), time.time())
+        now = self.now()
+        if now < self.protocol.lineup.due:
+            return
+        session = self.protocol.next_session(now, time.time())
         if session is not None:
-            opener = asyncio.ensure_future(self._open(session))
+            opener = self._task(self._open(session))
             self._openers[session] = opener
             opener.add_done_callback(lambda _: self._opener_done(session))
 
@@ -366,7 +370,7 @@ class Runner:
         if link.wire is None:
             return
         link.send_texts()
-        closing = asyncio.ensure_future(link.wire.close())
+        closing = self._task(link.wire.close())
         self._closing.add(closing)
         closing.add_done_callback(self._wire_closed)
 

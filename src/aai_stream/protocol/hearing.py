@@ -23,7 +23,8 @@ class Hearing:
         # When worked through, and how far, by the second of audio; the ring keeps no
         # more than ten minutes.
         self._marks: deque[tuple[float, int]] = deque(maxlen=600)
-        self._through_at = -math.inf  # all that was sent is worked through
+        self._through_at = -math.inf  # what was marked is worked through
+        self._marked = 0  # so far
         self._settled = 0
 
     def restart(self) -> None:
@@ -34,11 +35,15 @@ class Hearing:
 
     def sent(self, start: int, end: int, now: float) -> bool:
         """Audio from `start` to `end` is sent; returns whether it is time to ask."""
-        marks = self._marks
-        self._through_at = max(now, self._through_at) + (end - start) / self._rate
-        if marks and end - marks[-1][1] < self._rate:
+        if self._through_at == -math.inf:
+            self._through_at = now
+            self._marked = start
+        elif end - self._marked < self._rate:
             return False
-        marks.append((self._through_at, end))
+        through_at = self._through_at + (end - self._marked) / self._rate
+        self._through_at = max(now, through_at)
+        self._marked = end
+        self._marks.append((self._through_at, end))
         return True
 
     def heard_until(self, heard_at: float) -> int:
