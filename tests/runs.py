@@ -125,6 +125,7 @@ class Run:
         wait: float = 0.0,
         catch_up_rate: float = math.inf,
         keeps_alive: bool = False,
+        replay_seconds: float = 120,
         max_retries: int = 10,
         **parameters: Any,
     ) -> None:
@@ -134,7 +135,7 @@ class Run:
         self.pushed = 0
         self.make = partial(
             Runner,
-            ring=AudioRing(RATE, replay_seconds=120),
+            ring=AudioRing(RATE, replay_seconds=replay_seconds),
             options=Options({"sample_rate": RATE} | parameters),
             settings=Settings(
                 begin_timeout=20.0,

@@ -186,9 +186,15 @@ def test_a_timer_is_set_anew_for_what_is_sooner() -> None:
         run = Run(catch_up_rate=2.0, keeps_alive=True, inactivity_timeout=3600)
         wire = await run.open()
         assert timers() == 1
-        run.push(2 * RATE)
+        for _ in range(3):
+            run.push(RATE // 2)
+        assert run.protocol.sending.has_backlog
         await asyncio.sleep(1)
-        assert len(wire.audio) == 2 * RATE
+        assert wire.audio == numbers(1, 3 * RATE // 2)
+        while not run.protocol.sending.has_backlog:
+            run.push(CHUNK)
+        await asyncio.sleep(1)
+        assert wire.audio == numbers(1, run.pushed)
         await run.runner.close()
 
     in_virtual_time(hold)
@@ -321,4 +327,17 @@ async def test_what_there_is_to_log_is_logged(caplog: pytest.LogCaptureFixture) 
             "the server closed the session with code 1011; trying again in 1.5 s",
         ),
     ]
+    await run.runner.close()
+
+
+async def test_what_a_push_loses_is_logged_at_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    run = Run(replay_seconds=1)
+    run.connector.opens.clear()
+    run.runner.start()
+    for _ in range(3):
+        run.push(RATE // 2)
+    (text,) = caplog.messages
+    assert text.startswith("audio is being lost")
     await run.runner.close()

@@ -109,7 +109,6 @@ async def test_a_place_in_line_goes_by_what_is_at_stake() -> None:
     await run.runner.close()
 
 
-@pytest.mark.xfail(strict=True, reason="it is sent as a message, too")
 async def test_an_update_while_waiting_in_line_is_in_the_handshake() -> None:
     run = Run()
     run.connector.admits.clear()
@@ -137,10 +136,13 @@ async def test_what_comes_with_the_answer_to_the_upgrade_is_heard() -> None:
 SAID_TOO_SOON = {"type": "Error", "error_code": 1008, "error": "Invalid API key"}
 
 
-async def test_a_wire_that_connects_when_its_session_is_over_is_closed() -> None:
+@pytest.mark.parametrize("code", [None, 1006])
+async def test_a_wire_that_connects_when_its_session_is_over_is_closed(
+    code: int | None,
+) -> None:
     """The server refuses it in the same packet that ends the handshake."""
     run = Run()
-    run.connector.says = [SAID_TOO_SOON]
+    run.connector.says, run.connector.closes_with = [SAID_TOO_SOON], code
     run.runner.start()
     with pytest.raises(RefusedError):
         await within(5, run.runner.opened())

@@ -117,11 +117,9 @@ async def test_in_a_noise_it_takes_over_when_the_old_one_has_expired(
     end: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What that had time to speak about, and did not, is not heard again."""
-    monkeypatch.setattr("aai_stream.protocol.hearing.SETTLED_SECONDS", 0)
+    # As if pushed live: it was worked through long ago.
+    monkeypatch.setattr("aai_stream.protocol.hearing.SETTLED_SECONDS", -10)
     monkeypatch.setattr("aai_stream.protocol.hearing.KEPT_SECONDS", 0)
-    monkeypatch.setattr(
-        "aai_stream.protocol.hearing.AHEAD_SECONDS", 10
-    )  # as if pushed live
 
     async def first(talk: Talk) -> None:
         await talk.begin(expires_at=soon())

@@ -10,10 +10,11 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .errors import StateError
+from .lifetime import running_loop
 from .messages import Event
 from .protocol.events import Note, Retry
 from .protocol.session import Session
@@ -113,6 +114,7 @@ class Runner:
         self._connect_timeout = connect_timeout
         self._tell = tell
         self._links: dict[Session, Link] = {}
+        self._present: Link | None = None  # of the session that hears the stream
         self._openers: dict[Session, asyncio.Task[None]] = {}
         self._closing: set[asyncio.Future[None]] = set()
         self._abandoned: asyncio.Future[None] | None = None  # closing for nobody
@@ -127,6 +129,11 @@ class Runner:
         """The loop's clock, in seconds."""
         assert self._loop is not None
         return self._loop.time()
+
+    def _task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        # By name: in a fork there is no running loop.
+        assert self._loop is not None
+        return self._loop.create_task(work)
 
     # ---- life ----
 
@@ -164,7 +171,7 @@ class Runner:
 
     async def close(self) -> None:
         """Close at once; the server is told to terminate all the same."""
-        self._loop = asyncio.get_running_loop()
+        self._loop = self._loop or running_loop()
         self.protocol.close()
         self.settle()
         await self._closed()
@@ -173,29 +180,37 @@ class Runner:
         """Close, since nobody holds the stream any more."""
         if not self.protocol.is_over:
             logger.warning("a stream was dropped and not closed; its session is ended")
-            self._abandoned = asyncio.ensure_future(self.close())
+            self._abandoned = self._task(self.close())
 
     async def _closed(self) -> None:
-        while tasks := [*self._openers.values(), *self._closing]:
-            await asyncio.wait(tasks)
+        while self._openers or self._closing:
+            await self._change()
 
     async def _until(self, is_so: Callable[[], bool]) -> None:
         while not is_so() and not self.protocol.is_over:
-            if self._waiter is None:
-                self._waiter = asyncio.get_running_loop().create_future()
-            await asyncio.shield(self._waiter)
+            await self._change()
+
+    async def _change(self) -> None:
+        """Wait until something may be otherwise."""
+        if self._waiter is None:
+            assert self._loop is not None
+            self._waiter = self._loop.create_future()
+        await asyncio.shield(self._waiter)
+
+    def _changed(self) -> None:
+        if self._waiter is not None:
+            self._waiter.set_result(None)
+            self._waiter = None
 
     # ---- audio and control ----
 
     def push(self, data: Audio, sample_rate: int, num_channels: int) -> None:
         """Take audio; what it fills goes to the socket before this returns."""
-        self.protocol.write(data, sample_rate, num_channels)
-        session = self.protocol.session
-        if session is not None and (link := self._links.get(session)) is not None:
-            self._send(link)
-            if self.protocol.sending.is_time_to_look:
-                self._look(link)
-        if self.protocol.told:
+        protocol = self.protocol
+        protocol.write(data, sample_rate, num_channels)
+        if self._present is not None:
+            self._send(self._present)
+        if protocol.told:
             self.settle()
 
     def flush(self) -> None:
@@ -240,15 +255,12 @@ class Runner:
         self._send_all()
         while protocol.told:
             self._hand_over(protocol.told.popleft())
-            self._send_all()  # whoever was told may have asked for something
         retired = protocol.lineup.retired
         while retired:
             self._close_session(retired.pop())
         self._open_next()
         self._set_timer()
-        if self._waiter is not None:
-            self._waiter.set_result(None)
-            self._waiter = None
+        self._changed()
         if protocol.is_over and not self._is_told_over:
             self._is_told_over = True
             self._tell(None)
@@ -265,16 +277,16 @@ class Runner:
             self.protocol.fail(exc)
 
     def _send_all(self) -> None:
-        present = self.protocol.session
-        for link in list(self._links.values()):
+        session = self.protocol.session
+        self._present = None if session is None else self._links.get(session)
+        for link in tuple(self._links.values()):
             link.send_texts()
-            if link.session is present:
-                self._send(link)
-                link.send_texts()
-                if self.protocol.sending.is_time_to_look:
-                    self._look(link)
+        if self._present is not None:
+            self._send(self._present)
+            self._present.send_texts()
 
     def _send(self, link: Link) -> None:
+        """Send `link` audio, for as long as it may go and there is room."""
         wire, protocol = link.wire, self.protocol
         if wire is None:
             return
@@ -286,10 +298,8 @@ class Runner:
                 wire.send_audio(message)
         if protocol.sending.due < math.inf:
             self._set_timer()
-
-    def _look(self, link: Link) -> None:
-        if link.wire is not None:
-            self.protocol.look(self.now(), link.wire.silent_seconds)
+        if protocol.sending.is_time_to_look:
+            protocol.look(now, wire.silent_seconds)
             self.settle()
 
     def _set_timer(self) -> None:
@@ -311,11 +321,18 @@ class Runner:
     # ---- sessions ----
 
     def _open_next(self) -> None:
-        session = self.protocol.next_session(self.now(), time.time())
+        now = self.now()
+        if now < self.protocol.lineup.due:
+            return
+        session = self.protocol.next_session(now, time.time())
         if session is not None:
-            opener = asyncio.ensure_future(self._open(session))
+            opener = self._task(self._open(session))
             self._openers[session] = opener
-            opener.add_done_callback(lambda _: self._openers.pop(session, None))
+            opener.add_done_callback(lambda _: self._opener_done(session))
+
+    def _opener_done(self, session: Session) -> None:
+        self._openers.pop(session, None)  # also one that never got to its first step
+        self._changed()
 
     async def _open(self, session: Session) -> None:
         link = self._links[session] = Link(self, session)
@@ -353,6 +370,10 @@ class Runner:
         if link.wire is None:
             return
         link.send_texts()
-        closing = asyncio.ensure_future(link.wire.close())
+        closing = self._task(link.wire.close())
         self._closing.add(closing)
-        closing.add_done_callback(self._closing.discard)
+        closing.add_done_callback(self._wire_closed)
+
+    def _wire_closed(self, closing: asyncio.Future[None]) -> None:
+        self._closing.discard(closing)
+        self._changed()

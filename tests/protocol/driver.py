@@ -66,7 +66,7 @@ class Peer:
     def connect(self) -> Peer:
         """Let the handshake succeed."""
         assert not self.is_closed
-        self.query = self.session.options.query()
+        self.query = self.session.handshake().query()
         self.is_connected = True
         self._call.protocol.connected(self.session, self._call.now)
         self._call.settle()

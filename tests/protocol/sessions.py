@@ -62,7 +62,7 @@ class Life:
         self.ring.write(bytes(32 * ms), 16_000)
         for chunk in self.ring.flush():
             self.session.timeline.sent(chunk)
-            self.session.sent(self.now)
+            self.session.active_at = self.now
 
     def run(self, seconds: float) -> list[Tells]:
         """Let time pass, and have the session checked whenever that is due; returns

@@ -76,10 +76,17 @@ def test_right_there_where_the_turn_was_cut_off() -> None:
     assert call.resumes_at == 11.9
 
 
-def test_no_further_than_where_it_was_ended_by_force() -> None:
+def test_right_there_where_the_sound_goes_on_behind_a_forced_end() -> None:
+    """The next turn's word has begun."""
     call = Call(*TALK)
     call.final(0.1, 1.85, forced=1.9)
-    assert call.resumes_at == 1.9
+    assert call.resumes_at == 1.85
+
+
+def test_behind_its_sound_where_that_ends_before_the_forced_end() -> None:
+    call = Call(*TALK)
+    call.final(0.1, 1.85, forced=2.1)
+    assert call.resumes_at == pytest.approx(2, abs=0.02)
 
 
 def test_right_there_where_something_else_covers_more() -> None:

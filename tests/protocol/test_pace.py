@@ -16,6 +16,7 @@ from aai_stream.protocol.pace import (
     Pacer,
     check_rate,
 )
+from aai_stream.protocol.sending import ROUNDING
 from aai_stream.protocol.settings import Settings
 
 RATE = 16_000
@@ -32,7 +33,8 @@ class Paced:
 
     def wait(self) -> float:
         """How long the next chunk has to wait; if not at all, it passes."""
-        wait = self.pacer.wait(self.now)
+        wait = max(0.0, self.pacer.opens_at - self.now)
+        wait = 0.0 if wait < ROUNDING else wait
         if not wait:
             self.pacer.spend(CHUNK, self.now)
         return wait

@@ -14,6 +14,7 @@ from aai_stream.errors import (
     RefusedError,
     TimedOutError,
 )
+from aai_stream.models import DEFAULT_MODEL
 from aai_stream.protocol.events import Level
 from aai_stream.protocol.session import State
 from tests.protocol.sessions import (
@@ -81,6 +82,13 @@ def test_what_begin_leaves_out() -> None:
     assert (session.id, session.expires_at, session.configuration) == ("", None, {})
     assert session.expiry == math.inf
     assert session.model == "u3-rt-pro"
+
+
+def test_before_begin_nothing_is_known_but_what_was_asked() -> None:
+    session = Life(speech_model="u3-rt-pro").session
+    assert (session.id, session.expires_at, session.configuration) == ("", None, {})
+    assert session.model == "u3-rt-pro"
+    assert Life().session.model == DEFAULT_MODEL
 
 
 def test_before_begin_nothing_is_told() -> None:
@@ -163,9 +171,6 @@ def test_what_it_says_of_its_model_is_bounded_and_tells_no_key() -> None:
     assert len(warning) == len("session session-1: ") + 300
 
 
-@pytest.mark.xfail(
-    strict=True, reason="differences() is asked of options that Begin can't know yet"
-)
 def test_an_update_since_the_handshake_is_no_difference() -> None:
     life = Life()
     options, message = life.session.options.updated({"filter_profanity": True})

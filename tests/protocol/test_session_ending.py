@@ -179,7 +179,6 @@ def test_what_the_server_counted_is_compared(
         assert notes_of(told) == []
 
 
-@pytest.mark.xfail(strict=True, reason="a second more or less has become a difference")
 @pytest.mark.parametrize("counted", [1, 3])
 def test_a_second_more_or_less_is_no_difference(counted: float) -> None:
     told = ending(2000).say({**TERMINATION, "audio_duration_seconds": counted})
@@ -208,7 +207,6 @@ def test_a_termination_that_nobody_asked_for() -> None:
     assert isinstance(life.session.failure, EndedError)
 
 
-@pytest.mark.xfail(strict=True, reason="it is said before there is a close")
 def test_its_code_is_that_of_a_normal_end() -> None:
     life = Life.begun()
     life.say(TERMINATION)

@@ -6,6 +6,7 @@ import pytest
 
 from aai_stream._core import AudioRing
 from aai_stream.protocol.silence import (
+    CLICK_MS,
     PROVEN_SECONDS,
     TAIL_MS,
     Silence,
@@ -50,6 +51,16 @@ def test_silences_of_another_level_are_one() -> None:
     silence = silence_of(bytes(8 * RATE), hum(4, 18), hum(4, 60))
     assert seconds(silence.around(RATE)) == (0, 12)
     assert silence.is_calm(RATE, 12 * RATE)
+
+
+def test_the_end_of_the_silence_that_begins_close_by() -> None:
+    silence = silence_of(speech(2, 900), hum(5, 18), speech(1, 900))
+    start, end = silence.around(4 * RATE)
+    click = CLICK_MS * PER_MS
+    for inside in (start - click, start, 4 * RATE):
+        assert silence.end_behind(inside) == end
+    for outside in (0, start - 2 * click, end):
+        assert silence.end_behind(outside) == outside
 
 
 def test_what_a_turn_was_open_over_is_none() -> None:

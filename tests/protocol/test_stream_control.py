@@ -38,6 +38,16 @@ def test_updates_before_during_and_after_opening() -> None:
     assert second.asked == []
 
 
+def test_updates_before_the_handshake_are_in_it() -> None:
+    """Though the session was asked for before."""
+    call = Call()
+    peer = call.ask()
+    call.update(prompt="during")
+    peer.connect().begin()
+    assert peer.query["prompt"] == "during"
+    assert peer.asked == []
+
+
 def test_updates_reach_the_next_attempt_if_one_fails() -> None:
     call = Call()
     peer = call.ask().connect()

@@ -170,6 +170,13 @@ def test_a_server_that_takes_nothing() -> None:
     (retry,) = call.all(Retry)
     assert type(retry.failure) is TimedOutError
     assert str(retry.failure) == "the server took no audio for 20 s"
+    second = call.ask()
+    second.has_room = False
+    second.connect().begin()
+    call.run(19.9)
+    assert len(call.waits) == 1
+    call.run(0.1)
+    assert len(call.waits) == 2
     assert call.open().audio == numbers(1, 1600)
 
 
@@ -233,11 +240,20 @@ def test_a_session_that_closes_without_a_termination_is_lost() -> None:
     assert str(retry.failure) == "the session ended without a Termination"
 
 
-def test_a_loss_is_no_matter_where_every_word_is_final() -> None:
+@pytest.mark.parametrize(
+    "audio_ends",
+    [
+        "in a pause",
+        "with the last word",
+    ],
+)
+def test_a_loss_is_no_matter_where_every_word_is_final(audio_ends: str) -> None:
     call = Call()
     peer = call.open()
-    call.write(hum(1, 5) + speech(2, 5000) + hum(2, 5))
-    peer.say(final(0, ("a", 1000, 3000)))
+    call.write(hum(1, 5) + speech(2, 5000))
+    if audio_ends == "in a pause":
+        call.write(hum(2, 5))
+    peer.say(final(0, ("a", 1000, 2900)))  # its sound goes on for a bit
     call.end()
     peer.close(1011)
     assert call.protocol.state is StreamState.ENDED

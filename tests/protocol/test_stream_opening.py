@@ -274,11 +274,22 @@ def test_another_token_is_asked_for_at_once() -> None:
     assert call.now == 100.0
     assert call.told == []
     assert Note(Level.INFO, "the token had expired; trying another") in call.notes
-    call.open()
-    call.peer.cut()
-    call.ask().connect().close(*TOO_OLD)  # and so it is after a Begin
     call.ask().connect().close(*TOO_OLD)
     assert isinstance(call.protocol.failure, TokenExpiredError)
+
+
+@pytest.mark.parametrize("answer", ["Begin", "a failure that passes"])
+def test_and_again_after_any_other_answer(answer: str) -> None:
+    call = Call(identity=Identity(has_token_source=True))
+    for _ in range(3):
+        call.ask().connect().close(*TOO_OLD)
+        if answer == "Begin":
+            call.open().cut()
+        else:
+            call.ask().refuse(DROPPED)
+    assert len(call.peers) == 6
+    call.open()
+    assert call.protocol.failure is None
 
 
 def test_one_that_is_given_as_it_is_ends_the_stream() -> None:

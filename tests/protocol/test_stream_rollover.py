@@ -1,40 +1,17 @@
-"""The next session: opened in time, taken once, and nothing left of it if unwanted."""
+"""The next session: when it is opened, and when it takes over."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import pytest
 
-from aai_stream.errors import DroppedError, StateError
-from aai_stream.messages import AudioLost, Begin, Heartbeat
-from aai_stream.protocol.events import Level, Note, Retry
-from aai_stream.protocol.stream import StreamState
+from aai_stream.messages import AudioLost, Begin
+from aai_stream.protocol.events import Level, Note
 from tests.audio import hum
-from tests.protocol.driver import PER_MS, RATE, UNIX, Call, Peer, numbers
+from tests.protocol.driver import CHUNK, PER_MS, RATE, UNIX, Call, numbers
+from tests.protocol.successors import LASTS, ready, with_successor
 from tests.talks import final, turn
-
-LASTS = 600
-"""Seconds until a session expires; its successor is opened a minute before."""
-
-
-def with_successor(**options: object) -> tuple[Call, Peer, Peer]:
-    """A call of a second whose first session, in which a turn is open, is about to
-    expire; the next one is asked for, and not yet connected."""
-    call = Call(**options)  # type: ignore[arg-type]
-    first = call.open(expires_at=UNIX + round(call.now) + LASTS)
-    call.push(RATE)
-    first.say(turn(0, ("a", 0, 300)))
-    return call, first, call.ask()
-
-
-def ready(**options: object) -> tuple[Call, Peer, Peer]:
-    """The same, where the next one is ready to take over."""
-    call, first, second = with_successor(**options)
-    second.connect().begin(id="session-2")
-    return call, first, second
-
 
 # ---- when it is opened ----
 
@@ -127,6 +104,53 @@ def test_in_an_open_turn_it_waits_for_the_final() -> None:
     assert call.waits == []
 
 
+def test_over_a_hole_it_waits_for_the_end() -> None:
+    """What can't be sent again was heard by the present session alone."""
+    call, first, second = ready(replay_seconds=1)
+    for _ in range(60):
+        call.push(CHUNK)
+    first.say(final(0, ("a", 0, 300)))
+    assert call.protocol.session is first.session
+    first.say(final(1, ("b", 400, 3900)))
+    assert call.protocol.session is second.session
+    assert call.all(AudioLost) == []
+
+
+@pytest.mark.parametrize(("lasts", "after"), [(100, 80), (56, 45)])
+def test_a_session_s_time_counts_from_its_begin(lasts: int, after: float) -> None:
+    """Not from when it takes over."""
+    call, first, second = with_successor()
+    second.connect()
+    began_at = call.now
+    second.begin(id="session-2", expires_at=UNIX + round(began_at) + lasts)
+    call.run(30)
+    first.say(final(0, ("a", 0, 300)))
+    assert call.protocol.session is second.session
+    call.run(began_at + after - 0.1 - call.now)
+    assert len(call.peers) == 2
+    call.run(0.2)
+    assert len(call.peers) == 3
+
+
+def test_likewise_if_another_turn_has_begun_by_then() -> None:
+    call, first, second = ready()
+    first.say(turn(1, ("b", 400, 500)), final(0, ("a", 0, 300)))
+    assert call.protocol.session is first.session
+    first.say(final(1, ("b", 400, 500)))
+    assert call.protocol.session is second.session
+    assert call.finals == ["a", "b"]
+
+
+def test_all_that_the_final_lets_go_is_heard_before() -> None:
+    call, first, second = ready()
+    first.say(final(1, ("b", 400, 500)))
+    assert call.finals == []
+    first.say(final(0, ("a", 0, 300)))
+    assert call.protocol.session is second.session
+    assert call.finals == ["a", "b"]
+    assert second.session.timeline.to_stream_ms(0) == 500
+
+
 def test_of_the_old_session_nothing_more_is_told() -> None:
     """Not even what came together with the final that it was left for."""
     call, first, second = ready()
@@ -174,192 +198,3 @@ def test_what_an_expired_session_had_time_to_speak_about_is_not_heard_again(
         assert 90_000 < begins_ms < 95_000
     else:
         assert begins_ms == 0
-
-
-# ---- what becomes of it until then ----
-
-
-def test_a_session_that_has_died_is_not_taken() -> None:
-    call, first, second = ready()
-    told = list(call.told)
-    second.cut()
-    assert call.protocol.lineup.standby is None
-    assert call.told == told
-    first.say(final(0, ("a", 0, 300)))
-    assert call.protocol.session_id == "session-1"
-    assert not first.is_closed
-    call.run(1000)
-    assert len(call.peers) == 2  # and expiry is a loss like any other
-    first.close(3008)
-    assert len(call.waits) == 1
-    third = call.ask().connect()
-    third.begin(id="session-3", expires_at=UNIX + round(call.now) + LASTS)
-    assert call.protocol.session_id == "session-3"
-    call.open(id="session-4")  # for which there is another plan
-    assert call.protocol.lineup.standby is call.peer.session
-
-
-@pytest.mark.parametrize(
-    "failure", [DroppedError("overloaded", code=503), StateError("closed")]
-)
-def test_a_session_that_can_not_be_opened(failure: Exception) -> None:
-    call, first, second = with_successor()
-    second.refuse(failure)
-    assert call.notes[-1] == Note(
-        Level.INFO, f"no session is ready to take over: {failure}"
-    )
-    assert call.protocol.lineup.standby is None
-    assert call.protocol.state is StreamState.OPEN
-    call.run(1000)
-    assert len(call.peers) == 2
-    assert not first.is_closed
-    assert call.waits == []
-
-
-def test_what_waits_hears_what_changes() -> None:
-    """Before it is connected, in its handshake; later, as a message."""
-    call, first, second = with_successor(prompt="a shop")
-    call.update(prompt="a clinic")
-    second.connect().begin()
-    call.update(keyterms_prompt=["Zoe"])
-    assert second.query["prompt"] == "a clinic"
-    update = {"type": "UpdateConfiguration", "keyterms_prompt": ["Zoe"]}
-    assert second.asked[-1] == update
-    first.say(final(0, ("a", 0, 300)))
-    assert call.protocol.session is second.session
-    assert second.session.options is call.protocol.options
-    assert {"type": "UpdateConfiguration", "prompt": "a clinic"} in first.asked
-
-
-def test_and_what_changes_the_meaning_of_a_turn() -> None:
-    """Without `format_turns` a first end is the last word on a turn."""
-    model = "universal-streaming-english"
-    call, first, second = ready(speech_model=model, format_turns=True)
-    call.update(format_turns=False)
-    first.say(turn(0, ("a", 0, 300), end_of_turn=True))
-    assert call.protocol.session is second.session
-    second.say(turn(0, ("b", 60, 160), end_of_turn=True))
-    assert call.stats.turns == 2
-    assert call.finals == ["a", "b"]
-    assert second.session.turns.is_idle
-
-
-def test_what_it_says_is_told_when_it_takes_over() -> None:
-    call, first, second = ready()
-    counts = {"total_audio_received_ms": 0, "total_duration_ms": 0}
-    second.say({"type": "Heartbeat", "realtime_factor": 1.0, **counts})
-    assert call.all(Heartbeat) == []
-    first.say(final(0, ("a", 0, 300)))
-    names = [type(event).__name__ for event in call.told]
-    assert names == ["Begin", "Turn", "Turn", "Begin", "Heartbeat"]
-
-
-def test_no_more_than_a_thousand_messages_of_it_are_kept() -> None:
-    call, first, second = ready()
-    counts = {"total_audio_received_ms": 0, "total_duration_ms": 0}
-    for _ in range(1100):
-        second.say({"type": "Heartbeat", "realtime_factor": 1.0, **counts})
-    first.say(final(0, ("a", 0, 300)))
-    assert 990 <= len(call.all(Heartbeat)) <= 1000
-
-
-LETS_GO: dict[str, Callable[[Call, Peer, Peer], None]] = {
-    "taken": lambda call, first, second: first.say(final(0, ("a", 0, 300))),
-    "dead": lambda call, first, second: second.cut(),
-    "not wanted": lambda call, first, second: call.close(),
-}
-
-
-@pytest.mark.parametrize("end", LETS_GO)
-def test_what_waits_is_kept_alive(end: str) -> None:
-    call, first, second = ready(inactivity_timeout=20)
-    assert second.asked == ["KeepAlive"]
-    for seconds in (9.9, 0.2, 9.9, 10.0):
-        call.run(seconds)
-    assert second.asked == ["KeepAlive"] * 4
-    LETS_GO[end](call, first, second)
-    asked = list(second.asked)
-    call.run(100)
-    assert second.asked == asked
-    assert first.asked.count("KeepAlive") == 0
-
-
-def test_where_nothing_would_end_it_it_is_left_alone() -> None:
-    call, _, second = ready()
-    call.run(1000)
-    assert second.asked == []
-
-
-# ---- not wanted any more ----
-
-UNWANTED: dict[str, Callable[[Call], None]] = {
-    "closed": Call.close,
-    "failed": lambda call: call.do(lambda p: p.fail(DroppedError("gone"))),
-}
-
-
-@pytest.mark.parametrize("how", UNWANTED)
-def test_not_wanted_before_it_is_time(how: str) -> None:
-    call = Call()
-    call.open(expires_at=UNIX + round(call.now) + LASTS)
-    UNWANTED[how](call)
-    call.run(1000)
-    assert len(call.peers) == 1
-
-
-@pytest.mark.parametrize("how", UNWANTED)
-def test_not_wanted_while_it_is_opened(how: str) -> None:
-    call, first, second = with_successor()
-    UNWANTED[how](call)
-    assert second.is_closed
-    assert second.seen == []
-    assert first.asked == ["Terminate"]
-
-
-@pytest.mark.parametrize("how", UNWANTED)
-def test_not_wanted_when_it_is_ready(how: str) -> None:
-    call, _, second = ready()
-    UNWANTED[how](call)
-    assert second.asked == ["Terminate"]
-    assert second.is_closed
-    assert call.protocol.lineup.standby is None
-    assert len(call.all(Begin)) == 1
-
-
-@pytest.mark.parametrize("is_ready", [False, True])
-def test_not_wanted_when_all_that_is_left_is_the_end(is_ready: bool) -> None:
-    call, first, second = ready() if is_ready else with_successor()
-    call.end()
-    assert first.asked == ["Terminate"]
-    assert second.is_closed
-    assert second.asked == (["Terminate"] if is_ready else [])
-    first.say(final(0, ("a", 0, 300)))
-    assert call.protocol.session is first.session
-    first.finish()
-    assert call.protocol.state is StreamState.ENDED
-    assert len(call.peers) == 2
-
-
-def test_but_wanted_while_audio_still_waits() -> None:
-    call, first, second = ready()
-    first.has_room = False
-    call.push(RATE)
-    call.end()
-    first.say(final(0, ("a", 0, 300)))
-    assert call.protocol.session is second.session
-    assert second.asked == ["Terminate"]
-    assert len(second.audio) >= 2 * RATE - 300 * PER_MS
-
-
-def test_a_session_that_is_lost_while_the_next_one_opens() -> None:
-    """Then that one is what is waited for, and no other."""
-    call, first, second = with_successor()
-    first.cut()
-    assert call.protocol.unheard_seconds == 1
-    call.run(10)
-    assert len(call.peers) == 2
-    second.connect().begin(id="session-2")
-    assert call.protocol.session_id == "session-2"
-    assert second.audio == numbers(1, RATE)
-    assert len(call.peers) == 2
-    assert call.all(Retry)

@@ -35,6 +35,7 @@ def test_a_session_that_begins_late_is_moved() -> None:
         timeline.sent(chunk)
     assert timeline.to_stream_ms(0) == 200
     assert timeline.to_stream_ms(70) == 270
+    assert [timeline.end_to_stream_ms(ms) for ms in (0, 70)] == [200, 270]
     assert not timeline.is_stream_time
     assert timeline.sent_ms == 100  # by this session's count
 
@@ -69,6 +70,8 @@ def test_audio_that_was_left_out_takes_stream_time() -> None:
     timeline.sent(ring.flush()[0])
     assert timeline.to_stream_ms(49) == 49
     assert timeline.to_stream_ms(50) == 1050
+    # What ends there ends before it.
+    assert [timeline.end_to_stream_ms(ms) for ms in (49, 50, 51)] == [49, 50, 1051]
 
 
 @given(
@@ -87,5 +90,8 @@ def test_stream_time_never_runs_backwards(
             timeline.sent(chunk)
     moved = [timeline.to_stream_ms(ms) for ms in sorted(times)]
     assert moved == sorted(moved)
+    ends = [timeline.end_to_stream_ms(ms) for ms in sorted(times)]
+    assert ends == sorted(ends)
+    assert all(end <= start for end, start in zip(ends, moved, strict=True))
     assert timeline.sent_ms == timeline.samples * 1000 // RATE
     assert abs(timeline.to_stream_ms(timeline.sent_ms) - ring.sent * 1000 // RATE) <= 1

@@ -66,6 +66,15 @@ class Lineup:
             return math.inf
         return self.rollover_at if self.is_open else self.open_at
 
+    @property
+    def deadline(self) -> float:
+        """When a session is due, to be opened or to be checked."""
+        at = self.due
+        for session in (self.present, self.standby, self.opening):
+            if session is not None and session.state is not State.OVER:
+                at = min(at, session.deadline)
+        return at
+
     def open(self, session: Session) -> None:
         """`session` is being opened."""
         self.open_at = self.rollover_at = math.inf

@@ -30,19 +30,20 @@ class Pacer:
         self._rate = rate
         self._sample_rate = sample_rate
         self._burst_seconds = BURST_SECONDS
+        self._unpaid_seconds = self._burst_seconds / rate  # so much may pass unpaid
         self._paid_at = -math.inf  # when all that has passed is paid for
-
-    def wait(self, now: float) -> float:
-        """Seconds until more may pass."""
-        wait = self._paid_at - now - self._burst_seconds / self._rate
-        return wait if wait > 1e-6 else 0.0  # less is the rounding of sums
+        self.opens_at = -math.inf
+        """When more may pass."""
 
     def spend(self, samples: int, now: float) -> None:
         """So many samples pass."""
+        paid_at = self._paid_at
         cost = samples / (self._rate * self._sample_rate)
-        self._paid_at = max(now, self._paid_at) + cost
+        self._paid_at = (now if now > paid_at else paid_at) + cost
+        self.opens_at = self._paid_at - self._unpaid_seconds
 
     def slow_down(self) -> None:
         """The server found this too fast: halve what is above real time."""
         self._rate = 1 + (min(self._rate, CATCH_UP_RATE) - 1) / 2
         self._burst_seconds /= 2
+        self._unpaid_seconds = self._burst_seconds / self._rate

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from .coverage import Coverage
     from .session import Session
 
+ROUNDING = 1e-6
+"""Seconds by which sums of chunks may be wrong."""
+
 RETRY_SECONDS = 0.02
 """When to try again after other streams needed the ring's memory."""
 
@@ -135,10 +138,10 @@ class Sending:
             return self.next(now, has_room)
         if not has_room:
             return None
-        if wait := self.pacer.wait(now):
+        if self.pacer.opens_at > now + ROUNDING:
             if self._pass_over_silence(session):
                 return self.next(now, has_room)
-            self.due = now + wait
+            self.due = self.pacer.opens_at
         elif (chunk := ring.next_chunk()) is not None:
             return self._send(session, chunk, now)
         else:
@@ -147,7 +150,7 @@ class Sending:
 
     def _send(self, session: Session, chunk: Chunk, now: float) -> Chunk:
         session.timeline.sent(chunk)
-        session.sent(now)
+        session.active_at = now
         self.pacer.spend(chunk.samples, now)
         if self.hearing.sent(chunk.start, chunk.start + chunk.samples, now):
             self.is_time_to_look = True
@@ -165,8 +168,9 @@ class Sending:
         Drains the resampler. While other audio waits, the rest stays with what
         follows it.
         """
+        had_backlog = self.has_backlog
         self._coverage.finish_writing()
-        if self._session is not None and not self.has_backlog:
+        if self._session is not None and not had_backlog:
             self._tail.extend(self._ring.flush())
 
     def force_endpoint(self, *, flush: bool) -> None:

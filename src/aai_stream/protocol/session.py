@@ -76,6 +76,7 @@ class Session:
         asked_at: when it was asked for.
         began_at: when Begin came.
         heard_at: the last sign of life of the peer.
+        active_at: when audio or a KeepAlive was sent last.
         malformed_messages: how many messages could not be read.
     """
 
@@ -95,11 +96,11 @@ class Session:
         self.expires_at: int | None = None
         self.configuration: dict[str, Any] = {}
         self.model = options.model({})
-        self.options = options
+        self.options = self._asked = options
         self.timeline = Timeline(sample_rate)
         self.turns = Turns()
         self.told_turn = False
-        self.asked_at = self.began_at = self.heard_at = now
+        self.asked_at = self.began_at = self.heard_at = self.active_at = now
         self.malformed_messages = 0
         self._unix_offset = unix_offset
         self._redact = redact
@@ -116,7 +117,6 @@ class Session:
         self._told_at = now  # the last message
         self._suspect_at: float | None = None  # since when that is too long ago
         self._keep_alive_seconds = math.inf
-        self._active_at = now  # audio or a KeepAlive was sent last
 
     # ---- in ----
 
@@ -148,7 +148,8 @@ class Session:
             end = min(turn.words[-1].end, self.timeline.sent_ms)
             if end > self._covered_ms:
                 self._covered_ms = end
-                self._await_end(now)
+                if self.state is State.ENDING:
+                    self._await_end(now)
         if not self.timeline.is_stream_time:
             self._retime(turn)
         turn.is_final = self.options.is_final(turn, self.model)
@@ -169,10 +170,11 @@ class Session:
             told += self.finish_turns(now)
             if self.state is State.OVER:
                 return told
-            as_asked = self.state is State.ENDING
             self.termination = event
-            # The server may end it on its own, and forget to close, too.
-            self.over(None if as_asked else EndedError("the server ended the session"))
+            if self.state is State.ENDING:
+                self.over()
+            else:  # the server ended it on its own; it may forget to close, too
+                self.over(EndedError("the server ended the session", code=1000))
         elif isinstance(event, messages.SpeechStarted):
             self.turns.speech_started()
         self._retime(event)
@@ -197,7 +199,7 @@ class Session:
         self.model = self._redact(self.options.model(self.configuration))[:100]
         self.turns.order.formats = self.options.formats_turns(self.model)
         told: list[Tells] = [Note(Level.DEBUG, f"session {self.id} is open")]
-        for difference in self.options.differences(self.configuration):
+        for difference in self._asked.differences(self.configuration):
             said = self._redact(difference)[:LONGEST_QUOTE]
             told.append(Note(Level.WARNING, f"session {self.id}: {said}"))
         return [*told, event]
@@ -206,7 +208,11 @@ class Session:
         """Say so if the server, which bills, counted other audio than was sent."""
         counted = termination.audio_duration_seconds
         sent = self.timeline.sent_ms / 1000
-        if self.state is not State.ENDING or counted is None or abs(counted - sent) < 1:
+        if (
+            self.state is not State.ENDING
+            or counted is None
+            or abs(counted - sent) <= 1
+        ):
             return []
         return [
             Note(
@@ -246,7 +252,7 @@ class Session:
             self._begin_by,
             self._code_by,
             self._end_by,
-            self._active_at + self._keep_alive_seconds,
+            self.active_at + self._keep_alive_seconds,
             (self._told_at if self._suspect_at is None else self._suspect_at)
             + self._silence_allowed / 2,
         )
@@ -267,7 +273,7 @@ class Session:
                     f"the server did not finish: nothing came for {self._patience:g} s"
                 )
             )
-        elif now >= self._active_at + self._keep_alive_seconds:
+        elif now >= self.active_at + self._keep_alive_seconds:
             self.keep_alive(now)
         self._check_silence(now)
         if now < self.turns.deadline:
@@ -306,19 +312,16 @@ class Session:
         """What the handshake asks for, which is made now; what is changed from here on
         takes a message."""
         self._texts.clear()
+        self._asked = self.options
         return self.options
 
     def texts(self) -> list[bytes]:
-        """Text messages to be sent now. Nothing goes out before Begin, but a Terminate
+        """Text messages to be sent now. None goes out before Begin, but a Terminate
         that ends the session."""
         if not self._texts or self.state is State.OPENING:
             return []
         texts, self._texts = self._texts, []
         return texts
-
-    def sent(self, now: float) -> None:
-        """Audio is sent, which the server takes for activity."""
-        self._active_at = now
 
     def update(self, options: Options, message: Mapping[str, Any]) -> None:
         """Send an UpdateConfiguration that was made by `Options.updated`."""
@@ -328,7 +331,7 @@ class Session:
 
     def keep_alive(self, now: float) -> None:
         """Reset the server's `inactivity_timeout` without sending audio."""
-        self._active_at = now
+        self.active_at = now
         self._texts.append(KEEP_ALIVE)
 
     def terminate(self, now: float, seconds: float) -> None:
@@ -341,6 +344,7 @@ class Session:
         self.state = State.ENDING
         self._texts.append(TERMINATE)
         self._patience = seconds
+        self._keep_alive_seconds = math.inf
         self._await_end(now)
 
     def _await_end(self, now: float) -> None:

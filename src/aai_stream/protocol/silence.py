@@ -82,7 +82,7 @@ class Silence:
     def is_calm(self, start: int, stop: int) -> bool:
         """Whether there is no sound from `start` to `stop`: nothing but silence, and a
         rest that is steady, however short."""
-        start = self.end_behind(start)
+        start = max(self.end_behind(start), start + self._click)
         if start >= stop:
             return True
         if start < self.spoken_until or stop - start > self._shortest:

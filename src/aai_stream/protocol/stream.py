@@ -104,7 +104,9 @@ class StreamProtocol:
     @property
     def is_over(self) -> bool:
         """Whether no session will be opened any more."""
-        return self.state not in (StreamState.OPEN, StreamState.ENDING)
+        return self.state is not StreamState.OPEN and (
+            self.state is not StreamState.ENDING
+        )
 
     @property
     def session(self) -> Session | None:
@@ -280,8 +282,7 @@ class StreamProtocol:
         """When `check` is due, or a session is to be opened; infinite for never."""
         if self.is_over:
             return math.inf
-        sessions = [session.deadline for session in self.lineup.living]
-        return min(self.sending.due, self._stalled_at, self.lineup.due, *sessions)
+        return min(self.sending.due, self._stalled_at, self.lineup.deadline)
 
     def _take(self, session: Session, told: list[Tells], now: float) -> None:
         """Deal with what `session` told, and with its end."""

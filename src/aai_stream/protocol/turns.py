@@ -78,7 +78,9 @@ class Turns:
     @property
     def deadline(self) -> float:
         """When `check` is due; infinite if nothing is waited for."""
-        return min((self._missing_at, *self._unformatted_at.values()))
+        if not self._unformatted_at:
+            return self._missing_at
+        return min(self._missing_at, *self._unformatted_at.values())
 
     def check(self, now: float, sent_ms: int) -> list[Turn | LostTurn]:
         """Wait no longer for what is due. `sent_ms`: so much of the stream was sent."""
@@ -163,8 +165,9 @@ class TurnOrder:
     @property
     def is_stuck(self) -> bool:
         """Whether a final came, but an earlier turn has not even ended."""
-        last = max(self._held, default=0)
-        return any(order < last for order in self._open)
+        if not self._held or not self._open:
+            return False
+        return min(self._open) < max(self._held)
 
     def take(self, turn: Turn) -> list[Turn]:
         """What may be told now that `turn` has come."""
@@ -243,8 +246,9 @@ class TurnOrder:
 
     def _release(self) -> list[Turn]:
         turns = []
+        unfinished = min((*self._open, *self._raw), default=math.inf)
         for order in sorted(self._held):
-            if any(earlier < order for earlier in (*self._open, *self._raw)):
+            if unfinished < order:
                 break
             turn = self._held.pop(order)
             self._ended[order] = _told(turn)
