@@ -131,13 +131,20 @@ class Account:
 
     async def connect(self, url: str, headers: Mapping[str, str], owner: Owner) -> Link:
         """Accept a websocket. Raises `Refusal`."""
-        dice = self.dice
-        loop = asyncio.get_running_loop()
-        self.duties.attempted(loop.time())
-        await asyncio.sleep(dice.uniform(0.02, 0.3))
+        await asyncio.sleep(self.dial())
+        asked = dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
+        return self.accept(asked, owner, has_key="Authorization" in headers)
+
+    def dial(self) -> float:
+        """Somebody connects. Returns after how many seconds that is answered."""
+        self.duties.attempted(asyncio.get_running_loop().time())
+        return self.dice.uniform(0.02, 0.3)
+
+    def accept(self, asked: dict[str, str], owner: Owner, *, has_key: bool) -> Link:
+        """Answer. Raises `Refusal`."""
+        dice, loop = self.dice, asyncio.get_running_loop()
         if self.sessions and self.goes_wrong("refused"):
             self.note("connection refused")
-
             status = dice.choice((None, 503, 429))
             self.duties.refused(loop.time(), is_busy=status == 429)
             raise Refusal(status, dice.uniform(0, 3) if status == 429 else None)
@@ -148,19 +155,18 @@ class Account:
             rate=self.terms.rate,
             chunk_seconds=self.terms.chunk_seconds,
         )
-        asked = dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
         session = Session(self, link, asked, len(self.sessions) + 1)
         link.server = session
         link.on_told = lambda told: self._told(link, session, told)
         link.on_terminate = lambda: self._terminated(link, session)
         self.sessions.append(session)
         self.links.append(link)
-        loop.call_later(0.013, self._admit, link, session, headers)
+        loop.call_later(0.013, self._admit, link, session, has_key)
         return link
 
-    def _admit(self, link: Link, session: Session, headers: Mapping[str, str]) -> None:
+    def _admit(self, link: Link, session: Session, has_key: bool) -> None:
         dice, loop = self.dice, asyncio.get_running_loop()
-        if why := self._why_refused(session, headers):
+        if why := self._why_refused(session, has_key=has_key):
             self.note(f"session {session.number}: {why}")
             self.duties.refused(loop.time(), is_busy="Too many" in why)
             session.fail(1008, f"Unauthorized Connection: {why}")
@@ -189,7 +195,7 @@ class Account:
                 when = begin + dice.expovariate(1 / self.weather.life)
             loop.call_later(when, session.strike, dice.choice(ENDS))
 
-    def _why_refused(self, session: Session, headers: Mapping[str, str]) -> str | None:
+    def _why_refused(self, session: Session, *, has_key: bool) -> str | None:
         now = asyncio.get_running_loop().time()
         self._opened.append(now)
         while self._opened[0] <= now - 59.5:  # some were longer on their way
@@ -198,7 +204,7 @@ class Account:
             self.complain(f"{len(self._opened)} sessions within a minute")
             return "Too many new sessions"
         token = session.asked.get("token")
-        if token is None and "Authorization" not in headers:
+        if token is None and not has_key:
             return "Missing Authorization header"
         if token is not None and self.tokens.get(token, 0.0) < now:
             return "Signature has expired"

@@ -23,6 +23,15 @@ from tests.simulation.account import EPOCH, Account, Refusal
 from tests.simulation.link import Link
 
 
+def failure_of(refusal: Refusal) -> AaiStreamError:
+    """What a wire's opener raises for it."""
+    if refusal.status is None:
+        return UnreachableError("refused")
+    wait = refusal.retry_after
+    asked = {} if wait is None else {"Retry-After": str(round(wait))}
+    return http_failure(refusal.status, asked)
+
+
 class _Wire:
     """A wire as the client wants it, on a link."""
 
@@ -35,12 +44,7 @@ class _Wire:
         try:
             self._link = await account.connect(url, headers, owner)
         except Refusal as exc:
-            if exc.status is None:
-                failure: AaiStreamError = UnreachableError("refused")
-            else:
-                wait = exc.retry_after
-                asked = {} if wait is None else {"Retry-After": str(round(wait))}
-                failure = http_failure(exc.status, asked)
+            failure = failure_of(exc)
         else:
             self.send_text = self._link.send_text
             self.close = self._link.close

@@ -1,4 +1,5 @@
-"""The client's two faces, `Stream` and LiveKit's `SpeechStream`, as one thing."""
+"""The client's faces as one thing: `Stream`, LiveKit's `SpeechStream`, and the protocol
+that both are made of."""
 
 from __future__ import annotations
 
@@ -23,6 +24,8 @@ from aai_stream.messages import (
     SpeakerRevision,
     Turn,
 )
+from tests.simulation.account import Account
+from tests.simulation.driver import ProtocolFace
 from tests.simulation.speech import RATE
 
 URL = "wss://simulated.example"
@@ -113,7 +116,8 @@ def _heard(words: list[Any]) -> list[Heard]:
 class Settings:
     """What a face is made with."""
 
-    is_livekit: bool
+    kind: str
+    """`stream`, `livekit` or `protocol`."""
     parameters: dict[str, Any]
     has_tokens: bool
     chunk_seconds: float
@@ -122,6 +126,11 @@ class Settings:
     per_minute: float
     skip_silence: bool
     max_retries: int
+
+    @property
+    def is_livekit(self) -> bool:
+        """Whether it is LiveKit's."""
+        return self.kind == "livekit"
 
 
 class Face(Protocol):
@@ -242,13 +251,22 @@ class LiveKitFace:
 
 @contextlib.asynccontextmanager
 async def open_face(
-    settings: Settings, mint: Callable[[], str], report: Report
+    settings: Settings, account: Account, report: Report
 ) -> AsyncIterator[Face]:
-    """A stream that tells `report`; `mint` gives tokens. It is closed at the end."""
+    """A stream that tells `report`. It is closed at the end."""
     key = None if settings.has_tokens else "key"
-    token = mint if settings.has_tokens else None
+    token = account.mint if settings.has_tokens else None
+    face: Face
+    if settings.kind == "protocol":
+        face = driven = ProtocolFace(account, settings, report)
+        await driven.open()
+        try:
+            yield face
+        finally:
+            await face.aclose()
+        return
     if settings.is_livekit:
-        face: StreamFace | LiveKitFace = _livekit_face(settings, key, token, report)
+        face = _livekit_face(settings, key, token, report)
         try:
             yield face
         finally:

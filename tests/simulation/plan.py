@@ -42,6 +42,7 @@ def draw_plan(dice: random.Random) -> Plan:
     settings = _draw_settings(dice, seconds, weather)
     terms = _draw_terms(dice, settings, talk)
     is_doomed = weather.no_termination > 0
+    is_doomed |= weather.is_hard and settings.max_retries < 1000
     if dice.random() < 0.06:
         is_doomed = True
         terms.forbidden_model = dice.random() < 0.3
@@ -51,22 +52,24 @@ def draw_plan(dice: random.Random) -> Plan:
 
 
 def _draw_settings(dice: random.Random, seconds: float, weather: Weather) -> Settings:
-    is_livekit = dice.random() < 0.25
+    kind = dice.choice(("stream", "stream", "livekit", "protocol", "protocol"))
+    most = 20 if weather.is_hard else 5
+    per_minute = dice.choice((math.inf, math.inf, most))
     chunks: tuple[float, ...] = (0.2, 1.0, 1.0, 1.0)
     if seconds <= 60:
         chunks = (0.05, 0.2, 0.2, 1.0)
     elif seconds > 300:
         chunks = (1.0,)
     return Settings(
-        is_livekit=is_livekit,
-        parameters=_draw_parameters(dice, is_livekit=is_livekit),
+        kind=kind,
+        parameters=_draw_parameters(dice, is_livekit=kind == "livekit"),
         has_tokens=dice.random() < 0.2,
         chunk_seconds=dice.choice(chunks),
         rate=dice.choice((1.25, 2.0)),
         replay_seconds=dice.choice((120.0, 120.0, 400.0)),
-        per_minute=dice.choice((math.inf, math.inf, 20 if weather.is_hard else 5)),
+        per_minute=math.inf if kind == "protocol" else per_minute,
         skip_silence=dice.random() < 0.7,
-        max_retries=1000,
+        max_retries=dice.choice((1000, 1000, 10)),
     )
 
 

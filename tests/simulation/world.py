@@ -130,7 +130,7 @@ class _Conversation:
     async def _hold(self) -> None:
         account, speaker = self.account, self.speaker
         most_bytes = round(self.plan.settings.replay_seconds * RATE * 2 * 1.2) + 200_000
-        opened = open_face(self.plan.settings, account.mint, self.report)
+        opened = open_face(self.plan.settings, account, self.report)
         with world_of(account):
             async with opened as face:
                 await speaker.speak(face, most_bytes)
