@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from unittest import mock
+from urllib.parse import urlsplit
 
 from typing_extensions import Buffer
 
@@ -64,17 +65,22 @@ class _Wire:
 
 
 @contextlib.contextmanager
-def world_of(account: Account) -> Iterator[None]:
-    """Have connections go to the account's service, and clocks be the loop's."""
+def world_of(accounts: list[Account]) -> Iterator[None]:
+    """Have connections go to the service as these accounts see it, which are one and
+    the same to it, and clocks be the loop's."""
     loop = asyncio.get_running_loop()
+    by_host = {account.host: account for account in accounts}
+    limiters: dict[float, ConnectLimiter] = {}
 
     async def open_wire(url: str, headers: Mapping[str, str], owner: Owner) -> _Wire:
+        account = by_host[urlsplit(url).hostname or ""]
         return await _Wire().connect(account, url, headers, owner)
 
     def limiter(host: str, name: str, per_minute: float) -> ConnectLimiter | None:
         if per_minute == math.inf:
             return None
-        return ConnectLimiter(per_minute, clock=loop.time)
+        one = ConnectLimiter(per_minute, clock=loop.time)
+        return limiters.setdefault(per_minute, one)
 
     def wall_clock() -> float:
         return EPOCH + loop.time()
@@ -83,7 +89,7 @@ def world_of(account: Account) -> Iterator[None]:
         mock.patch.object(connecting.Connector, "_open_wire", return_value=open_wire),
         mock.patch.object(connecting, "shared_limiter", limiter),
         mock.patch.object(time, "time", wall_clock),
-        _logged(account),
+        _logged(accounts[0]),
     ):
         yield
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from typing_extensions import Buffer
 
 from aai_stream._core import AudioRing
+from aai_stream.connection.credentials import TokenSource
 from aai_stream.options import Options
 from aai_stream.protocol import settings as protocol_settings
 from aai_stream.protocol.events import Note, Retry
@@ -62,7 +63,13 @@ class _Line:
 class ProtocolFace:
     """Holds a call over `account`, and tells `report`."""
 
-    def __init__(self, account: Account, settings: Settings, report: Report) -> None:
+    def __init__(
+        self,
+        account: Account,
+        settings: Settings,
+        token: TokenSource | None,
+        report: Report,
+    ) -> None:
         ring = AudioRing(
             RATE,
             chunk_ms=settings.chunk_seconds * 1000,
@@ -82,10 +89,10 @@ class ProtocolFace:
                 skip_silence=settings.skip_silence,
             ),
             retries,
-            _Identity(has_token_source=settings.has_tokens),
+            _Identity(has_token_source=callable(token)),
         )
         self._account = account
-        self._has_tokens = settings.has_tokens
+        self._token = token
         self._report = report
         self._invariants = Invariants(self.protocol, settings, account.complain)
         self._loop = asyncio.get_running_loop()
@@ -226,15 +233,16 @@ class ProtocolFace:
         line = self._lines[session] = _Line(self, session)
         seconds = self._account.dial()
         asked = session.handshake().query()
-        if self._has_tokens:
-            asked["token"] = self._account.mint()
+        if self._token is not None:
+            token = self._token() if callable(self._token) else self._token
+            asked["token"] = str(token)
         self._loop.call_later(seconds, self._answered, line, asked)
 
     def _answered(self, line: _Line, asked: dict[str, str]) -> None:
         if line.session not in self._lines:
             return  # it is wanted no more
         try:
-            line.link = self._account.accept(asked, line, has_key=not self._has_tokens)
+            line.link = self._account.accept(asked, line, has_key=self._token is None)
         except Refusal as exc:
             del self._lines[line.session]
             self.protocol.not_opened(line.session, failure_of(exc), self.now())

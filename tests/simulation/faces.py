@@ -16,6 +16,7 @@ from typing_extensions import Buffer
 
 import aai_stream
 from aai_stream import livekit
+from aai_stream.connection.credentials import TokenSource
 from aai_stream.errors import AaiStreamError
 from aai_stream.messages import (
     AudioLost,
@@ -27,8 +28,6 @@ from aai_stream.messages import (
 from tests.simulation.account import Account
 from tests.simulation.driver import ProtocolFace
 from tests.simulation.speech import RATE
-
-URL = "wss://simulated.example"
 
 FAILURES = (AaiStreamError, APIError)
 """What a stream may end with."""
@@ -119,7 +118,8 @@ class Settings:
     kind: str
     """`stream`, `livekit` or `protocol`."""
     parameters: dict[str, Any]
-    has_tokens: bool
+    tokens: str
+    """`new` ones, always the same `one`, or none but a key."""
     chunk_seconds: float
     rate: float
     replay_seconds: float
@@ -254,11 +254,13 @@ async def open_face(
     settings: Settings, account: Account, report: Report
 ) -> AsyncIterator[Face]:
     """A stream that tells `report`. It is closed at the end."""
-    key = None if settings.has_tokens else "key"
-    token = account.mint if settings.has_tokens else None
+    key = None if settings.tokens else "key"
+    token: TokenSource | None = None
+    if settings.tokens:
+        token = account.mint if settings.tokens == "new" else account.mint()
     face: Face
     if settings.kind == "protocol":
-        face = driven = ProtocolFace(account, settings, report)
+        face = driven = ProtocolFace(account, settings, token, report)
         await driven.open()
         try:
             yield face
@@ -266,7 +268,7 @@ async def open_face(
             await face.aclose()
         return
     if settings.is_livekit:
-        face = _livekit_face(settings, key, token, report)
+        face = _livekit_face(settings, account, key, token, report)
         try:
             yield face
         finally:
@@ -275,7 +277,7 @@ async def open_face(
     stream = aai_stream.connect(
         api_key=key,
         token=token,
-        base_url=URL,
+        base_url=f"wss://{account.host}",
         sample_rate=RATE,
         chunk_ms=settings.chunk_seconds * 1000,
         replay_seconds=settings.replay_seconds,
@@ -295,8 +297,9 @@ async def open_face(
 
 def _livekit_face(
     settings: Settings,
+    account: Account,
     key: str | None,
-    token: Callable[[], str] | None,
+    token: TokenSource | None,
     report: Report,
 ) -> LiveKitFace:
     parameters = dict(settings.parameters)
@@ -308,7 +311,7 @@ def _livekit_face(
     plugin = livekit.STT(
         api_key=key or NOT_GIVEN,
         token=token,
-        base_url=URL,
+        base_url=f"wss://{account.host}",
         model=parameters.pop("speech_model"),
         sample_rate=RATE,
         buffer_size_seconds=settings.chunk_seconds,
