@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from .events import LostTurn, Told
 from .gaps import Gaps
 from .silence import CLICK_MS, Silence, end_of_sound, first_pause
-from .turns import together
+from .turns import MOVED_MS, together
 
 if TYPE_CHECKING:
     from collections.abc import MutableSequence
@@ -33,10 +33,6 @@ OVERDUE_SECONDS = 10.0
 
 MOST_SECONDS = 75.0
 """And after so long in any case: turns of 60 s have been seen."""
-
-MOVED_MS = 1100
-"""The words of a turn that is still open may be so far from where they turn out to be;
-1008 ms were seen."""
 
 SLACK_MS = 250
 """Another session may end the same words so much earlier."""

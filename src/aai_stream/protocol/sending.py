@@ -101,11 +101,13 @@ class Sending:
         self._skip_silence = skip_silence
         self._session: Session | None = None
         self._session_start = 0  # of the present session, in samples of the stream
-        self._tail: deque[Chunk] = deque()  # flushed: goes in any case
+        self._tail: deque[Chunk] = deque()  # flushed: goes however short it is
 
     @property
     def has_backlog(self) -> bool:
-        """Whether a full chunk waits."""
+        """Whether a full chunk waits, or what was flushed."""
+        if self._tail:
+            return True
         return self._ring.written - self._ring.sent >= self._ring.chunk_samples
 
     def connect(self, session: Session) -> None:
@@ -128,7 +130,7 @@ class Sending:
         if session is None:
             return None
         if self._tail:
-            return self._send(session, self._tail.popleft(), now)
+            return self._next_of_tail(session, now)
         if self.endpoints.waiting and self.endpoints.force(ring.sent, ring.acked):
             return FORCE_ENDPOINT
         if ring.written - ring.sent < ring.chunk_samples:
@@ -148,10 +150,16 @@ class Sending:
             self.due = now + RETRY_SECONDS  # other streams needed its memory
         return None
 
+    def _next_of_tail(self, session: Session, now: float) -> Chunk | None:
+        if self.pacer.opens_at > now + ROUNDING:
+            self.due = self.pacer.opens_at
+            return None
+        return self._send(session, self._tail.popleft(), now)
+
     def _send(self, session: Session, chunk: Chunk, now: float) -> Chunk:
         session.timeline.sent(chunk)
         session.active_at = now
-        self.pacer.spend(chunk.samples, now)
+        self.pacer.spend(chunk.samples + chunk.padding, now)
         if self.hearing.sent(chunk.start, chunk.start + chunk.samples, now):
             self.is_time_to_look = True
         return chunk

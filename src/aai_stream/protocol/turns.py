@@ -16,6 +16,10 @@ UNFORMATTED_SECONDS = 2.0
 """How long a turn that has ended waits for its formatted version, unless the next one
 is formatted before."""
 
+MOVED_MS = 1100
+"""The words of a turn that is still open may be so far from where they turn out to be;
+1008 ms were seen."""
+
 MOST_OPEN = 64
 """Turns that are remembered as open; more are a server's nonsense."""
 
@@ -229,10 +233,14 @@ class TurnOrder:
     def _surroundings(self, order: int, sent_ms: int) -> tuple[int, int]:
         """Where the words of a turn may be: behind the turn before it, before the next
         one. They are not all told in partials, and move."""
-        held = {order: _told(turn) for order, turn in self._held.items()}
-        others = self._ended | held | self._open
-        before = [other.end for o, other in others.items() if o < order]
-        after = [other.start for o, other in others.items() if o > order and other.end]
+        finals = self._ended | {o: _told(turn) for o, turn in self._held.items()}
+        before = [turn.end for o, turn in finals.items() if o < order]
+        after = [turn.start for o, turn in finals.items() if o > order and turn.end]
+        for other, turn in self._open.items():  # may yet move
+            if other < order:
+                before.append(turn.end - MOVED_MS)
+            elif turn.end:
+                after.append(turn.start + MOVED_MS)
         start = max(before, default=0)
         return start, max(start, min(after, default=sent_ms))
 
