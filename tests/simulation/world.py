@@ -1,4 +1,26 @@
-"""A whole call under virtual time: people, stream, network, service, from one seed."""
+"""A whole call under virtual time: people, streams, network, service, from one seed.
+
+Where PROTOCOL.md's lines live:
+
+| line | where |
+|---|---|
+| keys, tokens (new ones, or one for all), 1008, 3009, 4001, 4102 | `door` |
+| sessions at once and a minute, of all streams; when a place is free | `door` |
+| HTTP 401, 403, 429 with `Retry-After`, 503; no network | `account` |
+| Begin in time, late or never; a model that is not allowed (3005) | `account` |
+| what Begin says; the account's own model; clocks that differ | `session` |
+| pacing at 1.0 to 10 times real time; 3007 by rate, backlog, length | `session` |
+| expiry (3008), `inactivity_timeout` (3006), KeepAlive | `session` |
+| UpdateConfiguration, ForceEndpoint | `session`, `recognizer` |
+| Terminate: empty Turn; Termination in time, late, never; cut | `session` |
+| Heartbeat, Silence, SpeakerRevision, Termination | `session`, `messages` |
+| Warning, LLMGatewayResponse, what is unknown or no JSON | `messages` |
+| Turn, SpeechStarted; both families of models; lengths, moved words | `recognizer` |
+| 1006, 1011, 1013, 3005, 3008, 4008; half-open; cut in a message; stalls | `link` |
+
+Not here: mu-law (samples know their place by bits that it drops), 1009 (a second is
+16 KB), 3006 for bad parameters (`Options` refuses them), the other codes of v2.
+"""
 
 from __future__ import annotations
 
