@@ -67,6 +67,7 @@ class Account:
     wanted_at: float = 0.0
     _over_at: float = 0.0  # a session, the last time
     _turns_since: int = 10_000
+    _end: str = ""  # of a session by itself, the last time
     _is_stale: bool = True  # the token that was minted last
     is_alone: bool = True
     """There is no other stream on its door."""
@@ -185,7 +186,9 @@ class Account:
             when = dice.uniform(0.5, 2) * begin
             if dice.random() < 0.9:
                 when = begin + dice.expovariate(1 / self.weather.life)
-            loop.call_later(when, session.strike, dice.choice(ENDS))
+            # Three 3005 in a row would be taken for a model that is not allowed.
+            self._end = dice.choice([end for end in ENDS if end != self._end])
+            loop.call_later(when, session.strike, self._end)
 
     def over(self, session: Session) -> None:
         """A session has ended; its place is free before long."""

@@ -53,6 +53,7 @@ def draw_plan(dice: random.Random) -> Plan:
     habits = _draw_habits(dice, seconds, is_livekit=settings.is_livekit)
     is_crowd = seconds <= 300 and settings.per_minute < math.inf
     streams = dice.choice((1, 2, 4)) if is_crowd else 1
+    is_doomed |= terms.places <= streams > 1
     return Plan(seconds, weather, talk, settings, terms, habits, is_doomed, streams)
 
 

@@ -229,7 +229,7 @@ class Script:
     def sounds(self, start: int, end: int) -> bool:
         """Likewise, of a word that is no softer than the background."""
         first = self.ending_behind(start)
-        behind = bisect_left(self._starts, end)
+        behind = bisect_left(self._starts, end) if start < end else first
         return any(not word.is_soft for word in self.words[first:behind])
 
     def under_way(self, sample: int) -> int | None:
