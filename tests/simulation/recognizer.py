@@ -232,17 +232,21 @@ class Recognizer:
     def _partial(self, *, has_paused: bool) -> None:
         self._say_started()
         words = self._open
+        left_out = 0
         if self._is_traceless or (len(words) == 1 and self._dice.random() < 0.5):
             return
         self._partials += 1
         if self.style.is_universal_3:
             if len(words) > 3 and self._dice.random() < 0.3:
-                words = words[: -self._dice.randint(1, 2)]
+                left_out = self._dice.randint(1, 2)
+                words = words[:-left_out]
             words = self._moved(words, self._dice.choice((0, 0, -300, 600, -1008)))
         else:
             for word in words[:-1]:
                 word["word_is_final"] = True
-        self._send(words, ends=False, utters=has_paused)
+        told = tuple(self._whole[: len(self._whole) - left_out])
+        turn = self._turn(words, ends=False, utters=has_paused)
+        self._tell(turn, 0.0, Told(self.next_order, told, False))
 
     @staticmethod
     def _moved(words: list[dict[str, Any]], ms: int) -> list[dict[str, Any]]:
@@ -311,10 +315,6 @@ class Recognizer:
         if self._held is not None:
             held, self._held = self._held, None
             self._tell_final(*held)
-
-    def _send(self, words: list[dict[str, Any]], *, ends: bool, utters: bool) -> None:
-        told = Told(self.next_order, tuple(self._whole), False)
-        self._tell(self._turn(words, ends=ends, utters=utters), 0.0, told)
 
     def _turn(
         self, words: list[dict[str, Any]], *, ends: bool, utters: bool
