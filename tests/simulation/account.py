@@ -1,10 +1,8 @@
 """The service as an account sees it: who may connect, how often, and for how long.
 
-From PROTOCOL.md, "Connecting": the websocket is always accepted, and refusals come as
-an Error and a close 1008 (a bad key, a token that is too old, too many sessions, too
-many new ones within a minute); HTTP statuses and failures of the network come too. A
-place is free again some time after a session's end. Begin comes late, once 11.4 s, or
-not at all; `expires_at` is by the service's clock, which may be hours off.
+From PROTOCOL.md, "Connecting": refusals come as messages (see `door`), as statuses of
+HTTP and as failures of the network. Begin comes late, once 11.4 s, or not at all;
+`expires_at` is by the service's clock, which may be hours off.
 """
 
 from __future__ import annotations
@@ -12,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from tests.simulation.door import Door, Terms
 from tests.simulation.duties import Duties
 from tests.simulation.link import Link, Owner, Told
 from tests.simulation.session import Session
@@ -38,24 +36,6 @@ class Refusal(Exception):
 
 
 @dataclass
-class Terms:
-    """What an account has, and how its caller uses it."""
-
-    rate: float = 2.0
-    """That the client may send at, times real time."""
-    chunk_seconds: float = 1.0
-    places: float = math.inf
-    per_minute: float = math.inf
-    longest_session: float = 10_800.0
-    skew: float = 0.0
-    """How far the service's clock is ahead of the client's, in seconds."""
-    default_model: str = "universal-3-6-pro"
-    forbidden_model: bool = False
-    revoked_at: float = math.inf
-    """When key or token is refused."""
-
-
-@dataclass
 class Account:
     """The service's side of a call."""
 
@@ -65,6 +45,9 @@ class Account:
     weather: Weather
     calm_from: float
     terms: Terms
+    door: Door
+    number: int
+    """Of the stream, among those of its account."""
     log: list[str]
     problems: list[str]
     sessions: list[Session] = field(default_factory=list)
@@ -77,16 +60,21 @@ class Account:
     """Words of turns that did not come to their end, or not in their time."""
     forced_into: set[int] = field(default_factory=set)
     """Words in the middle of which a turn was to be ended."""
-    tokens: dict[str, float] = field(default_factory=dict)
     too_fast_count: int = 0
     ends_at: float = math.inf
     """When the caller wanted no more."""
     wanted: dict[str, Any] = field(default_factory=dict)
     wanted_at: float = 0.0
-    _opened: deque[float] = field(default_factory=deque)
-    _taken: int = 0
     _over_at: float = 0.0  # a session, the last time
     _turns_since: int = 10_000
+    _is_stale: bool = True  # the token that was minted last
+    is_alone: bool = True
+    """There is no other stream on its door."""
+
+    @property
+    def host(self) -> str:
+        """Where it is reached."""
+        return f"{self.number}.simulated.example"
 
     def __post_init__(self) -> None:
         self.duties = Duties(self)
@@ -99,7 +87,8 @@ class Account:
     def note(self, what: str) -> None:
         """Remember what has happened."""
         now = asyncio.get_running_loop().time()
-        self.log.append(f"{now:9.3f}  {what}")
+        whose = "" if self.is_alone else f"stream {self.number}: "
+        self.log.append(f"{now:9.3f}  {whose}{what}")
 
     def complain(self, what: str) -> None:
         """The client has done what it may not."""
@@ -122,25 +111,30 @@ class Account:
 
     def mint(self) -> str:
         """A token, which may be too old already, but not twice in a row."""
-        token = f"token-{len(self.tokens)}"
-        now = asyncio.get_running_loop().time()
-        is_stale = now < self.tokens.get(f"token-{len(self.tokens) - 1}", math.inf)
-        is_stale = is_stale and self.dice.random() < 0.2
-        self.tokens[token] = now - 1 if is_stale else now + self.dice.uniform(60, 600)
-        return token
+        self._is_stale = not self._is_stale and self.dice.random() < 0.2
+        return self.door.mint(is_stale=self._is_stale)
 
     async def connect(self, url: str, headers: Mapping[str, str], owner: Owner) -> Link:
         """Accept a websocket. Raises `Refusal`."""
-        dice = self.dice
-        loop = asyncio.get_running_loop()
-        self.duties.attempted(loop.time())
-        await asyncio.sleep(dice.uniform(0.02, 0.3))
+        await asyncio.sleep(self.dial())
+        asked = dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
+        return self.accept(asked, owner, has_key="Authorization" in headers)
+
+    def dial(self) -> float:
+        """Somebody connects. Returns after how many seconds that is answered."""
+        self.duties.attempted(asyncio.get_running_loop().time())
+        return self.dice.uniform(0.02, 0.3)
+
+    def accept(self, asked: dict[str, str], owner: Owner, *, has_key: bool) -> Link:
+        """Answer. Raises `Refusal`."""
+        dice, loop = self.dice, asyncio.get_running_loop()
         if self.sessions and self.goes_wrong("refused"):
             self.note("connection refused")
-
             status = dice.choice((None, 503, 429))
             self.duties.refused(loop.time(), is_busy=status == 429)
             raise Refusal(status, dice.uniform(0, 3) if status == 429 else None)
+        if loop.time() > self.terms.revoked_at and dice.random() < 0.3:
+            raise Refusal(dice.choice((401, 403)))
         link = Link(
             owner,
             dice,
@@ -148,24 +142,28 @@ class Account:
             rate=self.terms.rate,
             chunk_seconds=self.terms.chunk_seconds,
         )
-        asked = dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
         session = Session(self, link, asked, len(self.sessions) + 1)
         link.server = session
         link.on_told = lambda told: self._told(link, session, told)
         link.on_terminate = lambda: self._terminated(link, session)
         self.sessions.append(session)
         self.links.append(link)
-        loop.call_later(0.013, self._admit, link, session, headers)
+        loop.call_later(0.013, self._admit, link, session, has_key)
         return link
 
-    def _admit(self, link: Link, session: Session, headers: Mapping[str, str]) -> None:
+    def _admit(self, link: Link, session: Session, has_key: bool) -> None:
         dice, loop = self.dice, asyncio.get_running_loop()
-        if why := self._why_refused(session, headers):
-            self.note(f"session {session.number}: {why}")
-            self.duties.refused(loop.time(), is_busy="Too many" in why)
-            session.fail(1008, f"Unauthorized Connection: {why}")
+        no = self.door.ask(
+            session.asked,
+            has_key=has_key,
+            is_full=self.goes_wrong("too_many"),
+            complain=self.complain,
+        )
+        if no is not None:
+            self.note(f"session {session.number}: {no.text}")
+            self.duties.refused(loop.time(), is_busy=no.is_busy)
+            session.fail(no.code, f"Unauthorized Connection: {no.text}")
             return
-        self._taken += 1
         session.has_place = True
         if self.goes_wrong("no_begin"):
             self.note(f"session {session.number}: no Begin")
@@ -189,34 +187,11 @@ class Account:
                 when = begin + dice.expovariate(1 / self.weather.life)
             loop.call_later(when, session.strike, dice.choice(ENDS))
 
-    def _why_refused(self, session: Session, headers: Mapping[str, str]) -> str | None:
-        now = asyncio.get_running_loop().time()
-        self._opened.append(now)
-        while self._opened[0] <= now - 59.5:  # some were longer on their way
-            self._opened.popleft()
-        if len(self._opened) > self.terms.per_minute:
-            self.complain(f"{len(self._opened)} sessions within a minute")
-            return "Too many new sessions"
-        token = session.asked.get("token")
-        if token is None and "Authorization" not in headers:
-            return "Missing Authorization header"
-        if token is not None and self.tokens.get(token, 0.0) < now:
-            return "Signature has expired"
-        if now > self.terms.revoked_at:
-            return "Invalid API key"
-        if self._taken >= self.terms.places or self.goes_wrong("too_many"):
-            return "Too many concurrent sessions"
-        return None
-
     def over(self, session: Session) -> None:
         """A session has ended; its place is free before long."""
         self._over_at = asyncio.get_running_loop().time()
-        late = 28.0 if self.goes_wrong("too_many") else self.dice.uniform(0.5, 2)
         if session.has_place:
-            asyncio.get_running_loop().call_later(late, self._free_place)
-
-    def _free_place(self) -> None:
-        self._taken -= 1
+            self.door.leave(is_late=self.goes_wrong("too_many"))
 
     # ---- what sessions tell ----
 
@@ -279,13 +254,14 @@ class Account:
         self.note(f"session {session.number} expires")
         terms = self.terms
         may_have_another = min(terms.places, terms.per_minute / 10) > 1
-        is_usual = self.weather.name == "calm" and not terms.skew
+        is_usual = self.weather.name == "calm" and not terms.skew and self.is_alone
         last = self.sessions[-1]
         has_another = last is not session and last.has_begun and not last.is_over
         if (
             is_usual
             and may_have_another
             and terms.revoked_at == math.inf
+            and terms.has_new_tokens
             and not has_another
         ):
             self.complain(f"session {session.number} was not replaced in time")

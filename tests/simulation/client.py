@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from unittest import mock
+from urllib.parse import urlsplit
 
 from typing_extensions import Buffer
 
@@ -21,6 +22,15 @@ from aai_stream.connection.wire import Owner
 from aai_stream.errors import AaiStreamError, UnreachableError
 from tests.simulation.account import EPOCH, Account, Refusal
 from tests.simulation.link import Link
+
+
+def failure_of(refusal: Refusal) -> AaiStreamError:
+    """What a wire's opener raises for it."""
+    if refusal.status is None:
+        return UnreachableError("refused")
+    wait = refusal.retry_after
+    asked = {} if wait is None else {"Retry-After": str(round(wait))}
+    return http_failure(refusal.status, asked)
 
 
 class _Wire:
@@ -35,12 +45,7 @@ class _Wire:
         try:
             self._link = await account.connect(url, headers, owner)
         except Refusal as exc:
-            if exc.status is None:
-                failure: AaiStreamError = UnreachableError("refused")
-            else:
-                wait = exc.retry_after
-                asked = {} if wait is None else {"Retry-After": str(round(wait))}
-                failure = http_failure(exc.status, asked)
+            failure = failure_of(exc)
         else:
             self.send_text = self._link.send_text
             self.close = self._link.close
@@ -60,17 +65,22 @@ class _Wire:
 
 
 @contextlib.contextmanager
-def world_of(account: Account) -> Iterator[None]:
-    """Have connections go to the account's service, and clocks be the loop's."""
+def world_of(accounts: list[Account]) -> Iterator[None]:
+    """Have connections go to the service as these accounts see it, which are one and
+    the same to it, and clocks be the loop's."""
     loop = asyncio.get_running_loop()
+    by_host = {account.host: account for account in accounts}
+    limiters: dict[float, ConnectLimiter] = {}
 
     async def open_wire(url: str, headers: Mapping[str, str], owner: Owner) -> _Wire:
+        account = by_host[urlsplit(url).hostname or ""]
         return await _Wire().connect(account, url, headers, owner)
 
     def limiter(host: str, name: str, per_minute: float) -> ConnectLimiter | None:
         if per_minute == math.inf:
             return None
-        return ConnectLimiter(per_minute, clock=loop.time)
+        one = ConnectLimiter(per_minute, clock=loop.time)
+        return limiters.setdefault(per_minute, one)
 
     def wall_clock() -> float:
         return EPOCH + loop.time()
@@ -79,7 +89,7 @@ def world_of(account: Account) -> Iterator[None]:
         mock.patch.object(connecting.Connector, "_open_wire", return_value=open_wire),
         mock.patch.object(connecting, "shared_limiter", limiter),
         mock.patch.object(time, "time", wall_clock),
-        _logged(account),
+        _logged(accounts[0]),
     ):
         yield
 

@@ -59,7 +59,7 @@ class Duties:
         if is_alone and len(account.sessions) > 5:
             account.complain("sessions are asked for that will not be had")
         latest = account.links[-3:]
-        is_in_line = account.terms.per_minute < math.inf
+        is_in_line = not account.is_alone or account.terms.per_minute < math.inf
         is_ending = now >= account.ends_at
         if is_in_line or is_ending or any(link.over_at is None for link in latest):
             return

@@ -1,4 +1,5 @@
-"""The client's two faces, `Stream` and LiveKit's `SpeechStream`, as one thing."""
+"""The client's faces as one thing: `Stream`, LiveKit's `SpeechStream`, and the protocol
+that both are made of."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from typing_extensions import Buffer
 
 import aai_stream
 from aai_stream import livekit
+from aai_stream.connection.credentials import TokenSource
 from aai_stream.errors import AaiStreamError
 from aai_stream.messages import (
     AudioLost,
@@ -23,9 +25,9 @@ from aai_stream.messages import (
     SpeakerRevision,
     Turn,
 )
+from tests.simulation.account import Account
+from tests.simulation.driver import ProtocolFace
 from tests.simulation.speech import RATE
-
-URL = "wss://simulated.example"
 
 FAILURES = (AaiStreamError, APIError)
 """What a stream may end with."""
@@ -113,15 +115,22 @@ def _heard(words: list[Any]) -> list[Heard]:
 class Settings:
     """What a face is made with."""
 
-    is_livekit: bool
+    kind: str
+    """`stream`, `livekit` or `protocol`."""
     parameters: dict[str, Any]
-    has_tokens: bool
+    tokens: str
+    """`new` ones, always the same `one`, or none but a key."""
     chunk_seconds: float
     rate: float
     replay_seconds: float
     per_minute: float
     skip_silence: bool
     max_retries: int
+
+    @property
+    def is_livekit(self) -> bool:
+        """Whether it is LiveKit's."""
+        return self.kind == "livekit"
 
 
 class Face(Protocol):
@@ -242,13 +251,24 @@ class LiveKitFace:
 
 @contextlib.asynccontextmanager
 async def open_face(
-    settings: Settings, mint: Callable[[], str], report: Report
+    settings: Settings, account: Account, report: Report
 ) -> AsyncIterator[Face]:
-    """A stream that tells `report`; `mint` gives tokens. It is closed at the end."""
-    key = None if settings.has_tokens else "key"
-    token = mint if settings.has_tokens else None
+    """A stream that tells `report`. It is closed at the end."""
+    key = None if settings.tokens else "key"
+    token: TokenSource | None = None
+    if settings.tokens:
+        token = account.mint if settings.tokens == "new" else account.mint()
+    face: Face
+    if settings.kind == "protocol":
+        face = driven = ProtocolFace(account, settings, token, report)
+        await driven.open()
+        try:
+            yield face
+        finally:
+            await face.aclose()
+        return
     if settings.is_livekit:
-        face: StreamFace | LiveKitFace = _livekit_face(settings, key, token, report)
+        face = _livekit_face(settings, account, key, token, report)
         try:
             yield face
         finally:
@@ -257,7 +277,7 @@ async def open_face(
     stream = aai_stream.connect(
         api_key=key,
         token=token,
-        base_url=URL,
+        base_url=f"wss://{account.host}",
         sample_rate=RATE,
         chunk_ms=settings.chunk_seconds * 1000,
         replay_seconds=settings.replay_seconds,
@@ -277,8 +297,9 @@ async def open_face(
 
 def _livekit_face(
     settings: Settings,
+    account: Account,
     key: str | None,
-    token: Callable[[], str] | None,
+    token: TokenSource | None,
     report: Report,
 ) -> LiveKitFace:
     parameters = dict(settings.parameters)
@@ -290,7 +311,7 @@ def _livekit_face(
     plugin = livekit.STT(
         api_key=key or NOT_GIVEN,
         token=token,
-        base_url=URL,
+        base_url=f"wss://{account.host}",
         model=parameters.pop("speech_model"),
         sample_rate=RATE,
         buffer_size_seconds=settings.chunk_seconds,

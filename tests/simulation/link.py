@@ -123,18 +123,22 @@ class Link:
 
     async def close(self) -> None:
         """Say goodbye; nothing more is received."""
+        if not self.is_closed:
+            await asyncio.sleep(self.leave())
+            self._owner.closed(1000, "")
+
+    def leave(self) -> float:
+        """The same at once. Returns how many seconds it takes the other side."""
         if self.is_closed:
-            return
+            return 0.0
         if self.terminated_at is None:
             self._complain("a session is closed, and not told to terminate")
         self.is_closed = True
         self._over()
         if self.is_half_open:
-            await asyncio.sleep(2.0)
-        else:
-            self._arrive(lambda _: self.server.gone(), b"")
-            await asyncio.sleep(2 * self._latency)
-        self._owner.closed(1000, "")
+            return 2.0
+        self._arrive(lambda _: self.server.gone(), b"")
+        return 2 * self._latency
 
     def _check_rate(self, seconds: float) -> None:
         now = self._loop.time()

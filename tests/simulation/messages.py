@@ -75,6 +75,7 @@ def odd(dice: random.Random, text: bytes) -> bytes:
             text[: dice.randint(0, len(text) - 1)],
             b'{"type":"Warning","warning_code":7,"warning":"w"}',
             b'{"type":"Novelty","words":3}',
+            b'{"type":"LLMGatewayResponse","turn_order":0,"transcript":"t","data":{}}',
             b'{"type":"Turn","turn_order":"first","words":7}',
             b"[]",
             b'{"type":"Turn","words":[{"text":"\xff',

@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from tests.simulation.account import Terms
+from tests.simulation.door import Terms
 from tests.simulation.faces import Settings
 from tests.simulation.speaker import Habits
 from tests.simulation.speech import RATE, Talk, draw_talk
@@ -32,6 +32,8 @@ class Plan:
     habits: Habits
     is_doomed: bool
     """It may fail in the end, but not without a word."""
+    streams: int
+    """How many callers there are, on the same account."""
 
 
 def draw_plan(dice: random.Random) -> Plan:
@@ -42,31 +44,37 @@ def draw_plan(dice: random.Random) -> Plan:
     settings = _draw_settings(dice, seconds, weather)
     terms = _draw_terms(dice, settings, talk)
     is_doomed = weather.no_termination > 0
+    is_doomed |= settings.tokens == "one"
+    is_doomed |= weather.is_hard and settings.max_retries < 1000
     if dice.random() < 0.06:
         is_doomed = True
         terms.forbidden_model = dice.random() < 0.3
         terms.revoked_at = dice.uniform(0, seconds)
     habits = _draw_habits(dice, seconds, is_livekit=settings.is_livekit)
-    return Plan(seconds, weather, talk, settings, terms, habits, is_doomed)
+    is_crowd = seconds <= 300 and settings.per_minute < math.inf
+    streams = dice.choice((1, 2, 4)) if is_crowd else 1
+    return Plan(seconds, weather, talk, settings, terms, habits, is_doomed, streams)
 
 
 def _draw_settings(dice: random.Random, seconds: float, weather: Weather) -> Settings:
-    is_livekit = dice.random() < 0.25
+    kind = dice.choice(("stream", "stream", "livekit", "protocol", "protocol"))
+    most = 20 if weather.is_hard else 5
+    per_minute = dice.choice((math.inf, math.inf, most))
     chunks: tuple[float, ...] = (0.2, 1.0, 1.0, 1.0)
     if seconds <= 60:
         chunks = (0.05, 0.2, 0.2, 1.0)
     elif seconds > 300:
         chunks = (1.0,)
     return Settings(
-        is_livekit=is_livekit,
-        parameters=_draw_parameters(dice, is_livekit=is_livekit),
-        has_tokens=dice.random() < 0.2,
+        kind=kind,
+        parameters=_draw_parameters(dice, is_livekit=kind == "livekit"),
+        tokens=dice.choice(("", "", "", "", "", "", "", "new", "new", "one")),
         chunk_seconds=dice.choice(chunks),
         rate=dice.choice((1.25, 2.0)),
         replay_seconds=dice.choice((120.0, 120.0, 400.0)),
-        per_minute=dice.choice((math.inf, math.inf, 20 if weather.is_hard else 5)),
+        per_minute=math.inf if kind == "protocol" else per_minute,
         skip_silence=dice.random() < 0.7,
-        max_retries=1000,
+        max_retries=dice.choice((1000, 1000, 10)),
     )
 
 
@@ -100,6 +108,7 @@ def _draw_terms(dice: random.Random, settings: Settings, talk: Talk) -> Terms:
         default_model=dice.choice((MODELS[0], US)),
         places=dice.choice((math.inf, math.inf, math.inf, 2, 1)),
         per_minute=settings.per_minute,
+        has_new_tokens=settings.tokens != "one",
     )
 
 

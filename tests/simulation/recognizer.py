@@ -264,7 +264,8 @@ class Recognizer:
         if pause > 0.15 * RATE and is_free and not self._speaks_softly:
             early = self._dice.choice((0, 0, 40, 120, 200))
             last = words[-1]
-            last["end"] = max(self._sounds_from, last["end"] - early)
+            sound = max(self._sounds_from, last["start"] + 10)
+            last["end"] = max(sound, last["end"] - early)
         told = Told(self.next_order, tuple(self._whole), True)
         is_known = self._partials > 0
         final = self._turn(words, ends=True, utters=self._dice.random() < 0.8)

@@ -1,13 +1,4 @@
-"""One session on the service's side.
-
-Where each line of PROTOCOL.md is: refusals, too many sessions, tokens and the limit of
-new sessions in `account`; turns in `recognizer`; connections that fail in `link`; here
-are Begin, pacing (a backlog is worked through at 1.0 or 1.25 times real time, and 3007
-comes with too much of it), chunk lengths (3007), UpdateConfiguration, ForceEndpoint,
-KeepAlive and `inactivity_timeout` (3006), Heartbeat, Silence, Warning, messages that
-nobody knows, SpeakerRevision, expiry (3008), a model that is not allowed (3005), and
-Terminate with all that has come of it.
-"""
+"""One session on the service's side: what it is sent, and what it says."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 ALWAYS = math.inf
 
-ENDS = ("cut", "cut at a byte", "half-open", "1011", "1013", "3005", "3008")
+ENDS = ("cut", "cut at a byte", "half-open", "1011", "1013", "3005", "3008", "4008")
 """How a session can end by itself."""
 
 

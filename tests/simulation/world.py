@@ -1,4 +1,26 @@
-"""A whole call under virtual time: people, stream, network, service, from one seed."""
+"""A whole call under virtual time: people, streams, network, service, from one seed.
+
+Where PROTOCOL.md's lines live:
+
+| line | where |
+|---|---|
+| keys, tokens (new ones, or one for all), 1008, 3009, 4001, 4102 | `door` |
+| sessions at once and a minute, of all streams; when a place is free | `door` |
+| HTTP 401, 403, 429 with `Retry-After`, 503; no network | `account` |
+| Begin in time, late or never; a model that is not allowed (3005) | `account` |
+| what Begin says; the account's own model; clocks that differ | `session` |
+| pacing at 1.0 to 10 times real time; 3007 by rate, backlog, length | `session` |
+| expiry (3008), `inactivity_timeout` (3006), KeepAlive | `session` |
+| UpdateConfiguration, ForceEndpoint | `session`, `recognizer` |
+| Terminate: empty Turn; Termination in time, late, never; cut | `session` |
+| Heartbeat, Silence, SpeakerRevision, Termination | `session`, `messages` |
+| Warning, LLMGatewayResponse, what is unknown or no JSON | `messages` |
+| Turn, SpeechStarted; both families of models; lengths, moved words | `recognizer` |
+| 1006, 1011, 1013, 3005, 3008, 4008; half-open; cut in a message; stalls | `link` |
+
+Not here: mu-law (samples know their place by bits that it drops), 1009 (a second is
+16 KB), 3006 for bad parameters (`Options` refuses them), the other codes of v2.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +32,10 @@ from dataclasses import dataclass, field
 from tests.simulation import judge
 from tests.simulation.account import Account
 from tests.simulation.client import world_of
+from tests.simulation.door import Door
 from tests.simulation.faces import FAILURES, Report, open_face
 from tests.simulation.loop import Stuck, VirtualLoop
-from tests.simulation.plan import draw_plan
+from tests.simulation.plan import Plan, draw_plan
 from tests.simulation.speaker import Speaker
 from tests.simulation.speech import (
     RATE,
@@ -36,7 +59,7 @@ class Call:
     seed: int
     seconds: float
     weather: str
-    words: int
+    words: int = 0
     lost: int = 0
     problems: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
@@ -51,27 +74,40 @@ def hold_call(seed: int) -> Call:
     """The call with this number, the same every time."""
     random.seed(seed)  # the client's jitter is drawn from here
     loop = VirtualLoop()
-    conversation = _Conversation(seed)
+    dice = random.Random(seed)
+    plan = draw_plan(dice)
+    call = Call(seed, plan.seconds * plan.streams, plan.weather.name)
+    call.log += [f"seed {seed}", *(str(part) for part in vars(plan).values())]
+    door = Door(plan.terms, random.Random(dice.getrandbits(32)))
+    streams = [_Conversation(n, call, plan, door, dice) for n in range(plan.streams)]
     try:
-        return loop.run_until_complete(conversation.hold())
+        loop.run_until_complete(_hold_all(call, streams))
     except Stuck as exc:
-        conversation.call.problems.append(str(exc))
-        return conversation.call
+        call.problems.append(str(exc))
     finally:
         loop.close()
+    return call
+
+
+async def _hold_all(call: Call, streams: list[_Conversation]) -> None:
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, context: call.problems.append(f"asyncio complains: {context}")
+    )
+    with world_of([stream.account for stream in streams]):
+        await asyncio.gather(*[stream.hold() for stream in streams])
 
 
 class _Conversation:
-    """Everybody in a call."""
+    """A stream, who speaks into it, and the service as it sees it."""
 
-    def __init__(self, seed: int) -> None:
-        dice = random.Random(seed)
-        self.plan = plan = draw_plan(dice)
+    def __init__(
+        self, number: int, call: Call, plan: Plan, door: Door, dice: random.Random
+    ) -> None:
+        self.call = call
+        self.plan = plan
         words = make_words(dice, plan.seconds, plan.talk)
+        call.words += len(words)
         recording = Recording(make_audio(dice, words, plan.seconds, plan.talk))
-        self.call = call = Call(seed, plan.seconds, plan.weather.name, len(words))
-        call.log.append(f"seed {seed}: {len(words)} words")
-        call.log += [str(part) for part in vars(plan).values()]
         until = plan.weather.until
         self.account = Account(
             Script(words),
@@ -80,8 +116,11 @@ class _Conversation:
             plan.weather,
             math.inf if until == 1 else plan.seconds * until,
             plan.terms,
+            door,
+            number,
             call.log,
             call.problems,
+            is_alone=plan.streams == 1,
         )
         self.speaker = Speaker(
             plan.habits,
@@ -107,13 +146,9 @@ class _Conversation:
 
     # ---- the call ----
 
-    async def hold(self) -> Call:
+    async def hold(self) -> None:
         """Speak, end, and see that all is well."""
         call, account = self.call, self.account
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(
-            lambda _, context: call.problems.append(f"asyncio complains: {context}")
-        )
         try:
             await asyncio.wait_for(self._hold(), 20 * call.seconds + 7200)
         except (*FAILURES, asyncio.TimeoutError) as exc:
@@ -125,22 +160,20 @@ class _Conversation:
         await asyncio.sleep(CLOSING_SECONDS)
         if left := [s.number for s in account.sessions if not s.is_over]:
             call.problems.append(f"sessions {left} are still open")
-        return call
 
     async def _hold(self) -> None:
         account, speaker = self.account, self.speaker
         most_bytes = round(self.plan.settings.replay_seconds * RATE * 2 * 1.2) + 200_000
-        opened = open_face(self.plan.settings, account.mint, self.report)
-        with world_of(account):
-            async with opened as face:
-                await speaker.speak(face, most_bytes)
-                account.ends_at = asyncio.get_running_loop().time()
-                account.note(f"the end, at {speaker.pushed / RATE:.3f} s")
-                if speaker.habits.closes:
-                    await face.aclose()
-                else:
-                    await asyncio.wait_for(face.end(), LONGEST_END_SECONDS)
-                account.note("the stream is over")
+        opened = open_face(self.plan.settings, account, self.report)
+        async with opened as face:
+            await speaker.speak(face, most_bytes)
+            account.ends_at = asyncio.get_running_loop().time()
+            account.note(f"the end, at {speaker.pushed / RATE:.3f} s")
+            if speaker.habits.closes:
+                await face.aclose()
+            else:
+                await asyncio.wait_for(face.end(), LONGEST_END_SECONDS)
+            account.note("the stream is over")
 
     def _judge(self) -> None:
         call, report, account = self.call, self.report, self.account
@@ -156,7 +189,7 @@ class _Conversation:
             is_closed=self.speaker.habits.closes,
             is_doomed=self.is_doomed,
         )
-        call.lost = verdict.lost
+        call.lost += verdict.lost
         call.problems += verdict.problems
         call.problems += judge.judge_losses(
             report.lost, self.plan.settings.replay_seconds
