@@ -70,6 +70,21 @@ async def test_draining_waits_for_room() -> None:
     await run.runner.close()
 
 
+async def test_draining_ends_when_another_push_sends_what_waited() -> None:
+    run = Run()
+    wire = await run.open()
+    run.push(800)
+    wire.has_room = False
+    run.push(1600)
+    draining = asyncio.ensure_future(run.runner.drain())
+    await turns_of_the_loop()
+    wire.has_room = True  # which a push is the first to find
+    run.push(800)
+    await within(5, draining)
+    assert wire.audio == numbers(1, 3200)
+    await run.runner.close()
+
+
 async def test_draining_what_is_drained_gives_others_a_turn() -> None:
     """A socket that is never full would starve them."""
     run = Run()

@@ -54,6 +54,7 @@ class Link:
         protocol.connected(self.session, now)
         for text in self._early:
             protocol.receive(self.session, text, now)
+        self._early.clear()
         if self._closed is not None:
             protocol.closed(self.session, *self._closed, now)
 
@@ -93,7 +94,6 @@ class Runner:
 
     Attributes:
         protocol: what decides; it may be asked anything at any time.
-        connect_seconds: how long the latest session took, from when it was wanted.
     """
 
     def __init__(
@@ -210,7 +210,7 @@ class Runner:
         protocol.write(data, sample_rate, num_channels)
         if self._present is not None:
             self._send(self._present)
-        if protocol.told:
+        if protocol.told or self._waiter is not None:
             self.settle()
 
     def flush(self) -> None:

@@ -8,7 +8,7 @@ from ..messages import Event
 from .events import LostTurn, Note, Tells
 from .session import Session, State
 
-LEAD_SECONDS = 60.0
+OVERLAP_SECONDS = 60.0
 """How long before its end a session's successor is opened; of short sessions, the last
 fifth."""
 
@@ -146,5 +146,5 @@ def _successor_due(session: Session, now: float) -> float:
     expiry is a loss like any other."""
     if not now < session.expiry <= now + LONGEST_SECONDS:
         return math.inf
-    lead = min(LEAD_SECONDS, (session.expiry - session.began_at) / 5)
+    lead = min(OVERLAP_SECONDS, (session.expiry - session.began_at) / 5)
     return max(session.expiry - lead, session.began_at + SHORTEST_SECONDS)
