@@ -27,7 +27,8 @@ from tests.simulation.link import DEAD_AFTER, Link
 from tests.simulation.speech import RATE
 
 if TYPE_CHECKING:
-    from tests.simulation.faces import Report, Settings
+    from tests.simulation.faces import Settings
+    from tests.simulation.report import Report
 
 
 class _Identity:

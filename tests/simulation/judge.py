@@ -10,7 +10,7 @@ from tests.simulation.speech import RATE, Said, Script
 
 if TYPE_CHECKING:
     from tests.simulation.account import Account
-    from tests.simulation.faces import Heard, Loss, Report
+    from tests.simulation.report import Heard, Loss, Report
 
 MS = RATE // 1000
 """The protocol's times are no finer."""

@@ -34,6 +34,27 @@ def begin(
     }
 
 
+def turn(order: int, words: list[dict[str, Any]]) -> dict[str, Any]:
+    """What every Turn has."""
+    return {
+        "type": "Turn",
+        "turn_order": order,
+        "transcript": " ".join([word["text"] for word in words]),
+        "words": words,
+        "utterance": "",
+    }
+
+
+def moved(words: list[dict[str, Any]], ms: int) -> list[dict[str, Any]]:
+    """The same words at other times."""
+    if not ms:
+        return words
+    return [
+        {**w, "start": max(0, w["start"] + ms), "end": max(0, w["end"] + ms)}
+        for w in words
+    ]
+
+
 def termination(audio_seconds: float, seconds: float) -> dict[str, Any]:
     """Its numbers are rounded: of 0.6 s of audio 1 is left, of the session 0."""
     return {

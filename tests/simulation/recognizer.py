@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from tests.simulation import messages
 from tests.simulation.link import Told
 from tests.simulation.speech import RATE, Said, Script
 
@@ -240,22 +241,13 @@ class Recognizer:
             if len(words) > 3 and self._dice.random() < 0.3:
                 left_out = self._dice.randint(1, 2)
                 words = words[:-left_out]
-            words = self._moved(words, self._dice.choice((0, 0, -300, 600, -1008)))
+            words = messages.moved(words, self._dice.choice((0, 0, -300, 600, -1008)))
         else:
             for word in words[:-1]:
                 word["word_is_final"] = True
         told = tuple(self._whole[: len(self._whole) - left_out])
         turn = self._turn(words, ends=False, utters=has_paused)
         self._tell(turn, 0.0, Told(self.next_order, told, False))
-
-    @staticmethod
-    def _moved(words: list[dict[str, Any]], ms: int) -> list[dict[str, Any]]:
-        if not ms:
-            return words
-        return [
-            {**w, "start": max(0, w["start"] + ms), "end": max(0, w["end"] + ms)}
-            for w in words
-        ]
 
     def _final(self, pause: float) -> None:
         self._say_started()
@@ -319,20 +311,17 @@ class Recognizer:
     def _turn(
         self, words: list[dict[str, Any]], *, ends: bool, utters: bool
     ) -> dict[str, Any]:
-        text = " ".join([word["text"] for word in words])
-        is_universal_3 = self.style.is_universal_3
-        held_open = self._dice.choice((0.0, 0.0, 0.352))
+        style, held_open = self.style, self._dice.choice((0.0, 0.0, 0.352))
+        is_uttered = utters and (ends or not style.is_universal_3)
         turn = {
-            "type": "Turn",
-            "turn_order": self.next_order,
-            "turn_is_formatted": is_universal_3,
+            **messages.turn(self.next_order, words),
+            "turn_is_formatted": style.is_universal_3,
             "end_of_turn": ends,
-            "transcript": text,
-            "words": words,
-            "utterance": text if utters and (ends or not is_universal_3) else "",
             "end_of_turn_confidence": 1.0 if ends else held_open,
         }
-        if self.style.labels:
+        if is_uttered:
+            turn["utterance"] = turn["transcript"]
+        if style.labels:
             speakers = {word["speaker"] for word in words}
             turn["speaker_label"] = speakers.pop() if ends else "PENDING"
         return turn

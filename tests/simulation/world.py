@@ -33,9 +33,10 @@ from tests.simulation import judge
 from tests.simulation.account import Account
 from tests.simulation.client import world_of
 from tests.simulation.door import Door
-from tests.simulation.faces import FAILURES, Report, open_face
+from tests.simulation.faces import FAILURES, open_face
 from tests.simulation.loop import Stuck, VirtualLoop
 from tests.simulation.plan import Plan, draw_plan
+from tests.simulation.report import Report
 from tests.simulation.speaker import Speaker
 from tests.simulation.speech import (
     RATE,
