@@ -248,7 +248,8 @@ class Account:
             return False
         self.note(f"session {session.number} loses the turn of {_named(words)}")
         self._turns_since = 0
-        self.failed.update(words)
+        if not self.weather.turns_between:  # or else they come when heard again
+            self.failed.update(words)
         session.is_healthy = False
         return True
 

@@ -82,10 +82,15 @@ def is_too_old(loss: Loss) -> bool:
     return "sent" in loss.why
 
 
-def judge_losses(losses: list[Loss], replay_seconds: float) -> list[str]:
-    """Audio is too old only where the replay buffer doesn't reach."""
+def judge_losses(
+    script: Script, losses: list[Loss], replay_seconds: float, *, is_calm: bool
+) -> list[str]:
+    """Audio is too old only where the replay buffer doesn't reach, and silence that was
+    heard in a call that `is_calm` never is."""
     problems = []
     for loss in filter(is_too_old, losses):
+        if is_calm and not script.is_spoken(loss.start, loss.end):
+            problems.append(f"silence is lost at {loss.start / RATE:.3f} s")
         kept = (loss.pushed - loss.end) / RATE
         if kept < replay_seconds - 2:
             span = f"{loss.start / RATE:.3f} to {loss.end / RATE:.3f} s"

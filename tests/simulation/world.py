@@ -193,7 +193,10 @@ class _Conversation:
         call.lost += verdict.lost
         call.problems += verdict.problems
         call.problems += judge.judge_losses(
-            report.lost, self.plan.settings.replay_seconds
+            account.script,
+            report.lost,
+            self.plan.settings.replay_seconds,
+            is_calm=not (self.plan.weather.until or self.plan.habits.is_file),
         )
         call.problems += judge.judge_forced(
             report.finals, self.speaker.forced, self.plan.settings.chunk_seconds
