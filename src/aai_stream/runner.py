@@ -286,12 +286,13 @@ class Runner:
 
     def _send_all(self) -> None:
         session = self.protocol.session
-        self._present = None if session is None else self._links.get(session)
+        present = None if session is None else self._links.get(session)
+        self._present = present
         for link in tuple(self._links.values()):
             link.send_texts()
-        if self._present is not None:
-            self._send(self._present)
-            self._present.send_texts()
+        if present is not None:
+            self._send(present)  # by which it may be lost
+            present.send_texts()
 
     def _send(self, link: Link) -> None:
         """Send `link` audio, for as long as it may go and there is room."""
