@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -79,6 +80,18 @@ async def test_its_session_is_terminated(
     assert [record.getMessage() for record in log.records] == [
         "a stream was dropped and not closed; its session is ended"
     ]
+
+
+async def test_one_that_failed_is_not_held_by_what_it_failed_with() -> None:
+    server = Server((401, {}))
+    async with server.serve() as url:
+        stream = connect(base_url=url)
+        stream.push(SECOND)
+        with pytest.raises(aai_stream.errors.RefusedError):
+            await stream.__aenter__()
+        left = weakref.ref(stream)
+        del stream
+        await collected(lambda: left() is None)
 
 
 async def test_while_audio_waits() -> None:

@@ -10,11 +10,12 @@ import asyncio
 import logging
 import math
 import time
+import weakref
 from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .errors import StateError
-from .lifetime import running_loop
+from .lifetime import running_loop, when_dropped
 from .messages import Event
 from .protocol.events import Note, Retry
 from .protocol.session import Session
@@ -117,6 +118,7 @@ class Runner:
         self._present: Link | None = None  # of the session that hears the stream
         self._openers: dict[Session, asyncio.Task[None]] = {}
         self._closing: set[asyncio.Future[None]] = set()
+        self._finalizer: weakref.finalize[Any, Any] | None = None
         self._abandoned: asyncio.Future[None] | None = None  # closing for nobody
         self._timer: asyncio.TimerHandle | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -176,8 +178,11 @@ class Runner:
         self.settle()
         await self._closed()
 
-    def abandon(self) -> None:
-        """Close, since nobody holds the stream any more."""
+    def close_without(self, owner: object) -> None:
+        """Close when `owner`, which is the stream to its user, is gone."""
+        self._finalizer = when_dropped(owner, self._abandon)
+
+    def _abandon(self) -> None:
         if not self.protocol.is_over:
             logger.warning("a stream was dropped and not closed; its session is ended")
             self._abandoned = self._task(self.close())
@@ -263,6 +268,9 @@ class Runner:
         self._changed()
         if protocol.is_over and not self._is_told_over:
             self._is_told_over = True
+            if self._finalizer is not None:
+                # It is known everywhere, and would keep what the stream failed with.
+                self._finalizer.detach()
             self._tell(None)
 
     def _hand_over(self, told: Event | Note | Retry) -> None:
@@ -278,12 +286,13 @@ class Runner:
 
     def _send_all(self) -> None:
         session = self.protocol.session
-        self._present = None if session is None else self._links.get(session)
+        present = None if session is None else self._links.get(session)
+        self._present = present
         for link in tuple(self._links.values()):
             link.send_texts()
-        if self._present is not None:
-            self._send(self._present)
-            self._present.send_texts()
+        if present is not None:
+            self._send(present)  # by which it may be lost
+            present.send_texts()
 
     def _send(self, link: Link) -> None:
         """Send `link` audio, for as long as it may go and there is room."""
@@ -364,6 +373,8 @@ class Runner:
         if (opener := self._openers.get(session)) is not None:
             opener.cancel()
         if (link := self._links.pop(session, None)) is not None:
+            if self._present is link:
+                self._present = None  # nor is a stream to hold itself in memory
             self._close_wire(link)
 
     def _close_wire(self, link: Link) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ._core import as_bytes
 from .errors import StateError
 from .inbox import Inbox
-from .lifetime import running_loop, when_dropped
+from .lifetime import running_loop
 from .messages import Event, Termination
 from .options import warn_of_lengths
 from .parameters import LiveParameters
@@ -67,7 +67,7 @@ class Stream:
             raise StateError("a stream can be entered only once")
         self._entered = True
         self._loop = asyncio.get_running_loop()
-        when_dropped(self, self._runner.abandon)
+        self._runner.close_without(self)
         try:
             self._runner.start()
             await self._runner.opened()

@@ -20,7 +20,7 @@ from livekit.agents.stt import SpeechEvent
 from livekit.agents.utils.aio import ChanClosed
 
 from ..inbox import has_room
-from ..lifetime import weakly, when_dropped
+from ..lifetime import weakly
 from ..messages import Begin, Event, SpeechStarted, Turn, Warning
 from ..options import warn_of_lengths
 from ..parameters import PARAMETERS
@@ -100,7 +100,7 @@ class SpeechStream(stt.RecognizeStream):
         )
         tell = weakly(SpeechStream._tell, self)
         self._speaking = Speaking(runner, tell, asyncio.get_running_loop())
-        when_dropped(self, runner.abandon)
+        runner.close_without(self)
         self._runner_made.set_result(None)
         return runner
 
