@@ -242,9 +242,11 @@ class Account:
             self.vanished.update(words)
             return True
         self._turns_since += 1
-        if self._turns_since <= self.weather.turns_between:
-            return False
-        if not self.goes_wrong("lost_turn"):
+        is_cursed = self.weather.curses and any(n % 150 == 77 for n in words)
+        if not is_cursed and (
+            self._turns_since <= self.weather.turns_between
+            or not self.goes_wrong("lost_turn")
+        ):
             return False
         self.note(f"session {session.number} loses the turn of {_named(words)}")
         self._turns_since = 0

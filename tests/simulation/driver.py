@@ -167,8 +167,9 @@ class ProtocolFace:
 
     # ---- what the protocol asks for ----
 
-    def settle(self) -> None:
-        """Do all that is wanted by now, and see that all is well."""
+    def settle(self, *, is_checked: bool = False) -> None:
+        """Do all that is wanted by now, and see that all is well. `is_checked`: what
+        was due is done."""
         protocol = self.protocol
         self._send()
         while protocol.told:
@@ -179,7 +180,9 @@ class ProtocolFace:
         session = protocol.next_session(self.now(), EPOCH + self.now())
         if session is not None:
             self._dial(session)
-        self._invariants.check(self.now(), self._has_room())
+        self._invariants.check(
+            self.now(), has_room=self._has_room(), is_checked=is_checked
+        )
         if self._timer is not None:
             self._timer.cancel()
         if protocol.deadline < math.inf:
@@ -189,7 +192,7 @@ class ProtocolFace:
 
     def _on_time(self) -> None:
         self.protocol.check(self.now())
-        self.settle()
+        self.settle(is_checked=True)
 
     def _tell(self) -> None:
         told = self.protocol.told.popleft()

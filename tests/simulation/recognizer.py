@@ -233,7 +233,7 @@ class Recognizer:
     def _partial(self, *, has_paused: bool) -> None:
         self._say_started()
         words = self._open
-        left_out = 0
+        left_out = ms = 0
         if self._is_traceless or (len(words) == 1 and self._dice.random() < 0.5):
             return
         self._partials += 1
@@ -241,11 +241,13 @@ class Recognizer:
             if len(words) > 3 and self._dice.random() < 0.3:
                 left_out = self._dice.randint(1, 2)
                 words = words[:-left_out]
-            words = messages.moved(words, self._dice.choice((0, 0, -300, 600, -1008)))
+            ms = self._dice.choice((0, 0, -300, 600, -1008))
+            words = messages.moved(words, ms)
         else:
             for word in words[:-1]:
                 word["word_is_final"] = True
-        told = tuple(self._whole[: len(self._whole) - left_out])
+        # What is told too early may seem to lie before silence that was left out.
+        told = tuple(self._whole[: len(self._whole) - left_out] if ms >= 0 else ())
         turn = self._turn(words, ends=False, utters=has_paused)
         self._tell(turn, 0.0, Told(self.next_order, told, False))
 
@@ -257,7 +259,7 @@ class Recognizer:
         # Where a turn may have been cut in the middle of speech, its last end is right.
         is_short = self._turn_end / RATE - self._turn_began < 9
         is_free = is_short and self._turn_end > self._forced_at + RATE
-        if pause > 0.15 * RATE and is_free and not self._speaks_softly:
+        if pause > 0.11 * RATE and is_free and not self._speaks_softly:
             early = self._dice.choice((0, 0, 40, 120, 200))
             last = words[-1]
             sound = max(self._sounds_from, last["start"] + 10)

@@ -94,7 +94,7 @@ def make_words(dice: random.Random, seconds: float, talk: Talk) -> list[Said]:
                 Said(number, at, at + length, sound, f"w{number}", speaker, is_soft)
             )
             onset = 0
-            at += length + _seconds(dice.choice((0.0, 0.02, 0.05, 0.1)))
+            at += length + _seconds(dice.choice((0.0, 0.02, 0.05, 0.12)))
         pauses = (0.5, 0.8, 1.5, 3, 6, 20, 60)
         pause = dice.choice([p for p in pauses if p <= talk.longest_pause])
         at += _seconds(pause * dice.uniform(0.8, 1.2))

@@ -38,6 +38,8 @@ class Weather:
     lost_turn: float = 0.0
     turns_between: int = 0
     """So many turns are told between two of which one is lost."""
+    curses: bool = False
+    """Some words are such that their turn is lost each time it is heard."""
     traceless: float = 0.0
     """A turn is lost without any trace of it."""
     doubled: float = 0.0
@@ -90,6 +92,7 @@ WEATHERS = (
     Weather(
         "turns",
         0.8,
+        curses=True,
         lost_turn=0.1,
         traceless=0.02,
         doubled=0.2,
