@@ -112,7 +112,10 @@ class Account:
 
     def mint(self) -> str:
         """A token, which may be too old already, but not twice in a row."""
-        self._is_stale = not self._is_stale and self.dice.random() < 0.2
+        now = asyncio.get_running_loop().time()
+        self._is_stale = now > self.terms.revoked_at or (
+            not self._is_stale and self.dice.random() < 0.2
+        )
         return self.door.mint(is_stale=self._is_stale)
 
     async def connect(self, url: str, headers: Mapping[str, str], owner: Owner) -> Link:
@@ -147,6 +150,7 @@ class Account:
         link.server = session
         link.on_told = lambda told: self._told(link, session, told)
         link.on_terminate = lambda: self._terminated(link, session)
+        link.on_room = self.duties.has_room
         self.sessions.append(session)
         self.links.append(link)
         loop.call_later(0.013, self._admit, link, session, has_key)
@@ -204,7 +208,7 @@ class Account:
             number = session.number
             self.note(f"session {number} tells turn {told.order}: {_named(told.words)}")
             if is_heard:
-                self.duties.told_final(told.words)
+                self.duties.told_final(told)
         if is_heard:
             self.shown.update(told.words)
 
@@ -226,6 +230,7 @@ class Account:
         if now >= self.ends_at or not session.is_healthy:
             self._over_at = now
             return
+        self.duties.left_by_choice(session)
         if link.open_turns and self.weather.keeps_turns:
             self.complain(f"session {session.number} is left in the middle of a turn")
         is_early = now < session.connected_at + 11.5 and now > self._over_at + 3
@@ -250,6 +255,7 @@ class Account:
             return False
         self.note(f"session {session.number} loses the turn of {_named(words)}")
         self._turns_since = 0
+        self.duties.turn_lost(session)
         if not self.weather.turns_between:  # or else they come when heard again
             self.failed.update(words)
         session.is_healthy = False

@@ -7,6 +7,7 @@ last final ended, and not to be in others' way.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import deque
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from tests.simulation.speech import RATE
 
 if TYPE_CHECKING:
     from tests.simulation.account import Account
+    from tests.simulation.link import Told
     from tests.simulation.session import Session
 
 MOST_ATTEMPTS = 40
@@ -25,6 +27,10 @@ LONGEST_WAIT = 14.0
 
 LONGEST_BUSY_WAIT = 34.0
 """The same where the account has too many sessions."""
+
+LONGEST_LOSS = 250.0
+"""A turn that isn't ended is noticed after so many seconds at most: after 75 s of
+audio, which may pause, and come late."""
 
 IDLE_SECONDS = 0.35
 """Audio that waits is sent so much later, at most, than chunk by chunk in real time."""
@@ -41,7 +47,12 @@ class Duties:
         self._attempts: deque[float] = deque()
         self._refused_at = 0.0
         self._is_busy = False
+        self._busy_since: float | None = None
         self._told_until = 0  # by finals, in samples of the call
+        self._told: set[int] = set()  # words of finals
+        self._left: Session | None = None  # though it was well
+        self._unended: tuple[float, Session] | None = None  # lost a turn, when
+        self._pushed = 0
         self._look_at = 0.0
 
     # ---- connecting ----
@@ -72,15 +83,36 @@ class Duties:
         """An attempt came to nothing; `is_busy`: since there are too many sessions."""
         self._refused_at = now
         self._is_busy = is_busy
+        if is_busy and self._busy_since is None:
+            self._busy_since = now
+
+    def gave_up_place(self, now: float, patience: float) -> None:
+        """The stream has failed since there were too many sessions: for so long?"""
+        waited = 0.0 if self._busy_since is None else now - self._busy_since
+        if waited < patience:
+            self._account.complain(f"a place was waited for {waited:.1f} s only")
 
     # ---- audio ----
 
     def pushed(self, now: float, sample: int) -> None:
         """The caller has pushed audio up to `sample`: what waits is on its way."""
+        self._pushed = sample
         if now < self._look_at:
             return
         self._look_at = now + 1
-        account = self._account
+        self._look(now)
+        if self._unended is not None and now > self._unended[0] + LONGEST_LOSS:
+            self._account.complain("a lost turn was not left to another session")
+            self._unended = None
+
+    def has_room(self) -> None:
+        """The network takes audio again."""
+        loop = asyncio.get_running_loop()
+        seconds = self._account.terms.chunk_seconds + 2 * IDLE_SECONDS
+        loop.call_later(seconds, lambda: self._look(loop.time()))
+
+    def _look(self, now: float) -> None:
+        account, sample = self._account, self._pushed
         living = [s for s in account.sessions[-3:] if s.may_hear]
         hearing = [s for s in living if s.received] or living
         if len(hearing) != 1:
@@ -98,11 +130,23 @@ class Duties:
 
     # ---- turns ----
 
-    def told_final(self, words: tuple[int, ...]) -> None:
-        """The client was told a final of these words."""
-        if words:
-            end = self._account.script.words[words[-1]].end
+    def told_final(self, told: Told) -> None:
+        """The client was told a final."""
+        self._told.update(told.words)
+        if told.words:
+            self._busy_since = None
+            end = self._account.script.words[told.words[-1]].end
             self._told_until = max(self._told_until, end - EARLY_SAMPLES)
+
+    def turn_lost(self, session: Session) -> None:
+        """`session` will not end a turn; where that is seldom, another one can."""
+        if self._account.weather.turns_between:
+            now = asyncio.get_running_loop().time()
+            self._unended = now, session
+
+    def left_by_choice(self, session: Session) -> None:
+        """`session` has been left, though it was well."""
+        self._left = session
 
     def begins(self, session: Session, sample: int) -> None:
         """A session is sent audio from `sample` on."""
@@ -111,3 +155,21 @@ class Duties:
         if is_sure and sample < self._told_until:
             late = (self._told_until - sample) / RATE
             account.complain(f"session {session.number} hears {late:.2f} s again")
+        if self._unended is not None and session is not self._unended[1]:
+            self._unended = None
+        left, self._left = self._left, None
+        if left is not None and is_sure:
+            self._check_left(left, sample)
+
+    def _check_left(self, left: Session, sample: int) -> None:
+        """Whoever leaves a session, though it was well, knows all that it heard up to
+        `sample`, where the next one begins."""
+        words = self._account.script.words
+        for word in words[self._account.script.ending_behind(left.first_sample) :]:
+            if word.end > sample:
+                return
+            is_told = word.is_soft or word.number in self._told
+            if word.start >= left.first_sample and not is_told:
+                name = f"session {left.number}"
+                self._account.complain(f"w{word.number} is not told, but {name} left")
+                return

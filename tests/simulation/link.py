@@ -20,6 +20,9 @@ ROOM_BYTES = 64 * 1024
 BURST_SECONDS = 1.0
 """So much audio may go at once; what follows has its rate."""
 
+READ_SECONDS = 0.05
+"""A busy client reads all that has come in so long at once."""
+
 ABNORMAL = 1006
 
 
@@ -76,6 +79,7 @@ class Link:
         """That the client was told of, but not to their end."""
         self.on_told: Callable[[Told], None] = lambda told: None
         self.on_terminate: Callable[[], None] = lambda: None
+        self.on_room: Callable[[], None] = lambda: None
         self.bytes_left = math.inf
         """So many more get through, either way."""
         self._owner = owner
@@ -91,6 +95,8 @@ class Link:
         self._buffer: list[tuple[Callable[[bytes], None], bytes]] | None = None
         self._buffered = 0
         self._frozen_at = 0.0
+        self._reads_late = dice.random() < 0.2
+        self._unread: list[tuple[bytes, Told | None]] = []
 
     # ---- what the client uses ----
 
@@ -180,17 +186,31 @@ class Link:
         """Let the client receive a message of the service's."""
         if self.is_closed or self.is_half_open or not self._gets_through(text):
             return
-        if told is not None:
-            if told.is_final:
-                self.open_turns.discard(told.order)
-            else:
-                self.open_turns.add(told.order)
-            self.on_told(told)
-        self._owner.received(text)
+        self._unread.append((text, told))
+        if not self._reads_late:
+            self._read()
+        elif len(self._unread) == 1:
+            self._loop.call_later(READ_SECONDS, self._read)
+
+    def _read(self) -> None:
+        """All that has come is read at once, whatever the first of it leads to."""
+        unread, self._unread = self._unread, []
+        is_closed = self.is_closed
+        for text, told in unread:
+            if is_closed:
+                return
+            if told is not None:
+                if told.is_final:
+                    self.open_turns.discard(told.order)
+                else:
+                    self.open_turns.add(told.order)
+                self.on_told(told)
+            self._owner.received(text)
 
     def hang_up(self, code: int, reason: str) -> None:
         """End the connection, from the service's side."""
         if not self.is_closed and not self.is_half_open:
+            self._read()
             self.is_closed = True
             self._over()
             self._owner.closed(code, reason)
@@ -228,3 +248,4 @@ class Link:
             self.has_room = True
             if not self.is_closed:
                 self._owner.room()
+                self.on_room()

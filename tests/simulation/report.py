@@ -10,6 +10,7 @@ from livekit.agents.stt import SpeechEvent, SpeechEventType
 
 from aai_stream.messages import (
     AudioLost,
+    Begin,
     Event,
     SilenceSkipped,
     SpeakerRevision,
@@ -41,6 +42,8 @@ class Report:
     """What a face has told its caller, who has pushed so many samples."""
 
     pushed: Callable[[], int]
+    begun: set[str] = field(default_factory=set)
+    """Sessions, by their names; not by LiveKit's."""
     finals: list[list[Heard]] = field(default_factory=list)
     orders: list[int] = field(default_factory=list)
     """Of the finals, by `Stream`."""
@@ -66,6 +69,8 @@ class Report:
             if self.skipped and self.skipped[-1][1] == start:
                 start = self.skipped.pop()[0]
             self.skipped.append((start, event.end_sample))
+        elif isinstance(event, Begin):
+            self.begun.add(event.id)
         elif isinstance(event, SpeakerRevision):
             for turn in event.revisions:
                 self.revised.append((turn.turn_order, _heard(turn.words)))

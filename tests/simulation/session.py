@@ -33,6 +33,7 @@ class Session:
         self.has_place = False  # of those that the account has
         self.is_healthy = True
         self.received = 0  # samples, padding included
+        self.first_sample = 0  # of the call
         self.connected_at = asyncio.get_running_loop().time()
         self.began_at = 0.0
         self._account = account
@@ -180,6 +181,7 @@ class Session:
             account.complain(str(exc))
             return
         if not self.received:
+            self.first_sample = found[0]
             account.hears(self, found[0])
         if account.terms.forbidden_model:
             return

@@ -107,6 +107,7 @@ WEATHERS = (
     Weather("strict", 1.0, strict=1.0, short_life=0.5),
     _ROUGH,
     _ROUGH,
+    Weather("busy", 0.8, short_life=0.5, too_many=0.93, is_hard=True),
     Weather("outage", 0.8, refused=0.97, short_life=1.0, is_hard=True),
 )
 

@@ -154,6 +154,10 @@ class _Conversation:
             await asyncio.wait_for(self._hold(), 20 * call.seconds + 7200)
         except (*FAILURES, asyncio.TimeoutError) as exc:
             self.failure = exc
+            if "Too many" in str(exc):
+                patience = self.plan.settings.replay_seconds
+                now = asyncio.get_running_loop().time()
+                account.duties.gave_up_place(now, patience)
             account.note(f"the stream ended with {exc!r}")
             if not self.is_doomed or isinstance(exc, asyncio.TimeoutError):
                 call.problems.append(f"the stream ended with {exc!r}")
@@ -203,6 +207,10 @@ class _Conversation:
         )
         call.problems += judge.judge_revisions(report)
         call.problems += judge.judge_speech(report.speech)
+        if not (self.plan.settings.is_livekit or self.speaker.habits.closes):
+            heard = {f"session-{s.number}" for s in account.sessions if s.received}
+            for name in sorted(heard - report.begun):
+                call.problems.append(f"{name} was sent audio, but its Begin not told")
         if report.usage is not None:
             sent = sum(link.sent_samples for link in account.links) / RATE
             if abs(report.usage - sent) > 0.01:
