@@ -255,7 +255,7 @@ class Account:
             return False
         self.note(f"session {session.number} loses the turn of {_named(words)}")
         self._turns_since = 0
-        self.duties.turn_lost(session)
+        self.duties.turn_lost(session, words)
         if not self.weather.turns_between:  # or else they come when heard again
             self.failed.update(words)
         session.is_healthy = False

@@ -28,9 +28,8 @@ LONGEST_WAIT = 14.0
 LONGEST_BUSY_WAIT = 34.0
 """The same where the account has too many sessions."""
 
-LONGEST_LOSS = 250.0
-"""A turn that isn't ended is noticed after so many seconds at most: after 75 s of
-audio, which may pause, and come late."""
+SETTLED = 30 * RATE
+"""Samples of silence that were surely heard for good."""
 
 IDLE_SECONDS = 0.35
 """Audio that waits is sent so much later, at most, than chunk by chunk in real time."""
@@ -51,7 +50,8 @@ class Duties:
         self._told_until = 0  # by finals, in samples of the call
         self._told: set[int] = set()  # words of finals
         self._left: Session | None = None  # though it was well
-        self._unended: tuple[float, Session] | None = None  # lost a turn, when
+        self._before: Session | None = None  # heard the stream last
+        self._unended: tuple[int, Session] | None = None  # lost a turn up to there
         self._pushed = 0
         self._look_at = 0.0
 
@@ -101,9 +101,8 @@ class Duties:
             return
         self._look_at = now + 1
         self._look(now)
-        if self._unended is not None and now > self._unended[0] + LONGEST_LOSS:
-            self._account.complain("a lost turn was not left to another session")
-            self._unended = None
+        if self._unended is not None:
+            self._check_unended(*self._unended)
 
     def has_room(self) -> None:
         """The network takes audio again."""
@@ -138,11 +137,17 @@ class Duties:
             end = self._account.script.words[told.words[-1]].end
             self._told_until = max(self._told_until, end - EARLY_SAMPLES)
 
-    def turn_lost(self, session: Session) -> None:
+    def turn_lost(self, session: Session, words: tuple[int, ...]) -> None:
         """`session` will not end a turn; where that is seldom, another one can."""
-        if self._account.weather.turns_between:
-            now = asyncio.get_running_loop().time()
-            self._unended = now, session
+        if self._account.weather.turns_between and words:
+            self._unended = self._account.script.words[words[-1]].end, session
+
+    def _check_unended(self, end: int, session: Session) -> None:
+        """A silence behind `end` shows that a turn won't be ended."""
+        is_silent = not self._account.script.is_spoken(end + 1, end + SETTLED)
+        if is_silent and session.surely_heard > end + SETTLED and not session.is_over:
+            self._account.complain("a lost turn was not left to another session")
+            self._unended = None
 
     def left_by_choice(self, session: Session) -> None:
         """`session` has been left, though it was well."""
@@ -157,9 +162,26 @@ class Duties:
             account.complain(f"session {session.number} hears {late:.2f} s again")
         if self._unended is not None and session is not self._unended[1]:
             self._unended = None
+        before, self._before = self._before, session
+        if before is not None and is_sure:
+            self._check_silence(before, sample)
         left, self._left = self._left, None
         if left is not None and is_sure:
             self._check_left(left, sample)
+
+    def _check_silence(self, before: Session, sample: int) -> None:
+        """Silence that was heard by the session `before` this one isn't heard again."""
+        script, sessions = self._account.script, self._account.sessions
+        earlier = [s.expected or 0 for s in sessions if s.number < before.number]
+        heard = before.surely_heard - SETTLED
+        end = min(heard, sample + 5 * RATE)
+        is_again = sample + 5 * RATE <= heard and max(earlier, default=0) <= heard
+        if (
+            is_again
+            and not before.link.open_turns
+            and not (script.is_spoken(sample - RATE // 4, end))
+        ):
+            self._account.complain(f"silence is heard again from {sample / RATE:.3f} s")
 
     def _check_left(self, left: Session, sample: int) -> None:
         """Whoever leaves a session, though it was well, knows all that it heard up to

@@ -46,7 +46,7 @@ def draw_plan(dice: random.Random) -> Plan:
     is_doomed = weather.no_termination > 0
     is_doomed |= settings.tokens == "one"
     is_doomed |= weather.is_hard and settings.max_retries < 1000
-    if dice.random() < 0.06:
+    if dice.random() < 0.1:
         is_doomed = True
         terms.forbidden_model = dice.random() < 0.3
         terms.revoked_at = dice.uniform(0, seconds)
@@ -74,7 +74,7 @@ def _draw_settings(dice: random.Random, seconds: float, weather: Weather) -> Set
         rate=dice.choice((1.25, 2.0)),
         replay_seconds=dice.choice((120.0, 120.0, 400.0)),
         per_minute=math.inf if kind == "protocol" else per_minute,
-        skip_silence=dice.random() < 0.7,
+        skip_silence=dice.random() < 0.5,
         max_retries=dice.choice((1000, 1000, 10)),
     )
 
@@ -114,7 +114,7 @@ def _draw_terms(dice: random.Random, settings: Settings, talk: Talk) -> Terms:
 
 
 def _draw_habits(dice: random.Random, seconds: float, *, is_livekit: bool) -> Habits:
-    is_file = not is_livekit and dice.random() < 0.15
+    is_file = not is_livekit and dice.random() < 0.2
     samples = round(seconds * RATE)
     return Habits(
         block_seconds=dice.choice((0.02, 0.05, 0.5) if seconds <= 60 else (0.5, 1.0)),

@@ -91,6 +91,12 @@ class Session:
         return self._recognizer.expected
 
     @property
+    def surely_heard(self) -> int:
+        """How far in the call it has come, at the speed of speech."""
+        ahead = self.received / RATE - (self._loop.time() - self.began_at)
+        return (self.expected or 0) - int(max(0.0, ahead) * RATE)
+
+    @property
     def may_hear(self) -> bool:
         """Whether it is there to be sent audio."""
         is_open = self.has_begun and not self.is_over and not self._is_ending
