@@ -82,9 +82,12 @@ class Silence:
     def is_calm(self, start: int, stop: int) -> bool:
         """Whether there is no sound from `start` to `stop`: nothing but silence, and a
         rest that is steady, however short."""
-        start = max(self.end_behind(start), start + self._click)
-        if start >= stop:
+        silent_until = self.end_behind(start)
+        if max(silent_until, start + self._click) >= stop:
             return True
+        if silent_until > start:
+            return False  # a sound ended it
+        start += self._click
         if start < self.spoken_until or stop - start > self._shortest:
             return False
         rest = Steadiness(self._ring, start)
