@@ -27,6 +27,8 @@ from tests.simulation.loop import VirtualLoop
 
 RATE = 16_000
 CHUNK = 800
+UNIX = 1_700_000_000.0
+"""The time of day, in unix seconds."""
 
 
 class FakeWire:
@@ -83,6 +85,7 @@ class FakeConnector:
     """Opens fake wires. With `admits` or `opens` cleared, that waits."""
 
     credentials = Credentials("key")
+    time_of_day = staticmethod(lambda: UNIX)
 
     def __init__(self) -> None:
         self.wires: list[FakeWire] = []
@@ -174,6 +177,18 @@ class Run:
         """Push audio whose samples are 1, 2, 3, …."""
         self.runner.push(count_up(self.pushed + 1, samples), RATE, 1)
         self.pushed += samples
+
+    def flush(self) -> None:
+        self.runner.do(lambda protocol: protocol.sending.flush())
+
+    def force_endpoint(self) -> None:
+        self.runner.do(lambda protocol: protocol.sending.force_endpoint(flush=False))
+
+    def update(self, **live: Any) -> None:
+        self.runner.do(lambda protocol: protocol.update(live))
+
+    def keep_alive(self) -> None:
+        self.runner.do(lambda protocol: protocol.keep_alive(self.runner.now()))
 
 
 async def turns_of_the_loop() -> None:

@@ -46,11 +46,11 @@ async def test_a_forced_end_and_a_flush_go_at_once() -> None:
     run = Run()
     wire = await run.open()
     run.push(900)
-    run.runner.flush()
+    run.flush()
     assert wire.audio == numbers(1, 900) + [0] * 700
-    run.runner.force_endpoint()
-    run.runner.keep_alive()
-    run.runner.update({"prompt": "a shop"})
+    run.force_endpoint()
+    run.keep_alive()
+    run.update(prompt="a shop")
     assert wire.asked == ["ForceEndpoint", "KeepAlive", "UpdateConfiguration"]
     await run.runner.close()
 
@@ -220,10 +220,10 @@ def test_a_timer_is_set_anew_for_what_is_sooner() -> None:
 
 CALLS: dict[str, Callable[[Run], object]] = {
     "push": lambda run: run.push(2 * CHUNK),
-    "flush": lambda run: run.runner.flush(),
-    "force_endpoint": lambda run: run.runner.force_endpoint(),
-    "update": lambda run: run.runner.update({"prompt": "a shop"}),
-    "keep_alive": lambda run: run.runner.keep_alive(),
+    "flush": lambda run: run.flush(),
+    "force_endpoint": lambda run: run.force_endpoint(),
+    "update": lambda run: run.update(prompt="a shop"),
+    "keep_alive": lambda run: run.keep_alive(),
     "end": lambda run: run.runner.end(),
 }
 
@@ -272,7 +272,7 @@ async def test_who_is_told_of_a_loss_may_push() -> None:
     def push(told: object) -> None:
         if isinstance(told, Retry):
             run.push(CHUNK)
-            run.runner.force_endpoint()
+            run.force_endpoint()
             run.push(CHUNK)
 
     run.on_told = push

@@ -114,7 +114,7 @@ async def test_an_update_while_waiting_in_line_is_in_the_handshake() -> None:
     run.connector.admits.clear()
     run.runner.start()
     await turns_of_the_loop()
-    run.runner.update({"prompt": "during"})
+    run.update(prompt="during")
     run.connector.admits.set()
     await within(5, run.runner.opened())
     assert run.wire.query["prompt"] == "during"

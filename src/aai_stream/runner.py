@@ -9,16 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import time
 import weakref
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .errors import StateError
 from .lifetime import running_loop, when_dropped
 from .messages import Event
 from .protocol.events import Note, Retry
-from .protocol.session import Session
+from .protocol.session import Session, State
 from .protocol.stream import StreamProtocol
 from .stats import StreamStats, stats_of
 
@@ -44,37 +44,37 @@ class Link:
     def __init__(self, runner: Runner, session: Session) -> None:
         self.session = session
         self.wire: Wire | None = None  # once connected
+        self.opener: asyncio.Task[None] | None = None  # until then
         self._runner = runner
-        self._early: list[bytes] = []  # came with the answer to the upgrade
-        self._closed: tuple[int, str] | None = None  # likewise
+        # What came with the answer to the upgrade; takes the moment.
+        self._early: list[Callable[[float], None]] = []
 
     def connected(self, wire: Wire) -> None:
         """The connection stands: audio can be sent."""
         self.wire = wire
-        protocol, now = self._runner.protocol, self._runner.now()
-        protocol.connected(self.session, now)
-        for text in self._early:
-            protocol.receive(self.session, text, now)
+        now = self._runner.now()
+        self._runner.protocol.connected(self.session, now)
+        for take in self._early:
+            take(now)
         self._early.clear()
-        if self._closed is not None:
-            protocol.closed(self.session, *self._closed, now)
 
     def received(self, text: bytes) -> None:
         """A text message came."""
-        if self.wire is None:
-            self._early.append(text)
-            return
         runner = self._runner
+        if self.wire is None:
+            self._early.append(partial(runner.protocol.receive, self.session, text))
+            return
         runner.protocol.receive(self.session, text, runner.now())
         runner.settle()
 
     def closed(self, code: int, reason: str) -> None:
         """The connection is closed."""
-        if self.wire is None:
-            self._closed = code, reason
-            return
         runner = self._runner
-        runner.protocol.closed(self.session, code, reason, runner.now())
+        take = partial(runner.protocol.closed, self.session, code, reason)
+        if self.wire is None:
+            self._early.append(take)
+            return
+        take(runner.now())
         runner.settle()
 
     def room(self) -> None:
@@ -116,8 +116,7 @@ class Runner:
         self._tell = tell
         self._links: dict[Session, Link] = {}
         self._present: Link | None = None  # of the session that hears the stream
-        self._openers: dict[Session, asyncio.Task[None]] = {}
-        self._closing: set[asyncio.Future[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()  # that open and close wires
         self._finalizer: weakref.finalize[Any, Any] | None = None
         self._abandoned: asyncio.Future[None] | None = None  # closing for nobody
         self._timer: asyncio.TimerHandle | None = None
@@ -132,11 +131,6 @@ class Runner:
         assert self._loop is not None
         return self._loop.time()
 
-    def _task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        # By name: in a fork there is no running loop.
-        assert self._loop is not None
-        return self._loop.create_task(work)
-
     # ---- life ----
 
     def start(self) -> None:
@@ -150,16 +144,16 @@ class Runner:
     async def opened(self) -> None:
         """Wait until there is a session. Raises what the stream failed with instead;
         `StateError` if it was closed."""
-        await self._until(lambda: self.protocol.lineup.is_open)
-        if self.protocol.failure is not None:
-            raise self.protocol.failure
-        if self.protocol.is_over:
+        protocol = self.protocol
+        await self._until(lambda: protocol.lineup.is_open or protocol.is_over)
+        if protocol.failure is not None:
+            raise protocol.failure
+        if protocol.is_over:
             raise StateError("the stream was closed")
 
     async def over(self) -> None:
         """Wait until there will be no other session, and all are closed."""
-        await self._until(lambda: False)
-        await self._closed()
+        await self._until(lambda: self.protocol.is_over and not self._tasks)
 
     def end(self) -> None:
         """No more audio will come: tell the last turn, then be over."""
@@ -169,14 +163,15 @@ class Runner:
     async def drain(self) -> None:
         """Wait until no full chunk waits, or none ever will be sent."""
         await asyncio.sleep(0)  # a socket that is never full would starve the others
-        await self._until(lambda: not self.protocol.sending.has_backlog)
+        protocol = self.protocol
+        await self._until(lambda: not protocol.sending.has_backlog or protocol.is_over)
 
     async def close(self) -> None:
         """Close at once; the server is told to terminate all the same."""
         self._loop = self._loop or running_loop()
         self.protocol.close()
         self.settle()
-        await self._closed()
+        await self._until(lambda: not self._tasks)
 
     def close_without(self, owner: object) -> None:
         """Close when `owner`, which is the stream to its user, is gone."""
@@ -185,24 +180,18 @@ class Runner:
     def _abandon(self) -> None:
         if not self.protocol.is_over:
             logger.warning("a stream was dropped and not closed; its session is ended")
-            self._abandoned = self._task(self.close())
-
-    async def _closed(self) -> None:
-        while self._openers or self._closing:
-            await self._change()
+            assert self._loop is not None
+            self._abandoned = self._loop.create_task(self.close())
 
     async def _until(self, is_so: Callable[[], bool]) -> None:
-        while not is_so() and not self.protocol.is_over:
-            await self._change()
-
-    async def _change(self) -> None:
-        """Wait until something may be otherwise."""
-        if self._waiter is None:
-            assert self._loop is not None
-            self._waiter = self._loop.create_future()
-        await asyncio.shield(self._waiter)
+        while not is_so():
+            if self._waiter is None:
+                assert self._loop is not None
+                self._waiter = self._loop.create_future()
+            await asyncio.shield(self._waiter)
 
     def _changed(self) -> None:
+        """Something may be otherwise, for those who wait."""
         if self._waiter is not None:
             self._waiter.set_result(None)
             self._waiter = None
@@ -218,28 +207,10 @@ class Runner:
         if protocol.told or self._waiter is not None:
             self.settle()
 
-    def flush(self) -> None:
-        """Send what is no full chunk yet; see `Sending.flush`."""
+    def do(self, call: Callable[[StreamProtocol], object]) -> None:
+        """Call the protocol, from where audio is pushed, and do what it wants then."""
         self.protocol.ring.check_owner()
-        self.protocol.sending.flush()
-        self.settle()
-
-    def force_endpoint(self, *, flush: bool = False) -> None:
-        """End the turn here in the audio; see `Sending.force_endpoint`."""
-        self.protocol.ring.check_owner()
-        self.protocol.sending.force_endpoint(flush=flush)
-        self.settle()
-
-    def update(self, live: Mapping[str, Any]) -> None:
-        """Change live parameters; see `StreamProtocol.update`."""
-        self.protocol.ring.check_owner()
-        self.protocol.update(live)
-        self.settle()
-
-    def keep_alive(self) -> None:
-        """Reset the server's `inactivity_timeout`."""
-        self.protocol.ring.check_owner()
-        self.protocol.keep_alive(self.now())
+        call(self.protocol)
         self.settle()
 
     @property
@@ -260,10 +231,8 @@ class Runner:
         self._send_all()
         while protocol.told:
             self._hand_over(protocol.told.popleft())
-        retired = protocol.lineup.retired
-        while retired:
-            self._close_session(retired.pop())
-        self._open_next()
+        if self.now() >= protocol.lineup.open_at:
+            self._open_next()
         self._set_timer()
         self._changed()
         if protocol.is_over and not self._is_told_over:
@@ -283,13 +252,17 @@ class Runner:
             self._tell(told)
         except StateError as exc:  # nobody reads
             self.protocol.fail(exc)
+            self._send_all()
 
     def _send_all(self) -> None:
-        session = self.protocol.session
-        present = None if session is None else self._links.get(session)
-        self._present = present
+        """Let each session say what it has to, and close those that are over."""
         for link in tuple(self._links.values()):
             link.send_texts()
+            if link.session.state is State.OVER:
+                self._close(link)
+        session = self.protocol.session
+        present = None if session is None else self._links.get(session)
+        self._present = present  # not when closed: it would hold the stream in memory
         if present is not None:
             self._send(present)  # by which it may be lost
             present.send_texts()
@@ -330,21 +303,14 @@ class Runner:
     # ---- sessions ----
 
     def _open_next(self) -> None:
-        now = self.now()
-        if now < self.protocol.lineup.due:
-            return
-        session = self.protocol.next_session(now, time.time())
+        unix_now = self._connector.time_of_day()
+        session = self.protocol.next_session(self.now(), unix_now)
         if session is not None:
-            opener = self._task(self._open(session))
-            self._openers[session] = opener
-            opener.add_done_callback(lambda _: self._opener_done(session))
+            link = self._links[session] = Link(self, session)
+            link.opener = self._begin(self._open(link))
 
-    def _opener_done(self, session: Session) -> None:
-        self._openers.pop(session, None)  # also one that never got to its first step
-        self._changed()
-
-    async def _open(self, session: Session) -> None:
-        link = self._links[session] = Link(self, session)
+    async def _open(self, link: Link) -> None:
+        session = link.session
         try:
             await self._admitted()
             wire = await self._connector.open(
@@ -352,12 +318,10 @@ class Runner:
             )
             link.connected(wire)
         except Exception as exc:
-            self._links.pop(session, None)
             self.protocol.not_opened(session, exc, self.now())
-        finally:
-            self._openers.pop(session, None)
-        if link.wire is not None and session not in self._links:
-            self._close_wire(link)  # it is over already
+        link.opener = None
+        if session.state is State.OVER:
+            self._close(link)
         self.settle()
 
     async def _admitted(self) -> None:
@@ -369,22 +333,23 @@ class Runner:
             self._waited_seconds += self.now() - began
             self._waiting_since = None
 
-    def _close_session(self, session: Session) -> None:
-        if (opener := self._openers.get(session)) is not None:
-            opener.cancel()
-        if (link := self._links.pop(session, None)) is not None:
-            if self._present is link:
-                self._present = None  # nor is a stream to hold itself in memory
-            self._close_wire(link)
+    def _close(self, link: Link) -> None:
+        """The session of `link` is over."""
+        self._links.pop(link.session, None)
+        if link.opener is not None:
+            link.opener.cancel()
+        if link.wire is not None:
+            link.send_texts()
+            self._begin(link.wire.close())
 
-    def _close_wire(self, link: Link) -> None:
-        if link.wire is None:
-            return
-        link.send_texts()
-        closing = self._task(link.wire.close())
-        self._closing.add(closing)
-        closing.add_done_callback(self._wire_closed)
+    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        # By name: in a fork there is no running loop.
+        assert self._loop is not None
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+        return task
 
-    def _wire_closed(self, closing: asyncio.Future[None]) -> None:
-        self._closing.discard(closing)
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
         self._changed()

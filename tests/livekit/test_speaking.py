@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -31,6 +32,13 @@ class FakeRunner(SimpleNamespace):
     @property
     def coverage(self) -> FakeRunner:
         return self
+
+    @property
+    def sending(self) -> FakeRunner:
+        return self
+
+    def do(self, call: Callable[[FakeRunner], object]) -> None:
+        call(self)
 
     def force_endpoint(self, *, flush: bool) -> None:
         assert flush

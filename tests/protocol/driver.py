@@ -12,7 +12,7 @@ from aai_stream.messages import Turn
 from aai_stream.options import Options
 from aai_stream.protocol.events import Note, Retry
 from aai_stream.protocol.retry import Retries
-from aai_stream.protocol.session import Session
+from aai_stream.protocol.session import Session, State
 from aai_stream.protocol.settings import Settings
 from aai_stream.protocol.stream import StreamProtocol
 from aai_stream.stats import StreamStats, stats_of
@@ -292,8 +292,9 @@ class Call:
                 self.notes.append(told)
             else:
                 self.told.append(told)
-        while protocol.lineup.retired:
-            self._hang_up(protocol.lineup.retired.pop())
+        for peer in self.peers:
+            if peer.session.state is State.OVER and not peer.is_closed:
+                self._hang_up(peer)
         session = protocol.next_session(self.now, UNIX + self.now)
         if session is not None:
             self.peers.append(Peer(self, session))
@@ -306,11 +307,10 @@ class Call:
         if protocol.sending.is_time_to_look:
             protocol.look(self.now, peer.silent_seconds)
 
-    def _hang_up(self, session: Session) -> None:
-        (peer,) = [peer for peer in self.peers if peer.session is session]
+    def _hang_up(self, peer: Peer) -> None:
         peer.take_texts()
         peer.is_closed = True
-        self.protocol.closed(session, 1000, "", self.now)
+        self.protocol.closed(peer.session, 1000, "", self.now)
 
     # ---- what it told ----
 

@@ -52,6 +52,6 @@ def test_the_next_one_s_is_not_mixed_with_it() -> None:
     lineup = Lineup()
     unwanted = standing_by(lineup)
     lineup.keep_early(unwanted.say({"type": "New"}))
-    lineup.retire(unwanted.session)
+    lineup.keep_only_present()
     standing_by(lineup)
     assert len(lineup.take_over(NOW)) == 1

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import logging
 import math
-import time
 from collections.abc import Iterator, Mapping
 from unittest import mock
 from urllib.parse import urlsplit
@@ -82,13 +81,15 @@ def world_of(accounts: list[Account]) -> Iterator[None]:
         one = ConnectLimiter(per_minute, clock=loop.time)
         return limiters.setdefault(per_minute, one)
 
-    def wall_clock() -> float:
+    def time_of_day() -> float:
         return EPOCH + loop.time()
 
     with (
         mock.patch.object(connecting.Connector, "_open_wire", return_value=open_wire),
         mock.patch.object(connecting, "shared_limiter", limiter),
-        mock.patch.object(time, "time", wall_clock),
+        mock.patch.object(
+            connecting.Connector, "time_of_day", staticmethod(time_of_day)
+        ),
         _logged(accounts[0]),
     ):
         yield

@@ -18,7 +18,7 @@ from aai_stream.options import Options
 from aai_stream.protocol import settings as protocol_settings
 from aai_stream.protocol.events import Note, Retry
 from aai_stream.protocol.retry import Retries
-from aai_stream.protocol.session import Session
+from aai_stream.protocol.session import Session, State
 from aai_stream.protocol.stream import StreamProtocol
 from tests.simulation.account import EPOCH, Account, Refusal
 from tests.simulation.client import failure_of
@@ -175,8 +175,9 @@ class ProtocolFace:
         while protocol.told:
             self._tell()
             self._send()
-        while protocol.lineup.retired:
-            self._leave(protocol.lineup.retired.pop())
+        for line in list(self._lines.values()):
+            if line.session.state is State.OVER:
+                self._leave(line)
         session = protocol.next_session(self.now(), EPOCH + self.now())
         if session is not None:
             self._dial(session)
@@ -254,8 +255,8 @@ class ProtocolFace:
             self.protocol.connected(line.session, self.now())
         self.settle()
 
-    def _leave(self, session: Session) -> None:
-        line = self._lines.pop(session, None)
-        if line is not None and line.link is not None:
+    def _leave(self, line: _Line) -> None:
+        del self._lines[line.session]
+        if line.link is not None:
             self._send_texts(line)
             line.link.leave()

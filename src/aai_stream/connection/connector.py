@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import socket
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -38,6 +39,9 @@ class Connector:
 
     Raises `OptionError` for an argument that won't do.
     """
+
+    time_of_day = staticmethod(time.time)
+    """In unix seconds, as sessions are told when they expire."""
 
     def __init__(
         self,

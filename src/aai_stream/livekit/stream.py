@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -113,7 +112,7 @@ class SpeechStream(stt.RecognizeStream):
             self._check_not_closed()
         runner = self._runner or self._make_runner(frame.sample_rate)
         if self._anchor is None:
-            self._anchor = time.time() - frame.duration
+            self._anchor = self._config.connector.time_of_day() - frame.duration
         runner.push(frame.data, frame.sample_rate, frame.num_channels)
 
     def flush(self) -> None:
@@ -123,9 +122,11 @@ class SpeechStream(stt.RecognizeStream):
         if self._runner is None:
             return
         if self._config.manual_flush:
-            self._runner.force_endpoint(flush=True)
+            self._runner.do(
+                lambda protocol: protocol.sending.force_endpoint(flush=True)
+            )
         else:
-            self._runner.flush()
+            self._runner.do(lambda protocol: protocol.sending.flush())
 
     def end_input(self) -> None:
         """No more audio: the last turn is told, then the events end."""
@@ -159,7 +160,7 @@ class SpeechStream(stt.RecognizeStream):
         if runner is None:
             return
         if live := {k: v for k, v in changes.items() if k in PARAMETERS}:
-            runner.update(live)
+            runner.do(lambda protocol: protocol.update(live))
         # The next handshake has defaults that depend on what was changed.
         protocol = runner.protocol
         protocol.options = config.options(protocol.ring.sample_rate)
@@ -168,7 +169,9 @@ class SpeechStream(stt.RecognizeStream):
     def force_endpoint(self) -> None:
         """End the current turn now, or once the audio before it has been sent."""
         if self._runner is not None:
-            self._runner.force_endpoint()
+            self._runner.do(
+                lambda protocol: protocol.sending.force_endpoint(flush=False)
+            )
 
     @property
     def session_id(self) -> str | None:

@@ -30,9 +30,7 @@ class Lineup:
         present: hears the stream, or did so last.
         standby: is ready to take over.
         opening: is being opened.
-        retired: sessions whose connections are to be closed.
-        open_at: when one is to be opened where none hears the stream.
-        rollover_at: when one is to be opened for standby.
+        open_at: when the next one is to be opened, unless one is being opened.
         count: how many have heard the stream.
     """
 
@@ -40,44 +38,34 @@ class Lineup:
         self.present: Session | None = None
         self.standby: Session | None = None
         self.opening: Session | None = None
-        self.retired: list[Session] = []
         self.open_at = math.inf
         self.count = 0
-        self.rollover_at = math.inf
         self._early: list[Event | LostTurn] = []  # told before it hears the stream
         self._heard_samples = 0  # by sessions before the present one
         self._malformed = 0  # likewise
 
     @property
+    def listening(self) -> Session | None:
+        """The session that hears the stream, if one does."""
+        present = self.present
+        if present is None or present.state is State.OVER:
+            return None
+        return present
+
+    @property
     def is_open(self) -> bool:
         """Whether a session hears the stream."""
-        return self.present is not None and self.present.state is not State.OVER
+        return self.listening is not None
 
     @property
     def living(self) -> list[Session]:
         """The sessions of which something may come."""
-        sessions = (self.present, self.standby, self.opening)
-        return [s for s in sessions if s is not None and s.state is not State.OVER]
-
-    @property
-    def due(self) -> float:
-        """When the next session is to be opened; infinite for never."""
-        if self.opening is not None:
-            return math.inf
-        return self.rollover_at if self.is_open else self.open_at
-
-    @property
-    def deadline(self) -> float:
-        """When a session is due, to be opened or to be checked."""
-        at = self.due
-        for session in (self.present, self.standby, self.opening):
-            if session is not None and session.state is not State.OVER:
-                at = min(at, session.deadline)
-        return at
+        sessions = (self.listening, self.standby, self.opening)
+        return [session for session in sessions if session is not None]
 
     def open(self, session: Session) -> None:
         """`session` is being opened."""
-        self.open_at = self.rollover_at = math.inf
+        self.open_at = math.inf
         self._early = []
         self.opening = session
 
@@ -95,38 +83,29 @@ class Lineup:
     def take_over(self, now: float) -> list[Event | LostTurn]:
         """Move to the session on standby; returns what it has told so far."""
         if self.present is not None:
-            self._heard_samples += self.present.timeline.samples
-            self._malformed += self.present.malformed_messages
-            self.retire(self.present)
+            self._heard_samples = self.heard_samples
+            self._malformed = self.malformed_messages
+            self.present.over()
         assert self.standby is not None
         self.present, self.standby = self.standby, None
         self.count += 1
-        self.rollover_at = _successor_due(self.present, now)
+        self.open_at = _successor_due(self.present, now)
         early, self._early = self._early, []
         return early
 
-    def retire(self, session: Session) -> None:
-        """Nothing that `session` says matters any more."""
-        session.over()
-        self.retired.append(session)
-        if session is self.standby:
-            self.standby = None
-        elif session is self.opening:
-            self.opening = None
-
     def keep_only_present(self) -> None:
         """Want no successor."""
-        self.rollover_at = math.inf
+        self.open_at = math.inf
         for session in (self.standby, self.opening):
             if session is not None:
-                self.retire(session)
+                session.over()
+        self.standby = self.opening = None
 
     def stop(self) -> None:
         """Want no session any more."""
         self.keep_only_present()
-        self.open_at = math.inf
         if self.present is not None:
-            self.retire(self.present)
+            self.present.over()
 
     @property
     def heard_samples(self) -> int:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from ..errors import (
     ExpiredError,
-    SessionError,
     TimedOutError,
     TokenExpiredError,
     TooFastError,
@@ -61,8 +60,8 @@ class StreamProtocol:
 
     All moments, `now`, are in seconds of one steady clock. After each call, whoever
     runs it tells what is in `told`, sends `Session.texts` and what `next_message`
-    gives, closes `lineup.retired`, opens `next_session`, and calls `check` at
-    `deadline`.
+    gives, closes the connections of sessions that are over, opens `next_session`, and
+    calls `check` at `deadline`.
 
     Attributes:
         told: messages in stream time, and what else there is to say; oldest first.
@@ -104,9 +103,7 @@ class StreamProtocol:
     @property
     def is_over(self) -> bool:
         """Whether no session will be opened any more."""
-        return self.state is not StreamState.OPEN and (
-            self.state is not StreamState.ENDING
-        )
+        return self.state not in (StreamState.OPEN, StreamState.ENDING)
 
     @property
     def session(self) -> Session | None:
@@ -153,8 +150,8 @@ class StreamProtocol:
         when `sending.is_time_to_look`. Its peer gave its last sign of life
         `silent_seconds` ago."""
         self.sending.is_time_to_look = False
-        session = self.session
-        if session is None or session.state is State.OVER:
+        session = self.lineup.listening
+        if session is None:
             return
         session.heard_at = max(session.heard_at, now - silent_seconds)
         heard = self.sending.hearing.heard_until(session.heard_at)
@@ -176,8 +173,8 @@ class StreamProtocol:
 
     def keep_alive(self, now: float) -> None:
         """Reset the server's `inactivity_timeout`."""
-        if self.session is not None and self.lineup.is_open:
-            self.session.keep_alive(now)
+        if (session := self.lineup.listening) is not None:
+            session.keep_alive(now)
 
     # ---- life ----
 
@@ -194,8 +191,8 @@ class StreamProtocol:
         self.coverage.finish_writing()
         self.coverage.input_ended = True
         self._stalled_at = now + self._settings.close_timeout
-        if not self.lineup.is_open and self._is_complete:
-            self._complete("the connection was lost")
+        if not self.lineup.is_open:
+            self._end_early("the connection was lost")
 
     def close(self) -> None:
         """Want nothing more. Sessions are told to terminate all the same."""
@@ -210,27 +207,52 @@ class StreamProtocol:
             self.coverage.gaps.failed()
             self._stop(StreamState.FAILED)
 
-    @property
-    def _is_complete(self) -> bool:
-        """Whether finals cover all speech there was."""
-        is_ending = self.state is StreamState.ENDING
-        return is_ending and self.session is not None and self.coverage.is_complete()
-
-    def _complete(self, why: object) -> None:
+    def _end_early(self, why: object) -> bool:
+        """Be over without a Termination, if finals cover all speech there was; `why`
+        there is none. Returns whether it is so."""
+        is_ending = self.state is StreamState.ENDING and self.session is not None
+        if not is_ending or not self.coverage.is_complete():
+            return False
         self.coverage.gaps.over()
         self._note(Level.WARNING, f"{why}, but every word was final")
         self._stop(StreamState.ENDED)
+        return True
 
     def _stop(self, state: StreamState) -> None:
         self.state = state
         self.sending.disconnect()
         self.lineup.stop()
 
-    # ---- sessions ----
+    def check(self, now: float) -> None:
+        """Do what is due."""
+        if now >= self.sending.due:
+            self.sending.due = math.inf
+            self.coverage.gaps.look()
+        for session in self.lineup.living:
+            self._take(session, session.check(now), now)
+        stalled = self.lineup.listening
+        if stalled is not None and now >= self._stalled_at:
+            seconds = self._settings.close_timeout
+            stalled.over(TimedOutError(f"the server took no audio for {seconds:g} s"))
+            self._take(stalled, [], now)
+
+    @property
+    def deadline(self) -> float:
+        """When `check` is due, or a session is to be opened; infinite for never."""
+        lineup = self.lineup
+        opening, standby, listening = lineup.opening, lineup.standby, lineup.listening
+        at = lineup.open_at if opening is None else opening.deadline
+        if standby is not None:
+            at = min(at, standby.deadline)
+        if listening is not None:
+            at = min(at, listening.deadline, self.sending.due, self._stalled_at)
+        return at
+
+    # ---- sessions: opened, on standby, listening, lost ----
 
     def next_session(self, now: float, unix_now: float) -> Session | None:
         """A session to be opened now; `unix_now` is the time of day in unix seconds."""
-        if self.is_over or now < self.lineup.due:
+        if self.lineup.opening is not None or now < self.lineup.open_at:
             return None
         session = Session(
             self.options,
@@ -246,11 +268,6 @@ class StreamProtocol:
         """`session` has its connection, and waits for Begin."""
         session.connected(now, self._settings.begin_timeout)
 
-    def not_opened(self, session: Session, failure: Exception, now: float) -> None:
-        """`session` could not be opened."""
-        if session is self.lineup.opening:
-            self._opening_failed(session, failure, now)
-
     def receive(self, session: Session, text: bytes, now: float) -> None:
         """The server sent `session` a text message."""
         if session.state is not State.OVER:
@@ -263,57 +280,37 @@ class StreamProtocol:
             session.closed(code, reason)
             self._take(session, [], now)
 
-    def check(self, now: float) -> None:
-        """Do what is due."""
-        if now >= self.sending.due:
-            self.sending.due = math.inf
-            self.coverage.gaps.look()
-        for session in self.lineup.living:
-            self._take(session, session.check(now), now)
-        if now >= self._stalled_at:
-            self._stalled_at = math.inf
-            if self.session is not None and self.lineup.is_open:
-                seconds = self._settings.close_timeout
-                text = f"the server took no audio for {seconds:g} s"
-                self.session.over(TimedOutError(text))
-                self._take(self.session, [], now)
-
-    @property
-    def deadline(self) -> float:
-        """When `check` is due, or a session is to be opened; infinite for never."""
-        if self.is_over:
-            return math.inf
-        return min(self.sending.due, self._stalled_at, self.lineup.deadline)
-
     def _take(self, session: Session, told: list[Tells], now: float) -> None:
         """Deal with what `session` told, and with its end."""
         lineup = self.lineup
         if session is lineup.present:
-            if any([self._hear(session, event) for event in told]):
+            if self._hear(session, told):
                 self._move_on(now)
         elif session in (lineup.opening, lineup.standby):
-            self.told.extend(lineup.keep_early(told))
+            self.told += lineup.keep_early(told)
             if session is lineup.opening and session.state is State.OPEN:
                 self._opened(session, now)
         if session.state is not State.OVER:
             return
-        if session is lineup.opening:
-            assert session.failure is not None
-            self._opening_failed(session, session.failure, now)
+        if session is lineup.present:
+            self._lost(session, now)
         elif session is lineup.standby:
-            lineup.retire(session)
-        elif session is lineup.present and not self.is_over:
-            self._present_over(session, now)
+            lineup.standby = None
+        elif session.failure is not None:
+            self.not_opened(session, session.failure, now)
 
-    def _hear(self, session: Session, event: Tells) -> bool:
-        """The present session tells `event`; returns whether that is a final turn."""
-        covered = self.transcript.final_samples
-        is_final = self.transcript.hear(event, session)
-        if self.transcript.final_samples > covered:
+    def _hear(self, session: Session, told: Sequence[Tells]) -> bool:
+        """The present session tells this; returns whether a final turn is in it."""
+        transcript = self.transcript
+        covered, has_final = transcript.final_samples, False
+        for event in told:
+            if transcript.hear(event, session):
+                has_final = True
+        if transcript.final_samples > covered:
             self.retries.progress()
-            if self.transcript.final_samples > self._insists_beyond:
+            if transcript.final_samples > self._insists_beyond:
                 session.turns.insists = self.retries.may_try
-        return is_final
+        return has_final
 
     def _opened(self, session: Session, now: float) -> None:
         self._token_renewed = False
@@ -321,72 +318,41 @@ class StreamProtocol:
         dead_after = self._settings.dead_after
         if session.options.heartbeat and dead_after != math.inf:
             session.watch(max(dead_after, 2 * HEARTBEAT_SECONDS))
+        limit = session.options.inactivity_timeout
+        if limit:
+            session.keep_alive_every(limit / 2)
         # Or else at the next final, or when the present one is over.
         if not self.lineup.is_open or self.coverage.is_calm():
             self._move_on(now)
-        if session is self.lineup.standby and session.options.inactivity_timeout:
+        if limit and session is self.lineup.standby:
             session.keep_alive(now)
-            session.keep_alive_every(session.options.inactivity_timeout / 2)
 
-    def _move_on(self, now: float) -> bool:
-        """Move to the session on standby, if there is one. Nothing more is told of the
-        present one then, so no turn may be open in it, nor may it alone have heard what
-        can't be sent again."""
-        lineup, old = self.lineup, self.session
-        if lineup.standby is None:
-            return False
-        if old is not None and lineup.is_open:
-            if not old.turns.is_idle or self.coverage.gaps.has_hole:
-                return False
-            text = f"session {lineup.standby.id} takes over from {old.id}"
-            self._note(Level.DEBUG, text)
-        self._begin(lineup.standby, now)
-        return True
-
-    def _begin(self, session: Session, now: float) -> None:
-        """Let `session` hear the stream from the first sample not covered on."""
-        before = self.session
-        self.sending.disconnect()
-        self.coverage.gaps.over()
-        early = self.lineup.take_over(now)
-        if before is not None:
-            self._take_leave(before)
-        self.ring.rewind(self.coverage.resume())
-        self.transcript.begin()
-        is_insisting = self.transcript.final_samples >= self._insists_beyond
-        session.turns.insists = self.retries.may_try and is_insisting
-        limit = session.options.inactivity_timeout
-        if limit is None or not self._settings.keeps_alive:
-            session.keep_alive_every(math.inf)
+    def not_opened(self, session: Session, failure: Exception, now: float) -> None:
+        """`session` could not be opened."""
+        if session is not self.lineup.opening:
+            return
+        session.over()
+        self.lineup.opening = None
+        self._token_renewed = (
+            isinstance(failure, TokenExpiredError)
+            and self._credentials.has_token_source
+            and not self._token_renewed
+        )
+        if self._token_renewed:
+            self._note(Level.INFO, "the token had expired; trying another")
+            self.lineup.open_at = now
+        elif self.lineup.is_open:
+            self._note(Level.INFO, f"no session is ready to take over: {failure}")
         else:
-            session.keep_alive_every(limit / 2)
-        for event in early:
-            self._hear(session, event)
-        self.sending.connect(session)
-        if self.state is StreamState.ENDING:
-            self._stalled_at = now + self._settings.close_timeout
+            self._try_again(failure, now)
 
-    def _take_leave(self, session: Session) -> None:
-        """Tell what `session` can't be asked about any more, nor its successor."""
-        if isinstance(session.failure, ExpiredError) and session.turns.is_idle:
-            heard = self.sending.hearing.heard_until(session.heard_at)
-            self.coverage.expire(heard)
-        self.coverage.gaps.forgotten()
-
-    # ---- a session is lost ----
-
-    def _present_over(self, session: Session, now: float) -> None:
+    def _lost(self, session: Session, now: float) -> None:
+        """The present session is over. Unless that was the end, the one on standby goes
+        on, or another is opened."""
         self.sending.disconnect()
-        self.lineup.retire(session)
-        self._stalled_at = math.inf
         if session.failure is None:
             self._stop(StreamState.ENDED)
-        else:
-            self._session_lost(session, session.failure, now)
-
-    def _session_lost(
-        self, session: Session, failure: SessionError, now: float
-    ) -> None:
+            return
         self.transcript.leave_open(session)
         if session.turns.left_unended:
             self._insists_beyond = self.ring.sent
@@ -394,7 +360,7 @@ class StreamProtocol:
         if lasted > PROGRESS_SECONDS and self.state is not StreamState.ENDING:
             self.retries.progress()
         failure = self.retries.judge(
-            failure,
+            session.failure,
             model=session.model,
             seconds=lasted,
             told_turn=session.told_turn,
@@ -403,26 +369,10 @@ class StreamProtocol:
         self._unfinished = self._unfinished + 1 if is_unfinished else 0
         if isinstance(failure, TooFastError):
             self.sending.pacer.slow_down()
-        if self._move_on(now):
+        if self._move_on(now) or self._end_early(failure):
             return
-        if self._is_complete:
-            self._complete(failure)
-        elif self._unfinished > 1:
+        if self._unfinished > 1:
             self.fail(failure)
-        else:
-            self._try_again(failure, now)
-
-    def _opening_failed(self, session: Session, failure: Exception, now: float) -> None:
-        self.lineup.retire(session)
-        may_renew = self._credentials.has_token_source and not self._token_renewed
-        if isinstance(failure, TokenExpiredError) and may_renew:
-            self._token_renewed = True
-            self._note(Level.INFO, "the token had expired; trying another")
-            self.lineup.open_at = self.lineup.rollover_at = now
-            return
-        self._token_renewed = False
-        if self.lineup.is_open:
-            self._note(Level.INFO, f"no session is ready to take over: {failure}")
         else:
             self._try_again(failure, now)
 
@@ -433,6 +383,42 @@ class StreamProtocol:
             self.lineup.open_at = now + plan.seconds
         else:
             self.fail(plan)
+
+    def _move_on(self, now: float) -> bool:
+        """Move to the session on standby, if there is one. Nothing more is told of the
+        present one then, so no turn may be open in it, nor may it alone have heard what
+        can't be sent again."""
+        new, old = self.lineup.standby, self.lineup.listening
+        if new is None:
+            return False
+        if old is not None:
+            if not old.turns.is_idle or self.coverage.gaps.has_hole:
+                return False
+            self._note(Level.DEBUG, f"session {new.id} takes over from {old.id}")
+        self._begin(new, now)
+        return True
+
+    def _begin(self, session: Session, now: float) -> None:
+        """Let `session` hear the stream from the first sample not covered on."""
+        before = self.session
+        self.sending.disconnect()
+        self.coverage.gaps.over()
+        early = self.lineup.take_over(now)
+        if before is not None:  # which can't be asked any more, nor can its successor
+            if isinstance(before.failure, ExpiredError) and before.turns.is_idle:
+                heard = self.sending.hearing.heard_until(before.heard_at)
+                self.coverage.expire(heard)
+            self.coverage.gaps.forgotten()
+        self.ring.rewind(self.coverage.resume())
+        self.transcript.begin()
+        is_insisting = self.transcript.final_samples >= self._insists_beyond
+        session.turns.insists = self.retries.may_try and is_insisting
+        if not self._settings.keeps_alive:
+            session.keep_alive_every(math.inf)
+        self._hear(session, early)
+        self.sending.connect(session)
+        if self.state is StreamState.ENDING:
+            self._stalled_at = now + self._settings.close_timeout
 
     def _note(self, level: Level, text: str) -> None:
         self.told.append(Note(level, text))
@@ -455,8 +441,8 @@ class StreamProtocol:
         session or another."""
         if self.coverage.has_unfinished:
             return True
-        session = self.session
-        return session is not None and self.lineup.is_open and not session.turns.is_idle
+        session = self.lineup.listening
+        return session is not None and not session.turns.is_idle
 
     @property
     def unheard_seconds(self) -> float:
