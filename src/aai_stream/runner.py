@@ -18,8 +18,8 @@ from .errors import StateError
 from .lifetime import running_loop, when_dropped
 from .messages import Event
 from .protocol.events import Note, Retry
-from .protocol.session import Session, State
-from .protocol.stream import StreamProtocol
+from .protocol.session import Session
+from .protocol.stream import StreamProtocol, StreamState
 from .stats import StreamStats, stats_of
 
 if TYPE_CHECKING:
@@ -256,16 +256,18 @@ class Runner:
 
     def _send_all(self) -> None:
         """Let each session say what it has to, and close those that are over."""
+        protocol = self.protocol
         for link in tuple(self._links.values()):
             link.send_texts()
-            if link.session.state is State.OVER:
+            if link.session.is_over:
                 self._close(link)
-        session = self.protocol.session
+        session = protocol.lineup.present
         present = None if session is None else self._links.get(session)
         self._present = present  # not when closed: it would hold the stream in memory
         if present is not None:
             self._send(present)  # by which it may be lost
-            present.send_texts()
+            if protocol.state is StreamState.ENDING:
+                present.send_texts()
 
     def _send(self, link: Link) -> None:
         """Send `link` audio, for as long as it may go and there is room."""
@@ -320,7 +322,7 @@ class Runner:
         except Exception as exc:
             self.protocol.not_opened(session, exc, self.now())
         link.opener = None
-        if session.state is State.OVER:
+        if session.is_over:
             self._close(link)
         self.settle()
 

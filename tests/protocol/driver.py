@@ -12,7 +12,7 @@ from aai_stream.messages import Turn
 from aai_stream.options import Options
 from aai_stream.protocol.events import Note, Retry
 from aai_stream.protocol.retry import Retries
-from aai_stream.protocol.session import Session, State
+from aai_stream.protocol.session import Session
 from aai_stream.protocol.settings import Settings
 from aai_stream.protocol.stream import StreamProtocol
 from aai_stream.stats import StreamStats, stats_of
@@ -293,7 +293,7 @@ class Call:
             else:
                 self.told.append(told)
         for peer in self.peers:
-            if peer.session.state is State.OVER and not peer.is_closed:
+            if peer.session.is_over and not peer.is_closed:
                 self._hang_up(peer)
         session = protocol.next_session(self.now, UNIX + self.now)
         if session is not None:

@@ -18,7 +18,7 @@ from aai_stream.options import Options
 from aai_stream.protocol import settings as protocol_settings
 from aai_stream.protocol.events import Note, Retry
 from aai_stream.protocol.retry import Retries
-from aai_stream.protocol.session import Session, State
+from aai_stream.protocol.session import Session
 from aai_stream.protocol.stream import StreamProtocol
 from tests.simulation.account import EPOCH, Account, Refusal
 from tests.simulation.client import failure_of
@@ -176,7 +176,7 @@ class ProtocolFace:
             self._tell()
             self._send()
         for line in list(self._lines.values()):
-            if line.session.state is State.OVER:
+            if line.session.is_over:
                 self._leave(line)
         session = protocol.next_session(self.now(), EPOCH + self.now())
         if session is not None:

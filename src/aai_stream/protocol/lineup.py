@@ -6,7 +6,7 @@ import math
 
 from ..messages import Event
 from .events import LostTurn, Note, Tells
-from .session import Session, State
+from .session import Session
 
 OVERLAP_SECONDS = 60.0
 """How long before its end a session's successor is opened; of short sessions, the last
@@ -48,9 +48,7 @@ class Lineup:
     def listening(self) -> Session | None:
         """The session that hears the stream, if one does."""
         present = self.present
-        if present is None or present.state is State.OVER:
-            return None
-        return present
+        return None if present is None or present.is_over else present
 
     @property
     def is_open(self) -> bool:

@@ -63,6 +63,7 @@ class Session:
 
     Attributes:
         state: where it is in its life.
+        is_over: that is at its end.
         failure: why it is over; None if it ended as asked.
         termination: what it said at its end, as asked.
         id: AssemblyAI's name for it, to quote in a support request.
@@ -90,6 +91,7 @@ class Session:
         redact: Callable[[str], str],
     ) -> None:
         self.state = State.OPENING
+        self.is_over = False  # asked often, which an enum takes its time for
         self.failure: SessionError | None = None
         self.termination: Termination | None = None
         self.id = ""
@@ -359,6 +361,7 @@ class Session:
             return
         self._texts = [] if self.state is State.ENDING else [TERMINATE]
         self.state = State.OVER
+        self.is_over = True
         self.failure = failure
 
     # ---- the end ----

@@ -64,6 +64,8 @@ class StreamProtocol:
     calls `check` at `deadline`.
 
     Attributes:
+        state: where the stream is in its life.
+        is_over: no session will be opened any more.
         told: messages in stream time, and what else there is to say; oldest first.
         failure: what ended the stream, if it failed.
         options: what the next session asks for.
@@ -79,6 +81,7 @@ class StreamProtocol:
         credentials: Identity,
     ) -> None:
         self.state = StreamState.OPEN
+        self.is_over = False
         self.failure: Exception | None = None
         self.told: deque[Told] = deque()
         self.options = options
@@ -99,11 +102,6 @@ class StreamProtocol:
         self._token_renewed = False  # since the last other answer
         self._unfinished = 0  # sessions in a row that did not end when asked
         self._insists_beyond = 0  # finals must reach so far to insist on ends again
-
-    @property
-    def is_over(self) -> bool:
-        """Whether no session will be opened any more."""
-        return self.state not in (StreamState.OPEN, StreamState.ENDING)
 
     @property
     def session(self) -> Session | None:
@@ -220,6 +218,7 @@ class StreamProtocol:
 
     def _stop(self, state: StreamState) -> None:
         self.state = state
+        self.is_over = True
         self.sending.disconnect()
         self.lineup.stop()
 
@@ -270,12 +269,12 @@ class StreamProtocol:
 
     def receive(self, session: Session, text: bytes, now: float) -> None:
         """The server sent `session` a text message."""
-        if session.state is not State.OVER:
+        if not session.is_over:
             self._take(session, session.receive(text, now), now)
 
     def closed(self, session: Session, code: int, reason: str, now: float) -> None:
         """The connection of `session` is closed."""
-        if session.state is not State.OVER:
+        if not session.is_over:
             self._note(Level.DEBUG, f"session {session.id} closed with code {code}")
             session.closed(code, reason)
             self._take(session, [], now)
@@ -290,7 +289,7 @@ class StreamProtocol:
             self.told += lineup.keep_early(told)
             if session is lineup.opening and session.state is State.OPEN:
                 self._opened(session, now)
-        if session.state is not State.OVER:
+        if not session.is_over:
             return
         if session is lineup.present:
             self._lost(session, now)
