@@ -118,7 +118,6 @@ class Runner:
         self._present: Link | None = None  # of the session that hears the stream
         self._tasks: set[asyncio.Task[None]] = set()  # that open and close wires
         self._finalizer: weakref.finalize[Any, Any] | None = None
-        self._abandoned: asyncio.Future[None] | None = None  # closing for nobody
         self._timer: asyncio.TimerHandle | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None  # once started
@@ -166,11 +165,15 @@ class Runner:
         protocol = self.protocol
         await self._until(lambda: not protocol.sending.has_backlog or protocol.is_over)
 
-    async def close(self) -> None:
+    def stop(self) -> None:
         """Close at once; the server is told to terminate all the same."""
         self._loop = self._loop or running_loop()
         self.protocol.close()
         self.settle()
+
+    async def close(self) -> None:
+        """Close at once, and wait until all sessions are."""
+        self.stop()
         await self._until(lambda: not self._tasks)
 
     def close_without(self, owner: object) -> None:
@@ -180,8 +183,7 @@ class Runner:
     def _abandon(self) -> None:
         if not self.protocol.is_over:
             logger.warning("a stream was dropped and not closed; its session is ended")
-            assert self._loop is not None
-            self._abandoned = self._loop.create_task(self.close())
+            self.stop()
 
     async def _until(self, is_so: Callable[[], bool]) -> None:
         while not is_so():
@@ -257,12 +259,13 @@ class Runner:
     def _send_all(self) -> None:
         """Let each session say what it has to, and close those that are over."""
         protocol = self.protocol
-        for link in tuple(self._links.values()):
-            link.send_texts()
-            if link.session.is_over:
+        for session, link in tuple(self._links.items()):
+            if not session.is_over:
+                link.send_texts()
+            elif session in self._links:
                 self._close(link)
-        session = protocol.lineup.present
-        present = None if session is None else self._links.get(session)
+        hears = protocol.lineup.present
+        present = None if hears is None else self._links.get(hears)
         self._present = present  # not when closed: it would hold the stream in memory
         if present is not None:
             self._send(present)  # by which it may be lost

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Any
@@ -146,11 +145,11 @@ def usage(seconds: float) -> SpeechEvent:
     )
 
 
-def usage_metrics(plugin: STT[Any], seconds: float) -> STTMetrics:
+def usage_metrics(plugin: STT[Any], seconds: float, unix_now: float) -> STTMetrics:
     """The same as LiveKit's metrics have it."""
     return STTMetrics(
         request_id="",
-        timestamp=time.time(),
+        timestamp=unix_now,
         duration=0.0,
         label=plugin.label,
         audio_duration=seconds,

@@ -80,7 +80,6 @@ class SpeechStream(stt.RecognizeStream):
         self._over: asyncio.Future[None] = loop.create_future()
         self._anchor: float | None = None  # wall clock of the first sample
         self._offset = 0.0
-        self._closing: asyncio.Future[None] | None = None
         self._translator = TurnTranslator()
         self._speaking: Speaking  # once there is a runner
         self._reported_samples = 0  # of usage
@@ -248,7 +247,7 @@ class SpeechStream(stt.RecognizeStream):
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
         if self._runner is not None:
-            self._closing = asyncio.ensure_future(self._runner.close())
+            self._runner.stop()
 
     # ---- what it tells ----
 
@@ -312,7 +311,8 @@ class SpeechStream(stt.RecognizeStream):
         seconds = (heard - self._reported_samples) / protocol.ring.sample_rate
         self._reported_samples = heard
         self._tell(usage(seconds))
-        self._emit("metrics_collected", usage_metrics(self._plugin, seconds))
+        now = self._config.connector.time_of_day()
+        self._emit("metrics_collected", usage_metrics(self._plugin, seconds, now))
 
     # ---- events out ----
 
