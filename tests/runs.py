@@ -41,6 +41,7 @@ class FakeWire:
         self.has_room = True
         self.silent_seconds = 0.0
         self.is_closed = False
+        self.closings = 0
         self.may_close = asyncio.Event()
         self.may_close.set()
         self._owner = owner
@@ -54,6 +55,7 @@ class FakeWire:
             self.seen.append(json.loads(text))
 
     async def close(self) -> None:
+        self.closings += 1
         await self.may_close.wait()
         self.end(1000)
 
@@ -179,16 +181,16 @@ class Run:
         self.pushed += samples
 
     def flush(self) -> None:
-        self.runner.do(lambda protocol: protocol.sending.flush())
+        self.runner.do(self.protocol.sending.flush)
 
     def force_endpoint(self) -> None:
-        self.runner.do(lambda protocol: protocol.sending.force_endpoint(flush=False))
+        self.runner.do(self.protocol.sending.force_endpoint, flush=False)
 
     def update(self, **live: Any) -> None:
-        self.runner.do(lambda protocol: protocol.update(live))
+        self.runner.do(self.protocol.update, live)
 
     def keep_alive(self) -> None:
-        self.runner.do(lambda protocol: protocol.keep_alive(self.runner.now()))
+        self.runner.do(self.protocol.keep_alive, self.runner.now())
 
 
 async def turns_of_the_loop() -> None:

@@ -15,6 +15,8 @@ from aai_stream.stream import Stream
 from tests.runs import (
     CHUNK,
     RATE,
+    UNIX,
+    FakeWire,
     Run,
     in_virtual_time,
     nothing_is_left,
@@ -22,7 +24,7 @@ from tests.runs import (
     turns_of_the_loop,
 )
 from tests.servers import BEGIN, within
-from tests.talks import final
+from tests.talks import final, turn
 
 # ---- opening ----
 
@@ -279,6 +281,42 @@ async def test_closing_while_it_reconnects_leaves_nothing(is_opening: bool) -> N
     await within(5, run.runner.close())
     assert run.names == ["Begin", "Retry", "None"]
     assert nothing_is_left()
+
+
+async def session_on_standby(run: Run) -> tuple[FakeWire, FakeWire]:
+    """One that may not take over yet, and the one before it."""
+    run.connector.says = [{**BEGIN, "expires_at": round(UNIX) + 600}]
+    first = await run.open()
+    first.say(turn(0, ("a", 0, 0)))
+    await asyncio.sleep(539)
+    assert run.connector.asked == 1
+    await asyncio.sleep(2)
+    assert run.connector.asked == 2
+    assert run.protocol.lineup.standby is not None
+    return first, run.wire
+
+
+def test_a_successor_is_opened_by_the_time_of_day() -> None:
+    async def hold() -> None:
+        run = Run()
+        await session_on_standby(run)
+        await run.runner.close()
+
+    in_virtual_time(hold)
+
+
+def test_each_wire_is_closed_once() -> None:
+    """Also where one breaks when it is told to terminate."""
+
+    async def hold() -> None:
+        run = Run()
+        first, second = await session_on_standby(run)
+        first.send_text = lambda text: first.end(1006)  # type: ignore[method-assign]
+        await run.runner.close()
+        assert (first.closings, second.closings) == (1, 1)
+        assert nothing_is_left()
+
+    in_virtual_time(hold)
 
 
 # ---- whose stream it is ----

@@ -12,7 +12,7 @@ import math
 import weakref
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from .errors import StateError
 from .lifetime import running_loop, when_dropped
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("aai_stream")
 
+P = ParamSpec("P")
+
 Tell = Callable[[Event | Retry | None], None]
 """Takes each message, and each `Retry`; None when there will be no more. Raises
 `StateError` when nobody reads them, which ends the stream."""
@@ -46,7 +48,7 @@ class Link:
         self.wire: Wire | None = None  # once connected
         self.opener: asyncio.Task[None] | None = None  # until then
         self._runner = runner
-        # What came with the answer to the upgrade; takes the moment.
+        # What came with the answer to the upgrade: calls that want but the moment.
         self._early: list[Callable[[float], None]] = []
 
     def connected(self, wire: Wire) -> None:
@@ -209,10 +211,14 @@ class Runner:
         if protocol.told or self._waiter is not None:
             self.settle()
 
-    def do(self, call: Callable[[StreamProtocol], object]) -> None:
-        """Call the protocol, from where audio is pushed, and do what it wants then."""
+    def do(self, call: Callable[P, object], *args: P.args, **named: P.kwargs) -> None:
+        """Call something of the protocol, and do what that wants then.
+
+        Raises what it does, and `StateError` in a fork, or in another thread than the
+        one that pushed audio.
+        """
         self.protocol.ring.check_owner()
-        call(self.protocol)
+        call(*args, **named)
         self.settle()
 
     @property
@@ -262,7 +268,7 @@ class Runner:
         for session, link in tuple(self._links.items()):
             if not session.is_over:
                 link.send_texts()
-            elif session in self._links:
+            elif session in self._links:  # or a wire that broke just now did it
                 self._close(link)
         hears = protocol.lineup.present
         present = None if hears is None else self._links.get(hears)

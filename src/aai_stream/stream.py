@@ -191,7 +191,7 @@ class Stream:
         rest stays with what follows it.
         """
         self._check_not_ended()
-        self._runner.do(lambda protocol: protocol.sending.flush())
+        self._runner.do(self._protocol.sending.flush)
 
     # ---- control ----
 
@@ -203,7 +203,7 @@ class Stream:
         session's model; then none is.
         """
         self._check_open()
-        self._runner.do(lambda protocol: protocol.update(live))
+        self._runner.do(self._protocol.update, live)
         warn_of_lengths(logger, live)
 
     def force_endpoint(self) -> None:
@@ -212,12 +212,12 @@ class Stream:
         Audio that is no full chunk yet is in the next turn, unless it was flushed.
         """
         self._check_not_ended()
-        self._runner.do(lambda protocol: protocol.sending.force_endpoint(flush=False))
+        self._runner.do(self._protocol.sending.force_endpoint, flush=False)
 
     def keep_alive(self) -> None:
         """Reset the server's `inactivity_timeout` while there is no audio to send."""
         self._check_open()
-        self._runner.do(lambda protocol: protocol.keep_alive(self._runner.now()))
+        self._runner.do(self._protocol.keep_alive, self._runner.now())
 
     @property
     def session_id(self) -> str | None:

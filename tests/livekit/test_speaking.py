@@ -37,8 +37,8 @@ class FakeRunner(SimpleNamespace):
     def sending(self) -> FakeRunner:
         return self
 
-    def do(self, call: Callable[[FakeRunner], object]) -> None:
-        call(self)
+    def do(self, call: Callable[..., object], **named: bool) -> None:
+        call(**named)
 
     def force_endpoint(self, *, flush: bool) -> None:
         assert flush

@@ -91,5 +91,5 @@ class Speaking:
         else:
             self._stalled_seconds += LOOK_SECONDS
             if self._stalled_seconds == STALLED_SECONDS:
-                runner.do(lambda protocol: protocol.sending.force_endpoint(flush=True))
+                runner.do(protocol.sending.force_endpoint, flush=True)
         return protocol.coverage.silent_seconds + self._stalled_seconds >= QUIET_SECONDS

@@ -118,14 +118,13 @@ class SpeechStream(stt.RecognizeStream):
         """Send what is no full chunk yet; with `manual_flush`, end the turn here."""
         self._check_input_not_ended()
         self._check_not_closed()
-        if self._runner is None:
+        runner = self._runner
+        if runner is None:
             return
         if self._config.manual_flush:
-            self._runner.do(
-                lambda protocol: protocol.sending.force_endpoint(flush=True)
-            )
+            runner.do(runner.protocol.sending.force_endpoint, flush=True)
         else:
-            self._runner.do(lambda protocol: protocol.sending.flush())
+            runner.do(runner.protocol.sending.flush)
 
     def end_input(self) -> None:
         """No more audio: the last turn is told, then the events end."""
@@ -159,7 +158,7 @@ class SpeechStream(stt.RecognizeStream):
         if runner is None:
             return
         if live := {k: v for k, v in changes.items() if k in PARAMETERS}:
-            runner.do(lambda protocol: protocol.update(live))
+            runner.do(runner.protocol.update, live)
         # The next handshake has defaults that depend on what was changed.
         protocol = runner.protocol
         protocol.options = config.options(protocol.ring.sample_rate)
@@ -167,10 +166,8 @@ class SpeechStream(stt.RecognizeStream):
 
     def force_endpoint(self) -> None:
         """End the current turn now, or once the audio before it has been sent."""
-        if self._runner is not None:
-            self._runner.do(
-                lambda protocol: protocol.sending.force_endpoint(flush=False)
-            )
+        if (runner := self._runner) is not None:
+            runner.do(runner.protocol.sending.force_endpoint, flush=False)
 
     @property
     def session_id(self) -> str | None:

@@ -91,7 +91,7 @@ class Session:
         redact: Callable[[str], str],
     ) -> None:
         self.state = State.OPENING
-        self.is_over = False  # asked often, which an enum takes its time for
+        self.is_over = False  # asked for every message, where an enum is slow
         self.failure: SessionError | None = None
         self.termination: Termination | None = None
         self.id = ""

@@ -403,7 +403,8 @@ class StreamProtocol:
         self.sending.disconnect()
         self.coverage.gaps.over()
         early = self.lineup.take_over(now)
-        if before is not None:  # which can't be asked any more, nor can its successor
+        if before is not None:
+            # Of some audio neither it nor its successor can be asked: tell that.
             if isinstance(before.failure, ExpiredError) and before.turns.is_idle:
                 heard = self.sending.hearing.heard_until(before.heard_at)
                 self.coverage.expire(heard)
