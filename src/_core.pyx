@@ -33,9 +33,7 @@ import os
 import sys
 from os import urandom
 
-import numpy
-
-from aai_stream import containers, filters
+from aai_stream import containers
 from aai_stream.errors import AudioError, StateError
 
 if sys.byteorder != "little":
@@ -66,8 +64,8 @@ include "_arguments.pxi"
 include "_memory.pxi"
 include "_budget.pxi"
 include "_resampler.pxi"
-include "_soxr.pxi"
 include "_fir.pxi"
+include "_soxr.pxi"
 include "_frames.pxi"
 include "_steady.pxi"
 
@@ -224,7 +222,7 @@ cdef class AudioRing:
                 if item == 2:
                     self.check_head(&view)
                 if rate != self.sample_rate:
-                    filter_between(self.kind, rate, self.sample_rate)
+                    check_resampler(self.kind, rate, self.sample_rate)
             if item == FLOAT_BYTES:
                 return from_floats(&view)
             return PyBytes_FromStringAndSize(<const char*>view.buf, view.len)
