@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from .options import Options
     from .protocol.retry import Retries
     from .protocol.settings import Settings
-    from .typing import Audio
 
 logger = logging.getLogger("aai_stream")
 
@@ -85,7 +84,7 @@ class Link:
         """Send what the session has to say besides audio."""
         if self.wire is not None:
             for text in self.session.texts():
-                self.wire.send_text(text)
+                self.wire.frames.send_text(text)
 
 
 class Runner:
@@ -95,6 +94,7 @@ class Runner:
 
     Attributes:
         protocol: what decides; it may be asked anything at any time.
+        gate: takes audio, and sends what may go before that returns.
     """
 
     def __init__(
@@ -111,6 +111,7 @@ class Runner:
         self.protocol = StreamProtocol(
             ring, options, settings, retries, connector.credentials
         )
+        self.gate = self.protocol.sending.gate
         self._connector = connector
         self._connect_timeout = connect_timeout
         self._tell = tell
@@ -144,6 +145,7 @@ class Runner:
         another thread than the one that pushed audio."""
         self.protocol.ring.check_owner()
         self._loop = asyncio.get_running_loop()
+        self.gate.ask = self._asked
         self.protocol.start(self.now())
         self.settle()
 
@@ -209,14 +211,10 @@ class Runner:
 
     # ---- audio and control ----
 
-    def push(self, data: Audio, sample_rate: int, num_channels: int) -> None:
-        """Take audio; what it fills goes to the socket before this returns."""
-        protocol = self.protocol
-        protocol.write(data, sample_rate, num_channels)
-        if self._present is not None:
-            self._send(self._present)
-        if protocol.told or self._waiter is not None:
-            self.settle()
+    def _asked(self) -> None:
+        """The gate has shut, or audio was dropped."""
+        self.protocol.coverage.gaps.look()
+        self.settle()
 
     def flush(self) -> None:
         """Send what is no full chunk yet; see `Sending.flush`."""
@@ -268,6 +266,7 @@ class Runner:
         self._changed()
         if protocol.is_over and not self._is_told_over:
             self._is_told_over = True
+            self.gate.ask = None  # nor is a stream to hold itself in memory
             if self._finalizer is not None:
                 # It is known everywhere, and would keep what the stream failed with.
                 self._finalizer.detach()
@@ -287,7 +286,10 @@ class Runner:
     def _send_all(self) -> None:
         session = self.protocol.session
         present = None if session is None else self._links.get(session)
-        self._present = present
+        if present is not self._present:
+            self._present = present
+            wire = None if present is None else present.wire
+            self.gate.connect(None if wire is None else wire.frames, self.now)
         for link in tuple(self._links.values()):
             link.send_texts()
         if present is not None:
@@ -300,11 +302,12 @@ class Runner:
         if wire is None:
             return
         now = self.now()
-        while (message := protocol.next_message(now, wire.has_room)) is not None:
+        frames = wire.frames
+        while (message := protocol.next_message(now, frames.has_room)) is not None:
             if isinstance(message, bytes):
-                wire.send_text(message)
+                frames.send_text(message)
             else:
-                wire.send_audio(message)
+                frames.send_audio(message)
         if protocol.sending.due < math.inf:
             self._set_timer()
         if protocol.sending.is_time_to_look:
@@ -374,7 +377,8 @@ class Runner:
             opener.cancel()
         if (link := self._links.pop(session, None)) is not None:
             if self._present is link:
-                self._present = None  # nor is a stream to hold itself in memory
+                self._present = None  # likewise
+                self.gate.connect(None, self.now)
             self._close_wire(link)
 
     def _close_wire(self, link: Link) -> None:

@@ -14,14 +14,15 @@ class Call:
         self.now = 1000.0
         self.sent = start_seconds * RATE
         self.hearing = Hearing(RATE)
+        self.hearing.restart(self.sent)
 
     def send(self, seconds: float, speed: float = 1.0) -> int:
         """Returns how often it was time to ask."""
         due = 0
         for _ in range(round(seconds * 20)):
             self.now += 0.05 / speed
-            due += self.hearing.sent(self.sent, self.sent + RATE // 20, self.now)
             self.sent += RATE // 20
+            due += self.hearing.sent(self.sent, self.now)
         return due
 
     def heard_seconds(self, silent_seconds: float = 0) -> float:
@@ -67,17 +68,17 @@ def test_to_another_session_all_is_new() -> None:
     call = Call()
     call.send(30)
     assert call.heard_seconds() > 20
-    call.hearing.restart()
-    assert call.heard_seconds() == 0
     call.sent = 2 * RATE
+    call.hearing.restart(call.sent)
+    assert call.heard_seconds() == 0
     call.send(SETTLED_SECONDS)
     assert call.heard_seconds() == 0
-    call.hearing.restart()
     call.sent = 10 * RATE
+    call.hearing.restart(call.sent)
     call.send(20)
     assert 11 <= call.heard_seconds() < 30 - SETTLED_SECONDS
-    call.hearing.restart()
     call.sent = 10 * RATE
+    call.hearing.restart(call.sent)
     call.send(20, speed=1e9)
     call.now += SETTLED_SECONDS + 6.5
     assert 13 <= call.heard_seconds() <= 16.5 - KEPT_SECONDS

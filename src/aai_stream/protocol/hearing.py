@@ -16,6 +16,9 @@ class Hearing:
     """Remembers what the present session was sent, and when that was worked through.
 
     A server works through audio no faster than it was spoken, for all we know.
+
+    Attributes:
+        due: the sample up to which it may be sent before `sent` is to be called.
     """
 
     def __init__(self, sample_rate: int) -> None:
@@ -23,26 +26,26 @@ class Hearing:
         # When worked through, and how far, by the second of audio; the ring keeps no
         # more than ten minutes.
         self._marks: deque[tuple[float, int]] = deque(maxlen=600)
-        self._through_at = -math.inf  # what was marked is worked through
-        self._marked = 0  # so far
-        self._settled = 0
+        self.restart(0)
 
-    def restart(self) -> None:
-        """Another session begins: nothing has settled."""
+    def restart(self, start: int) -> None:
+        """Another session begins, at the sample `start`: nothing has settled."""
         self._marks.clear()
-        self._through_at = -math.inf
+        self._through_at = -math.inf  # what was marked is worked through
+        self._marked = start
         self._settled = 0
+        self.due = start + 1
 
-    def sent(self, start: int, end: int, now: float) -> bool:
-        """Audio from `start` to `end` is sent; returns whether it is time to ask."""
+    def sent(self, end: int, now: float) -> bool:
+        """Audio up to `end` was sent; returns whether it is time to ask."""
+        if end < self.due:
+            return False
         if self._through_at == -math.inf:
             self._through_at = now
-            self._marked = start
-        elif end - self._marked < self._rate:
-            return False
         through_at = self._through_at + (end - self._marked) / self._rate
         self._through_at = max(now, through_at)
         self._marked = end
+        self.due = end + self._rate
         self._marks.append((self._through_at, end))
         return True
 

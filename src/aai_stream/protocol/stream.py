@@ -20,6 +20,7 @@ from ..options import told_model
 from .coverage import Coverage
 from .events import Level, Note, Retry, Tells
 from .lineup import Lineup
+from .pace import slow_down
 from .retry import PROGRESS_SECONDS, Retries
 from .sending import Sending
 from .session import HEARTBEAT_SECONDS, Session, State
@@ -402,7 +403,7 @@ class StreamProtocol:
         is_unfinished = isinstance(failure, UnfinishedError)
         self._unfinished = self._unfinished + 1 if is_unfinished else 0
         if isinstance(failure, TooFastError):
-            self.sending.pacer.slow_down()
+            slow_down(self.sending.pacer)
         if self._move_on(now):
             return
         if self._is_complete:
