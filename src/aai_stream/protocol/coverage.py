@@ -89,7 +89,6 @@ class Coverage:
     def take_lost(self, turn: LostTurn) -> None:
         """A session has lost a turn: nobody waits for its words any more. The gap is
         told without what finals cover, and without the silence around it."""
-        self._look()
         rate = self._ring.sample_rate
         start, end = turn.start * rate // 1000, turn.end * rate // 1000
         first, last = end, start  # where words are told to be, silent or not
@@ -140,21 +139,15 @@ class Coverage:
             if heard < self.silence.spoken_until:
                 return
             self._give_up_unfinished()
-        self._look()
+        end = self.silence.end_behind(self.resume())
         if self.gaps.has_hole:
             return  # a final may still cover it
-        end = self.silence.end_behind(self.resume())
         if (end := min(heard, end - self._lead)) > self._ring.acked:
             self._let_go(end)
-
-    def _look(self) -> None:
-        self.gaps.look()
-        self.silence.look()
 
     def is_overdue(self, heard: int, news: int) -> bool:
         """Whether a turn that is open should long have ended. Its session has surely
         heard the audio up to `heard`, but told nothing of the turn since `news`."""
-        self._look()
         start, end = self.silence.around(heard)
         silent = heard - max(news, start) if end > heard else 0
         rate = self._ring.sample_rate
@@ -164,13 +157,13 @@ class Coverage:
         """Move the ring's cursor over silence that would only make the present session
         late, which began at `session_start`. Returns whether there was any."""
         ring = self._ring
+        self.gaps.look()
         position = ring.sent
-        self._look()
         start, end = self.silence.around(position)
-        begins_in_it = session_start >= start
-        if not begins_in_it and position - start < KEPT_SECONDS * ring.sample_rate:
-            return False
         if end - position <= 2 * self._lead:
+            return False
+        is_kept = position - start < KEPT_SECONDS * ring.sample_rate
+        if is_kept and session_start < start:
             return False
         while ring.sent < end and ring.next_chunk() is not None:
             pass
@@ -181,19 +174,15 @@ class Coverage:
     @property
     def silent_seconds(self) -> float:
         """How much silence there is at the end of the audio."""
-        self._look()
-        seen = self.silence.seen
-        start, end = self.silence.around(max(0, seen - 1))
-        return (seen - start) / self._ring.sample_rate if end > start else 0.0
+        start, end = self.silence.at_end()
+        return (end - start) / self._ring.sample_rate
 
     def is_calm(self) -> bool:
         """Whether there is no sound in what was sent that isn't covered."""
-        self._look()
         return self.silence.is_calm(self.resume(), self._ring.sent)
 
     def is_complete(self) -> bool:
         """Whether there is no sound in all of the audio that isn't covered."""
-        self._look()
         return self.silence.is_calm(self.resume(), self._ring.written)
 
     # ---- lost sessions ----
