@@ -215,6 +215,6 @@ def test_what_ends_a_turn_is_sent() -> None:
 
 def test_what_a_lost_session_had_a_turn_open_over_is_not() -> None:
     call = Call(bytes(40 * RATE))
-    call.coverage.leave_unfinished((RATE, 2 * RATE))
+    call.coverage.leave_unfinished((1000, 2000))
     call.ring.rewind(0)
     assert skipped(call, 0) is None

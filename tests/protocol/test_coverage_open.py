@@ -22,7 +22,7 @@ from tests.protocol.test_coverage import RATE, TALK, Call
 
 def left_open(words: tuple[float, float] | None = (1, 2)) -> Call:
     call = Call(hum(30, 5))
-    span = None if words is None else (round(words[0] * RATE), round(words[1] * RATE))
+    span = None if words is None else (round(words[0] * 1000), round(words[1] * 1000))
     call.coverage.leave_unfinished(span)
     assert call.coverage.has_unfinished
     return call
@@ -95,7 +95,7 @@ def test_they_are_told_once() -> None:
 
 def test_those_of_two_sessions_are_lost_together() -> None:
     call = left_open((3, 4))
-    call.coverage.leave_unfinished((6 * RATE, 7 * RATE))
+    call.coverage.leave_unfinished((6000, 7000))
     call.settle(30)
     assert call.lost == [(3000 - MOVED_MS, 7000 + MOVED_MS)]
 

@@ -45,14 +45,15 @@ class Coverage:
         self.gaps = Gaps(ring, told)
         self.silence = Silence(ring)
         self.input_ended = False
+        rate = ring.sample_rate
         self._ring = ring
-        self._slack = ring.sample_rate * SLACK_MS // 1000
-        self._moved = ring.sample_rate * MOVED_MS // 1000
-        self._lead = round(LEAD_SECONDS * ring.sample_rate)
-        # Where the last final ended, and how far its last word may sound; None once
-        # that is known.
-        self._tail_start = 0
-        self._tail_limit: int | None = None
+        self._slack = rate * SLACK_MS // 1000
+        self._moved = rate * MOVED_MS // 1000
+        self._click = rate * CLICK_MS // 1000
+        self._lead = round(LEAD_SECONDS * rate)
+        self._longest = rate * LONGEST_SURE_TURN_MS // 1000
+        # Where the last final ended, and how far its last word may sound.
+        self._tail = -1, 0
         # Of the turn that a lost session left open, the words that it told.
         self._words: tuple[int, int] | None = None
 
@@ -60,6 +61,11 @@ class Coverage:
         """Let out what the resampler holds; in a full ring that drives out older."""
         self._ring.drain()
         self.gaps.look()
+
+    def sample(self, stream_ms: int) -> int:
+        """The sample at a server's `stream_ms`, which may be wrong by more than
+        rounding: it is none that wasn't sent, but may be below 0."""
+        return min(stream_ms * self._ring.sample_rate // 1000, self._ring.sent)
 
     # ---- finals ----
 
@@ -72,10 +78,11 @@ class Coverage:
         if end <= self.gaps.covered:
             return
         self._let_go(end)
-        self._tail_start = end
-        longest = LONGEST_SURE_TURN_MS * self._ring.sample_rate // 1000
-        limit = end if end - start > longest else self._ring.written
-        self._tail_limit = limit if forced is None else max(end, forced)
+        if forced is not None:
+            limit = forced
+        else:
+            limit = end if end - start > self._longest else self._ring.written
+        self._tail = end, limit
 
     def take_final_without_words(self) -> None:
         """A final turn has text, but doesn't say where: it ended at the first pause, or
@@ -89,18 +96,16 @@ class Coverage:
     def take_lost(self, turn: LostTurn) -> None:
         """A session has lost a turn: nobody waits for its words any more. The gap is
         told without what finals cover, and without the silence around it."""
-        rate = self._ring.sample_rate
-        start, end = turn.start * rate // 1000, turn.end * rate // 1000
+        start, end = self.sample(turn.start), self.sample(turn.end)
         first, last = end, start  # where words are told to be, silent or not
         if turn.words is not None:
-            first = turn.words[0] * rate // 1000 - self._moved
-            last = turn.words[1] * rate // 1000 + self._moved
-        start = max(start, min(self.gaps.covered, end))
-        sound = self.silence.around(start)[1] - rate * CLICK_MS // 1000
+            first = self.sample(turn.words[0]) - self._moved
+            last = self.sample(turn.words[1]) + self._moved
+        start = max(start, self.gaps.covered)
+        sound = self.silence.around(start)[1] - self._click
         start = max(start, min(sound, first))
         end = min(end, max(self.silence.around(end)[0], last))
-        if start < end:
-            self.gaps.report(start, end, "the server never ended this turn")
+        self.gaps.report(start, end, "the server never ended this turn")
         if self._words is not None and end >= self._words[1] - self._slack:
             self._forget_unfinished()
 
@@ -113,22 +118,17 @@ class Coverage:
     def resume(self) -> int:
         """The sample at which the next session begins."""
         self.gaps.look()
-        limit, ring = self._tail_limit, self._ring
-        if limit is not None and ring.acked == self._tail_start:
-            end = end_of_sound(ring, ring.acked, is_last=self.input_ended)
-            if end > ring.acked:
-                self._tail_limit = None
-                if end <= limit:  # or else the next turn's word has begun
-                    self.gaps.cover(min(end, ring.sent))
-        return self._ring.acked
+        ring, (tail, limit) = self._ring, self._tail
+        if ring.acked == tail:
+            end = end_of_sound(ring, tail, is_last=self.input_ended)
+            if end <= limit:  # or else the next turn's word has begun
+                self.gaps.cover(min(end, ring.sent))
+        return ring.acked
 
     def _let_go(self, sample: int) -> None:
         self.gaps.cover(sample)
-        self._tail_limit = None
-        if self.has_unfinished:
-            words_end = 0 if self._words is None else self._words[1]
-            if self.gaps.covered >= words_end - self._slack:
-                self._forget_unfinished()
+        if self._words is None or sample >= self._words[1] - self._slack:
+            self._forget_unfinished()
 
     # ---- silence ----
 
@@ -142,8 +142,7 @@ class Coverage:
         end = self.silence.end_behind(self.resume())
         if self.gaps.has_hole:
             return  # a final may still cover it
-        if (end := min(heard, end - self._lead)) > self._ring.acked:
-            self._let_go(end)
+        self._let_go(min(heard, end - self._lead))
 
     def is_overdue(self, heard: int, news: int) -> bool:
         """Whether a turn that is open should long have ended. Its session has surely
@@ -188,9 +187,11 @@ class Coverage:
     # ---- lost sessions ----
 
     def leave_unfinished(self, words: tuple[int, int] | None) -> None:
-        """A session was lost with a turn open, of which it told `words` from one sample
-        to another, if any: what it was sent is no silence."""
+        """A session was lost with a turn open, of which it told `words` from one ms to
+        another, if any: what it was sent is no silence."""
         self.silence.spoken_until = max(self.silence.spoken_until, self._ring.sent)
+        if words is not None:
+            words = self.sample(words[0]), self.sample(words[1])
         self._words = together(self._words, words)
 
     @property
@@ -205,7 +206,7 @@ class Coverage:
             start = max(words[0] - self._moved, self.gaps.covered)
             end = min(words[1] + self._moved, self._ring.sent)
             self.gaps.report(start, end, "its turn was begun, but never ended")
-            self._let_go(end)
+            self.gaps.cover(end)
         self._forget_unfinished()
 
     def _forget_unfinished(self) -> None:

@@ -8,12 +8,12 @@ from collections import deque
 SETTLED_SECONDS = 5.0
 """The server, since heard from, has had this long to say that somebody speaks."""
 
-KEPT_SECONDS = 2.0
-"""This much before what has settled is kept in any case."""
+MARGIN_SECONDS = 2.0
+"""This much before what has settled is taken as not heard yet in any case."""
 
 
 class Hearing:
-    """Remembers what the present session was sent, and when that was worked through.
+    """Remembers what one session was sent, and when that was worked through.
 
     A server works through audio no faster than it was spoken, for all we know.
     """
@@ -25,12 +25,6 @@ class Hearing:
         self._marks: deque[tuple[float, int]] = deque(maxlen=600)
         self._through_at = -math.inf  # what was marked is worked through
         self._marked = 0  # so far
-        self._settled = 0
-
-    def restart(self) -> None:
-        """Another session begins: nothing has settled."""
-        self._marks.clear()
-        self._through_at = -math.inf
         self._settled = 0
 
     def sent(self, start: int, end: int, now: float) -> bool:
@@ -51,6 +45,6 @@ class Hearing:
         time to say what. A dead one says nothing of what it was sent since."""
         before = heard_at - SETTLED_SECONDS
         while self._marks and self._marks[0][0] <= before:
-            settled = self._marks.popleft()[1] - int(KEPT_SECONDS * self._rate)
+            settled = self._marks.popleft()[1] - int(MARGIN_SECONDS * self._rate)
             self._settled = max(self._settled, settled)
         return self._settled

@@ -114,7 +114,7 @@ class Sending:
         """Send to `session` from now on, beginning with what waits."""
         self._session = session
         self._session_start = self.news = self._ring.sent
-        self.hearing.restart()
+        self.hearing = Hearing(self._ring.sample_rate)
         self.endpoints.restart(self._ring.acked)
 
     def disconnect(self) -> None:
