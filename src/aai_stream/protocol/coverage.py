@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from .events import LostTurn, Told
 from .gaps import Gaps
-from .silence import CLICK_MS, Silence, end_of_sound, first_pause
+from .silence import Silence, end_of_sound, first_pause
 from .turns import MOVED_MS, together
 
 if TYPE_CHECKING:
@@ -39,7 +39,11 @@ SLACK_MS = 250
 
 
 class Coverage:
-    """Decides what of a ring's audio has been dealt with; `told` gets what is lost."""
+    """Decides what of a ring's audio has been dealt with; `told` gets what is lost.
+
+    Attributes:
+        input_ended: no more audio will come.
+    """
 
     def __init__(self, ring: AudioRing, told: MutableSequence[Told]) -> None:
         self.gaps = Gaps(ring, told)
@@ -47,9 +51,9 @@ class Coverage:
         self.input_ended = False
         rate = ring.sample_rate
         self._ring = ring
+        self._news = 0  # how much was sent when the present session told of a turn last
         self._slack = rate * SLACK_MS // 1000
         self._moved = rate * MOVED_MS // 1000
-        self._click = rate * CLICK_MS // 1000
         self._lead = round(LEAD_SECONDS * rate)
         self._longest = rate * LONGEST_SURE_TURN_MS // 1000
         # Where the last final ended, and how far its last word may sound.
@@ -79,10 +83,10 @@ class Coverage:
             return
         self._let_go(end)
         if forced is not None:
-            limit = forced
+            self._tail = end, forced
         else:
-            limit = end if end - start > self._longest else self._ring.written
-        self._tail = end, limit
+            is_sure = end - start <= self._longest
+            self._tail = end, self._ring.written if is_sure else end
 
     def take_final_without_words(self) -> None:
         """A final turn has text, but doesn't say where: it ended at the first pause, or
@@ -102,7 +106,7 @@ class Coverage:
             first = self.sample(turn.words[0]) - self._moved
             last = self.sample(turn.words[1]) + self._moved
         start = max(start, self.gaps.covered)
-        sound = self.silence.around(start)[1] - self._click
+        sound = self.silence.around(start)[1] - self.silence.click
         start = max(start, min(sound, first))
         end = min(end, max(self.silence.around(end)[0], last))
         self.gaps.report(start, end, "the server never ended this turn")
@@ -135,22 +139,25 @@ class Coverage:
     def settle(self, heard: int) -> None:
         """A session has heard the audio up to `heard`, had time to speak about it, and
         has no turn open: let go of what is silence."""
-        if self.has_unfinished:
-            if heard < self.silence.spoken_until:
-                return
-            self._give_up_unfinished()
+        if heard < self.silence.spoken_until:
+            return
+        self._give_up_unfinished()
         end = self.silence.end_behind(self.resume())
         if self.gaps.has_hole:
             return  # a final may still cover it
         self._let_go(min(heard, end - self._lead))
 
-    def is_overdue(self, heard: int, news: int) -> bool:
+    def take_news(self) -> None:
+        """The present session tells of a turn."""
+        self._news = self._ring.sent
+
+    def is_overdue(self, heard: int) -> bool:
         """Whether a turn that is open should long have ended. Its session has surely
-        heard the audio up to `heard`, but told nothing of the turn since `news`."""
+        heard the audio up to `heard`."""
         start, end = self.silence.around(heard)
-        silent = heard - max(news, start) if end > heard else 0
-        rate = self._ring.sample_rate
-        return silent > OVERDUE_SECONDS * rate or heard - news > MOST_SECONDS * rate
+        silent = heard - max(self._news, start) if end > heard else 0
+        open_for, rate = heard - self._news, self._ring.sample_rate
+        return silent > OVERDUE_SECONDS * rate or open_for > MOST_SECONDS * rate
 
     def pass_over_silence(self, session_start: int) -> bool:
         """Move the ring's cursor over silence that would only make the present session
@@ -173,7 +180,8 @@ class Coverage:
     @property
     def silent_seconds(self) -> float:
         """How much silence there is at the end of the audio."""
-        start, end = self.silence.at_end()
+        last = max(0, self._ring.written - self.silence.click)
+        start, end = self.silence.around(last)
         return (end - start) / self._ring.sample_rate
 
     def is_calm(self) -> bool:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..messages import AudioLost, SilenceSkipped
 from .events import Level, Note, Told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, MutableSequence
+    from collections.abc import Iterator, MutableSequence
 
     from .._core import AudioRing
-    from ..messages import Event
 
 TOO_LONG_AGO = "it was too long ago to be sent again"
 
@@ -108,25 +107,22 @@ class Gaps:
 
     def report(self, start: int, end: int, why: str) -> None:
         """Tell that the samples from `start` up to `end` are lost, if they are any."""
-        self._tell(AudioLost, start, end, why=why)
+        if start < end:
+            self._told.append(AudioLost(**self._span(start, end), why=why))
 
     def skipped(self, start: int, end: int) -> None:
         """Likewise, of silence that is not sent."""
-        self._tell(SilenceSkipped, start, end)
+        if start < end:
+            self._told.append(SilenceSkipped(**self._span(start, end)))
 
-    def _tell(
-        self, kind: Callable[..., Event], start: int, end: int, **why: str
-    ) -> None:
-        if start >= end:
-            return
+    def _span(self, start: int, end: int) -> dict[str, Any]:
         rate = self._ring.sample_rate
-        span = {
+        return {
             "start_sample": start,
             "end_sample": end,
             "start_ms": start * 1000 // rate,
             "end_ms": end * 1000 // rate,
         }
-        self._told.append(kind(**span, **why))
 
     def _log(self) -> None:
         now, rate = self._ring.written, self._ring.sample_rate

@@ -79,7 +79,6 @@ class Sending:
     Attributes:
         due: when to ask again; infinite if nothing waits for its time.
         is_time_to_look: enough was sent to ask how far the session has heard.
-        news: how far it had been sent when it told of a turn last.
     """
 
     def __init__(
@@ -95,7 +94,6 @@ class Sending:
         self.hearing = Hearing(ring.sample_rate)
         self.due = math.inf
         self.is_time_to_look = False
-        self.news = 0
         self._ring = ring
         self._coverage = coverage
         self._skip_silence = skip_silence
@@ -113,7 +111,7 @@ class Sending:
     def connect(self, session: Session) -> None:
         """Send to `session` from now on, beginning with what waits."""
         self._session = session
-        self._session_start = self.news = self._ring.sent
+        self._session_start = self._ring.sent
         self.hearing = Hearing(self._ring.sample_rate)
         self.endpoints.restart(self._ring.acked)
 

@@ -45,7 +45,7 @@ class Silence:
         self._ring = ring
         self._steadiness = Steadiness(ring)
         self._shortest = round(PROVEN_SECONDS * ring.sample_rate)
-        self._click = ring.sample_rate * CLICK_MS // 1000
+        self.click = ring.sample_rate * CLICK_MS // 1000
         self._found: deque[tuple[int, int]] = deque()
         self.spoken_until = 0
         """Nothing before this sample is silence, whatever it looks like."""
@@ -63,24 +63,20 @@ class Silence:
                 end = last
         return start, end
 
-    def at_end(self) -> tuple[int, int]:
-        """The silence that the audio ends with so far; empty if there is none."""
-        return self.around(max(0, self._ring.written - self._click))
-
     def end_behind(self, sample: int) -> int:
         """The end of the silence that begins at `sample`, or within a click of it:
         silence is found by the window, and may begin within one."""
-        start, end = self.around(sample + self._click)
+        start, end = self.around(sample + self.click)
         return max(self.around(sample)[1], end if start < end else sample)
 
     def is_calm(self, start: int, stop: int) -> bool:
         """Whether there is no sound from `start` to `stop`: nothing but silence, or
         what has been steady since `start`, however short."""
-        end, near = self.end_behind(start), start + self._click
+        end, near = self.end_behind(start), start + self.click
         # What is steady behind silence may be a sound.
         if end == start and max(self._steadiness.since, self.spoken_until) <= near:
             end = self._steadiness.seen
-        return end + self._click >= stop
+        return end + self.click >= stop
 
     def _stretches(self) -> Iterable[tuple[int, int]]:
         now = self._steadiness

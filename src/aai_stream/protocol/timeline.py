@@ -55,14 +55,15 @@ class Timeline:
 
     def to_stream_ms(self, ms: int) -> int:
         """Stream time of the session's `ms`. Padding has the time of its start."""
-        return self._moved(ms, bisect_right(self._starts, ms) - 1)
+        return self._moved(ms, bisect_right(self._starts, ms, 1))
 
     def end_to_stream_ms(self, ms: int) -> int:
         """Likewise for where something ends: at a mark that is before it."""
-        return self._moved(ms, bisect_left(self._starts, ms) - 1)
+        return self._moved(ms, bisect_left(self._starts, ms, 1))
 
-    def _moved(self, ms: int, index: int) -> int:
-        moved = ms + self._offsets[max(index, 0)]
-        if 0 <= index < len(self._starts) - 1:
-            return min(moved, self._starts[index + 1] + self._offsets[index + 1])
+    def _moved(self, ms: int, following: int) -> int:
+        """As behind the mark before the `following` one, but not past that."""
+        moved = ms + self._offsets[following - 1]
+        if following < len(self._starts):
+            return min(moved, self._starts[following] + self._offsets[following])
         return moved

@@ -10,7 +10,6 @@ from .events import LostTurn, Note
 if TYPE_CHECKING:
     from collections.abc import MutableSequence
 
-    from .._core import AudioRing
     from .coverage import Coverage
     from .events import Tells, Told
     from .sending import Sending
@@ -29,15 +28,10 @@ class Transcript:
     """
 
     def __init__(
-        self,
-        ring: AudioRing,
-        coverage: Coverage,
-        sending: Sending,
-        told: MutableSequence[Told],
+        self, coverage: Coverage, sending: Sending, told: MutableSequence[Told]
     ) -> None:
         self.turns = 0
         self.final_samples = 0
-        self._ring = ring
         self._coverage = coverage
         self._sending = sending
         self._told = told
@@ -58,7 +52,7 @@ class Transcript:
         if not isinstance(event, Note):
             renumber(event, self._first_turn)
         if isinstance(event, (Turn, SpeechStarted)):
-            self._sending.news = self._ring.sent
+            self._coverage.take_news()
         if isinstance(event, Turn) and event.is_final:
             is_final = True
             self._cover(event)
