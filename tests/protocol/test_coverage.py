@@ -33,7 +33,8 @@ class Call:
 
     def final(self, start: float, end: float, forced: float | None = None) -> None:
         at = None if forced is None else round(forced * RATE)
-        self.coverage.take_final(round(start * RATE), round(end * RATE), at)
+        lasted_ms = round(1000 * (end - start))
+        self.coverage.take_final(round(end * RATE), lasted_ms, at)
 
     def settle(self, seconds: float) -> float:
         self.coverage.settle(round(seconds * RATE))

@@ -55,7 +55,6 @@ class Coverage:
         self._slack = rate * SLACK_MS // 1000
         self._moved = rate * MOVED_MS // 1000
         self._lead = round(LEAD_SECONDS * rate)
-        self._longest = rate * LONGEST_SURE_TURN_MS // 1000
         # Where the last final ended, and how far its last word may sound.
         self._tail = -1, 0
         # Of the turn that a lost session left open, the words that it told.
@@ -69,12 +68,13 @@ class Coverage:
     def sample(self, stream_ms: int) -> int:
         """The sample at a server's `stream_ms`, which may be wrong by more than
         rounding: it is none that wasn't sent, but may be below 0."""
-        return min(stream_ms * self._ring.sample_rate // 1000, self._ring.sent)
+        ring = self._ring
+        return min(stream_ms * ring.sample_rate // 1000, ring.sent)
 
     # ---- finals ----
 
-    def take_final(self, start: int, end: int, forced: int | None) -> None:
-        """A final turn has words from `start` to `end`, in samples.
+    def take_final(self, end: int, lasted_ms: int, forced: int | None) -> None:
+        """A final turn has words up to the sample `end`, which `lasted_ms` in all.
 
         `forced`: where the server was asked to end this turn, which then needs no
         pause.
@@ -85,7 +85,7 @@ class Coverage:
         if forced is not None:
             self._tail = end, forced
         else:
-            is_sure = end - start <= self._longest
+            is_sure = lasted_ms <= LONGEST_SURE_TURN_MS
             self._tail = end, self._ring.written if is_sure else end
 
     def take_final_without_words(self) -> None:

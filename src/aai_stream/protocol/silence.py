@@ -58,10 +58,8 @@ class Silence:
         start = end = sample
         for first, last in self._stretches():
             if first <= end < last:
-                if end == sample:
-                    start = max(first, self.spoken_until)
-                end = last
-        return start, end
+                start, end = min(start, first), last
+        return max(start, self.spoken_until), end
 
     def end_behind(self, sample: int) -> int:
         """The end of the silence that begins at `sample`, or within a click of it:

@@ -70,8 +70,9 @@ class Transcript:
         # By its own words alone: those of partials move.
         if words:
             end = coverage.sample(words[-1].end)
+            lasted_ms = words[-1].end - words[0].start
             forced = self._sending.endpoints.forced_behind(end)
-            coverage.take_final(coverage.sample(words[0].start), end, forced)
+            coverage.take_final(end, lasted_ms, forced)
             self.final_samples = max(self.final_samples, end)
         elif final.transcript:
             coverage.take_final_without_words()
