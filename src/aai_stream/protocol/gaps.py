@@ -64,8 +64,9 @@ class Gaps:
                 self._behind.popleft()
 
     def forgotten(self) -> None:
-        """Tell what was sent, is not covered and can't be sent again: the session that
-        heard it is lost."""
+        """Tell what was lost so far, and what was sent, is not covered and can't be
+        sent again: the session that heard it is lost."""
+        self.over()
         for start, end in self._holes():
             self.report(start, end, TOO_LONG_AGO)
         self.cover(self._ring.acked)
@@ -84,7 +85,6 @@ class Gaps:
 
     def failed(self) -> None:
         """Tell all that is not covered: no session will hear it any more."""
-        self.over()
         self.forgotten()
         self.report(self._ring.acked, self._ring.written, "the stream failed")
 

@@ -217,7 +217,7 @@ class StreamProtocol:
         return is_ending and self.session is not None and self.coverage.is_complete()
 
     def _complete(self, why: object) -> None:
-        self.coverage.gaps.over()
+        self.coverage.gaps.forgotten()
         self._note(Level.WARNING, f"{why}, but every word was final")
         self._stop(StreamState.ENDED)
 
