@@ -8,29 +8,25 @@ from collections import deque
 SETTLED_SECONDS = 5.0
 """The server, since heard from, has had this long to say that somebody speaks."""
 
-KEPT_SECONDS = 2.0
-"""This much before what has settled is kept in any case."""
+MARGIN_SECONDS = 2.0
+"""This much before what has settled is taken as not heard yet in any case."""
 
 
 class Hearing:
-    """Remembers what the present session was sent, and when that was worked through.
+    """Remembers what one session was sent, and when that was worked through.
 
-    A server works through audio no faster than it was spoken, for all we know.
+    It begins at the sample `start`. A server works through audio no faster than it was
+    spoken, for all we know.
 
     Attributes:
         due: the sample up to which it may be sent before `sent` is to be called.
     """
 
-    def __init__(self, sample_rate: int) -> None:
+    def __init__(self, sample_rate: int, start: int) -> None:
         self._rate = sample_rate
         # When worked through, and how far, by the second of audio; the ring keeps no
         # more than ten minutes.
         self._marks: deque[tuple[float, int]] = deque(maxlen=600)
-        self.restart(0)
-
-    def restart(self, start: int) -> None:
-        """Another session begins, at the sample `start`: nothing has settled."""
-        self._marks.clear()
         self._through_at = -math.inf  # what was marked is worked through
         self._marked = start
         self._settled = 0
@@ -54,6 +50,6 @@ class Hearing:
         time to say what. A dead one says nothing of what it was sent since."""
         before = heard_at - SETTLED_SECONDS
         while self._marks and self._marks[0][0] <= before:
-            settled = self._marks.popleft()[1] - int(KEPT_SECONDS * self._rate)
+            settled = self._marks.popleft()[1] - int(MARGIN_SECONDS * self._rate)
             self._settled = max(self._settled, settled)
         return self._settled

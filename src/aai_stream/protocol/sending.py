@@ -81,7 +81,6 @@ class Sending:
         pacer: how fast audio goes that had to wait.
         due: when to ask again; infinite if nothing waits for its time.
         is_time_to_look: enough was sent to ask how far the session has heard.
-        news: how far it had been sent when it told of a turn last.
     """
 
     def __init__(
@@ -95,10 +94,9 @@ class Sending:
         self.pacer = Pacer(catch_up_rate, ring.sample_rate, BURST_SECONDS)
         self.gate = Gate(ring, self.pacer)
         self.endpoints = Endpoints()
-        self.hearing = Hearing(ring.sample_rate)
+        self.hearing = Hearing(ring.sample_rate, 0)
         self.due = math.inf
         self.is_time_to_look = False
-        self.news = 0
         self._ring = ring
         self._coverage = coverage
         self._skip_silence = skip_silence
@@ -117,8 +115,8 @@ class Sending:
         """Send to `session` from now on, beginning with what waits."""
         self.disconnect()
         self._session = session
-        self._session_start = self.news = self._ring.sent
-        self.hearing.restart(self._ring.sent)
+        self._session_start = self._ring.sent
+        self.hearing = Hearing(self._ring.sample_rate, self._ring.sent)
         self.endpoints.restart(self._ring.acked)
 
     def disconnect(self) -> None:

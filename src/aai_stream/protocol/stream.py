@@ -94,7 +94,7 @@ class StreamProtocol:
             skip_silence=settings.skip_silence,
         )
         self.lineup = Lineup()
-        self.transcript = Transcript(ring, self.coverage, self.sending, self.told)
+        self.transcript = Transcript(self.coverage, self.sending, self.told)
         self._settings = settings
         self._credentials = credentials
         self._stalled_at = math.inf  # a stream that ends is lost if nothing is sent
@@ -161,7 +161,7 @@ class StreamProtocol:
         heard = self.sending.hearing.heard_until(session.heard_at)
         if session.turns.is_idle:
             self.coverage.settle(heard)
-        elif self.coverage.is_overdue(heard, self.sending.news):
+        elif self.coverage.is_overdue(heard):
             self._take(session, session.finish_turns(now), now)
 
     def update(self, live: Mapping[str, Any]) -> None:
@@ -218,7 +218,7 @@ class StreamProtocol:
         return is_ending and self.session is not None and self.coverage.is_complete()
 
     def _complete(self, why: object) -> None:
-        self.coverage.gaps.over()
+        self.coverage.gaps.forgotten()
         self._note(Level.WARNING, f"{why}, but every word was final")
         self._stop(StreamState.ENDED)
 
