@@ -63,15 +63,25 @@ class Task:
     offset: float
     """Of its frames within the 50 ms, in seconds."""
     first_seconds: float
-    """That it speaks at first, of its own accord."""
+    """That it speaks of its own accord, and for which it then goes on."""
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What a job did for a while."""
+
+    cpu_seconds: float
+    frames: int
 
 
 @dataclass(frozen=True)
 class First:
-    """How it fared from the fork to the end of its first seconds."""
+    """How a job fared, from the fork on."""
 
-    cpu_seconds: float
-    frames: int
+    first: Spoken
+    """To the end of its first seconds of speech."""
+    then: Spoken
+    """In as many that followed: the same without what comes once."""
     longest_push_ms: float
     longest_push_cpu_ms: float
     """Of the thread that pushes."""
@@ -84,14 +94,6 @@ class Speak:
     """Ask for audio for so long. Answered with `Spoken`."""
 
     seconds: float
-
-
-@dataclass(frozen=True)
-class Spoken:
-    """A while in the middle of it."""
-
-    cpu_seconds: float
-    frames: int
 
 
 @dataclass(frozen=True)
@@ -167,12 +169,14 @@ class _Job:
         self._listening = asyncio.ensure_future(self._listen())
         timer = self._voice()
         await asyncio.sleep(self._task.first_seconds)
+        first = Spoken(time.process_time(), self._frames)
+        then = await self._watch(self._task.first_seconds)
         timer.cancel()
         if not self._events:
             raise RuntimeError("the server has said nothing")
         return First(
-            time.process_time(),
-            self._frames,
+            first,
+            then,
             1000 * self._longest_s,
             1000 * self._longest_cpu_s,
             1000 * probe.held_seconds,
@@ -181,11 +185,14 @@ class _Job:
     async def _speak(self, seconds: float) -> Spoken:
         timer = self._voice()
         await asyncio.sleep(WARM_SECONDS)
-        cpu, frames = time.process_time(), self._frames
-        await asyncio.sleep(seconds)
-        spoken = Spoken(time.process_time() - cpu, self._frames - frames)
+        spoken = await self._watch(seconds)
         timer.cancel()
         return spoken
+
+    async def _watch(self, seconds: float) -> Spoken:
+        cpu, frames = time.process_time(), self._frames
+        await asyncio.sleep(seconds)
+        return Spoken(time.process_time() - cpu, self._frames - frames)
 
     def _voice(self) -> _Timer:
         """Push frames from now on, at this job's moments of every 50 ms."""

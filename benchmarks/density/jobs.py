@@ -51,12 +51,13 @@ class Measured:
     firsts: dict[str, list[First]]
     rounds: list[dict[str, list[Spoken]]]
     weights: dict[str, list[Weight]]
-    trusty: bool
+    firsts_trusty: bool = True
+    rounds_trusty: bool = True
     """Whether the server had time enough."""
 
 
 def jobs(bench: Bench, results: Results) -> None:
-    """All rows of them."""
+    """What one costs, in each way."""
     results.rows += job_rows(measure(bench), tls=bench.jobs_tls)
 
 
@@ -78,19 +79,10 @@ def measure(bench: Bench) -> Measured:
         server.begin()
         _start(workers, server.url, bench.streams(bench.jobs))
         firsts = {name: worker.firsts() for name, worker in workers.items()}
-        reports = [server.report()]
-        rounds = []
-        for _ in range(bench.rounds):
-            server.begin()
-            rounds.append(
-                {
-                    name: _speak(worker, bench.seconds)
-                    for name, worker in workers.items()
-                }
-            )
-            reports.append(server.report())
+        firsts_trusty = is_idle(server.report())
+        rounds, rounds_trusty = _rounds(workers, server, bench)
         weights = {name: worker.weigh() for name, worker in workers.items()}
-    return Measured(firsts, rounds, weights, all(map(is_idle, reports)))
+    return Measured(firsts, rounds, weights, firsts_trusty, rounds_trusty)
 
 
 def _start(workers: dict[str, Worker], url: str, count: int) -> None:
@@ -105,6 +97,30 @@ def _start(workers: dict[str, Worker], url: str, count: int) -> None:
             offset = number * FRAME_SECONDS / count
             worker.start(Task(KINDS[name], options, offset, FIRST_SECONDS))
             time.sleep(APART_SECONDS)
+
+
+def _rounds(
+    workers: dict[str, Worker], server: ServerProcess, bench: Bench
+) -> tuple[list[dict[str, list[Spoken]]], bool]:
+    """What jobs did in turns, and whether the server had time enough in all of them.
+
+    A round in which it had not is done again, as often as there are rounds.
+    """
+    made: list[dict[str, list[Spoken]]] = []
+    spare = bench.rounds
+    trusty = True
+    while len(made) < bench.rounds:
+        server.begin()
+        spoken = {
+            name: _speak(worker, bench.seconds) for name, worker in workers.items()
+        }
+        idle = is_idle(server.report())
+        if spare and not idle:
+            spare -= 1
+        else:
+            made.append(spoken)
+            trusty = trusty and idle
+    return made, trusty
 
 
 def _speak(worker: Worker, seconds: float) -> list[Spoken]:
@@ -130,9 +146,10 @@ def frame_us(spoken: Sequence[Spoken]) -> float:
     return 1e6 * sum(each.cpu_seconds for each in spoken) / max(1, frames)
 
 
-def once_ms(first: First, us_per_frame: float) -> float:
-    """CPU that a job has used beyond what its frames take later on, in ms."""
-    return 1000 * first.cpu_seconds - us_per_frame * first.frames / 1000
+def once_ms(job: First) -> float:
+    """CPU that a job has used at first, beyond what as many frames took then, in ms."""
+    lasting_us = frame_us([job.then]) * job.first.frames
+    return 1000 * job.first.cpu_seconds - lasting_us / 1000
 
 
 def _steady_row(measured: Measured, where: str) -> Row:
@@ -147,19 +164,13 @@ def _steady_row(measured: Measured, where: str) -> Row:
         ratio,
         "4 times less",
         ratio.median >= 4,
-        measured.trusty,
+        measured.rounds_trusty,
         [f"harness {median(us[HARNESS]):.1f} µs, subtracted"],
     )
 
 
 def _once_row(measured: Measured) -> Row:
-    ms = {
-        name: [
-            once_ms(first, median(frame_us(each[name]) for each in measured.rounds))
-            for first in measured.firsts[name]
-        ]
-        for name in KINDS
-    }
+    ms = {name: [once_ms(job) for job in measured.firsts[name]] for name in KINDS}
     ours, theirs, ratio = _compare(ms)
     return Row(
         "9b",
@@ -170,7 +181,7 @@ def _once_row(measured: Measured) -> Row:
         ratio,
         "not more",
         ratio.median >= 1,
-        measured.trusty,
+        measured.firsts_trusty,
         [f"harness {median(ms[HARNESS]):.1f} ms, subtracted"],
     )
 
@@ -197,7 +208,7 @@ def _push_row(measured: Measured) -> Row:
         None,
         "at most 1 ms",
         cpu[OURS].median <= 1,
-        measured.trusty,
+        measured.firsts_trusty,
         [
             f"by the clock: ours {wall[OURS]} ms, theirs {wall[THEIRS]} ms",
             "event loop held in the first second: "
