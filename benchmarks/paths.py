@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from itertools import count
 from typing import Any, Literal, NamedTuple
 from unittest.mock import Mock
 
@@ -15,12 +16,13 @@ from aiohttp._websocket.reader import WebSocketDataQueue
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http_websocket import WebSocketWriter
 
-from aai_stream._core import AudioRing
+from aai_stream._core import AudioRing, Gate, Pacer, Timeline
 from aai_stream.connection.wire.aiohttp import AiohttpWire
 from aai_stream.connection.wire.picows import PicowsWire
 from aai_stream.livekit.events import TurnTranslator
 from aai_stream.load.clients import noise
 from aai_stream.messages import Turn, decode
+from aai_stream.protocol.pace import BURST_SECONDS, CATCH_UP_RATE
 
 Encoding = Literal["pcm_s16le", "pcm_mulaw"]
 Work = Callable[[], object]
@@ -121,17 +123,19 @@ def aiohttp_wire(transport: NullTransport) -> Iterator[AiohttpWire]:
 def ring_to_wire(
     open_wire: Callable[[NullTransport], AbstractContextManager[Any]],
 ) -> Iterator[Work]:
-    """From the ring to the transport, masked and framed."""
+    """From a push to the transport, masked and framed."""
     ring = AudioRing(16000)
+    gate = Gate(ring, Pacer(CATCH_UP_RATE, 16000, BURST_SECONDS))
     pcm = noise(800)
     transport = NullTransport()
+    seconds = count(step=0.05)  # live audio
     with open_wire(transport) as wire:
+        gate.connect(wire.frames, lambda: next(seconds))
+        gate.open(Timeline(16000), 1 << 40)
 
         def frame() -> None:
-            ring.write(pcm, 16000)
-            while (chunk := ring.next_chunk()) is not None:
-                wire.send_audio(chunk)
-                ring.ack(chunk.start)
+            gate.push(pcm, 16000)
+            ring.ack(ring.sent)
 
         frame()
         assert transport.written == 8 + 1600  # header and mask, then the audio

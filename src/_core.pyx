@@ -16,10 +16,11 @@ from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.bytes cimport (
     PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE,
 )
-from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.number cimport PyNumber_Index
 from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_DECREF, PyObject
+from libc.math cimport INFINITY
 from libc.stdint cimport int16_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset, strcmp
 
@@ -33,9 +34,7 @@ import os
 import sys
 from os import urandom
 
-import numpy
-
-from aai_stream import containers, filters
+from aai_stream import containers
 from aai_stream.errors import AudioError, StateError
 
 if sys.byteorder != "little":
@@ -61,14 +60,16 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_count_fork)
 
 cdef class AudioRing
+cdef class Gate
 
 include "_arguments.pxi"
 include "_memory.pxi"
 include "_budget.pxi"
 include "_resampler.pxi"
-include "_soxr.pxi"
 include "_fir.pxi"
+include "_soxr.pxi"
 include "_frames.pxi"
+include "_sending.pxi"
 include "_steady.pxi"
 
 
@@ -183,27 +184,9 @@ cdef class AudioRing:
                 `sample_rate`. The ring is as before.
             StateError: called from another thread than the first call.
         """
-        cdef int64_t rate = whole(sample_rate, "sample_rate", MIN_RATE, MAX_RATE)
-        cdef int64_t channels = whole(num_channels, "num_channels", 1, MAX_CHANNELS)
-        cdef int64_t start = self.written, frames = 0
-        cdef Py_buffer view
-        self.check_thread()
-        cdef int item = acquire(data, channels, &view, &frames)
-        try:
-            if item == FLOAT_BYTES:
-                return self.write(from_floats(&view), rate, channels)
-            if <size_t>view.buf & 1:  # int16 must lie on even addresses
-                return self.write(bytes(data), rate, channels)
-            if frames > 0:
-                if rate != self.rate_in:
-                    self.check_head(&view)
-                    self.change_rate(rate)
-                self.take(<const int16_t*>view.buf, <Py_ssize_t>channels, frames)
-                if self.adrift:
-                    self.anchor()
-            return self.written - start
-        finally:
-            PyBuffer_Release(&view)
+        cdef int64_t start = self.written
+        put(data, sample_rate, num_channels, self, None)
+        return self.written - start
 
     def pcm_of(self, data, sample_rate, num_channels=1):
         """A copy of `data` as bytes of PCM16, for a `write` with the other arguments.
@@ -224,7 +207,7 @@ cdef class AudioRing:
                 if item == 2:
                     self.check_head(&view)
                 if rate != self.sample_rate:
-                    filter_between(self.kind, rate, self.sample_rate)
+                    check_resampler(self.kind, rate, self.sample_rate)
             if item == FLOAT_BYTES:
                 return from_floats(&view)
             return PyBytes_FromStringAndSize(<const char*>view.buf, view.len)

@@ -1,13 +1,31 @@
 """Part of _core.pyx: a polyphase filter in integers, for small ratios."""
 
+cdef extern from "_filters.h":  # which the build makes of src/_filters.py
+    enum:
+        LARGEST  # of both numbers of a ratio that has a filter
+        FILTERS  # how many there are
+    ctypedef struct Filter:
+        int up, down, taps, shift
+        const int16_t* coefficients
+    const Filter* filters
+
 cdef enum:
     MOST_TAPS = 240  # a phase: 40 for each of the largest ratio that goes down
+
+
+cdef const Filter* filter_between(int64_t rate, int64_t rate_out) noexcept:
+    """The filter for two rates, NULL if their reduced ratio isn't small."""
+    cdef Py_ssize_t i
+    for i in range(FILTERS):
+        if rate * filters[i].up == rate_out * filters[i].down:
+            return &filters[i]
+    return NULL
 
 
 @cython.final
 @cython.internal
 cdef class Fir(Resampler):
-    """A `filters.Filter` over the newest samples, run by every push.
+    """A filter over the newest samples, run by every push.
 
     An output sample is due once half the filter's taps lie behind its place in the
     input: that is all that is held back. Before its first and behind its last sample
@@ -22,16 +40,13 @@ cdef class Fir(Resampler):
     cdef int shift
     cdef int64_t block  # input samples that give no more than SCRATCH output samples
     cdef const int16_t* coefficients
-    cdef object table  # owns `coefficients`
     cdef int16_t past[MOST_TAPS]  # the newest `taps` - 1 input samples
 
-    def __cinit__(self, int64_t rate, int64_t rate_out, form):
-        cdef Py_buffer view
-        self.up, self.down, self.table, self.shift = form
-        PyObject_GetBuffer(self.table, &view, PyBUF_SIMPLE)
-        self.coefficients = <const int16_t*>view.buf  # an array's memory never moves
-        self.taps = view.len // <Py_ssize_t>(2 * self.up)
-        PyBuffer_Release(&view)
+    def __cinit__(self, int64_t rate, int64_t rate_out):
+        cdef const Filter* form = filter_between(rate, rate_out)
+        self.up, self.down = form.up, form.down
+        self.taps, self.shift = form.taps, form.shift
+        self.coefficients = form.coefficients
         self.ahead = self.taps // 2
         self.block = min(SCRATCH, SCRATCH * self.down // self.up)
 

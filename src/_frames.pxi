@@ -2,38 +2,69 @@
 
 cdef enum:
     KEYS_BYTES = 256  # mask keys fetched at a time
+    # RFC 6455, 5.2
+    FINAL = 0x80  # a frame that is a whole message, or its last
+    TEXT = 1
+    BINARY = 2
 
 
 @cython.final
-@cython.no_gc
-cdef class ClientFrames:
-    """Makes the frames of one connection, each masked with a new random key.
+cdef class FrameWriter:
+    """Makes the frames of one connection, each masked with a new random key, and writes
+    them to its transport.
+
+    Attributes:
+        is_open: whether it is open; whoever has opened it may shut it for good. What
+            is not open writes nothing.
+        has_room: whether the transport has room for audio; for its owner to say.
 
     The safety of what lies between client and server rests on keys that nobody can
     foresee (RFC 6455, 10.3), so they are the operating system's. They are kept here,
     not in the process, so that no two forks of it share one.
     """
 
+    cdef public bint is_open
+    cdef public bint has_room
+    cdef object write
     cdef bytes keys
     cdef Py_ssize_t used
 
     def __cinit__(self):
         self.keys = b""
+        self.has_room = True
 
-    def frame(self, opcode, payload):
-        """A whole message, or a control frame: header, key and masked payload.
+    def open(self, write):
+        """From here on call `write` with each frame, as bytes."""
+        self.write = write
+        self.is_open = True
 
-        The payload, any contiguous buffer, is left as it is.
+    def send_audio(self, chunk):
+        """Write a binary message: any contiguous buffer, which is left as it is."""
+        self.send(BINARY, chunk)
+
+    def send_text(self, text):
+        """Write a text message: UTF-8, likewise."""
+        self.send(TEXT, text)
+
+    cpdef send(self, opcode, payload):
+        """Write a whole message, or a control frame: header, key and masked payload.
 
         Raises `AudioError` unless `opcode` is an integer from 0 to 15.
         """
-        cdef uint8_t first = 0x80 | <uint8_t>whole(opcode, "opcode", 0, 15)
+        cdef uint8_t first = FINAL | <uint8_t>whole(opcode, "opcode", 0, 15)
         cdef Py_buffer view
         PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
         try:
-            return self.make(first, <const uint8_t*>view.buf, view.len)
+            self.write_frame(first, <const uint8_t*>view.buf, view.len)
         finally:
             PyBuffer_Release(&view)
+
+    cdef int write_frame(
+        self, uint8_t first, const uint8_t* payload, Py_ssize_t size
+    ) except -1:
+        if self.is_open:
+            self.write(self.make(first, payload, size))
+        return 0
 
     cdef bytes make(self, uint8_t first, const uint8_t* payload, Py_ssize_t size):
         cdef Py_ssize_t length_bytes = 0 if size < 126 else 2 if size < 65536 else 8

@@ -36,17 +36,16 @@ cdef class Resampler:
 
 cdef Resampler make_resampler(str kind, int64_t rate, int64_t rate_out):
     """The one of `kind` for these rates, or AudioError."""
-    form = filter_between(kind, rate, rate_out)
-    if form is not None:
-        return Fir.__new__(Fir, rate, rate_out, form)
+    check_resampler(kind, rate, rate_out)
+    if kind != "soxr" and filter_between(rate, rate_out) is not NULL:
+        return Fir.__new__(Fir, rate, rate_out)
     return Soxr.__new__(Soxr, rate, rate_out)
 
 
-cdef object filter_between(str kind, int64_t rate, int64_t rate_out):
-    """The filter for these rates, None if soxr shall do it, or AudioError."""
-    form = None if kind == "soxr" else filters.between(rate, rate_out)
-    if form is None and kind == "fir":
+cdef int check_resampler(str kind, int64_t rate, int64_t rate_out) except -1:
+    """Raise `AudioError` if there is none of `kind` for these rates."""
+    if kind == "fir" and filter_between(rate, rate_out) is NULL:
         raise AudioError(
             f"resampler='fir' can't make {rate_out} Hz of {rate} Hz: no number of "
-            f"their reduced ratio may be above {filters.LARGEST}")
-    return form
+            f"their reduced ratio may be above {LARGEST}")
+    return 0

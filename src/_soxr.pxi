@@ -59,6 +59,8 @@ cdef class Soxr(Resampler):
         cdef int64_t need = self.staged + count
         if need <= self.room:
             return 0
+        import numpy  # here, as soxr itself
+
         memory = bytearray(need * 4)
         # One column: of a plain row soxr makes a column first, at a cost.
         array = numpy.frombuffer(memory, dtype=numpy.float32).reshape(-1, 1)

@@ -23,6 +23,9 @@ OURS = re.compile(r"(\S*/)?_\w+\.(pyx|pxd|pxi):\d+.* (warning|error): ")
 def compile_core(directory: str) -> list[str]:
     """What gcc has to say, line by line."""
     generated = f"{directory}/_core.c"
+    with open(f"{directory}/_filters.h", "w") as header:
+        filters = [sys.executable, "src/_filters.py"]
+        subprocess.run(filters, cwd=ROOT, check=True, timeout=300, stdout=header)
     subprocess.run(
         [
             *(sys.executable, "-m", "cython", "--line-directives"),
@@ -33,9 +36,10 @@ def compile_core(directory: str) -> list[str]:
         check=True,
         timeout=300,
     )
-    gcc = ["gcc", *FLAGS, f"-I{sysconfig.get_path('include')}", "-c", generated]
+    headers = f"-I{directory}", f"-I{sysconfig.get_path('include')}"
+    gcc = ["gcc", *FLAGS, *headers, "-c", generated, "-o", "/dev/null"]
     compiled = subprocess.run(
-        [*gcc, "-o", "/dev/null"], cwd=ROOT, capture_output=True, text=True, timeout=300
+        gcc, cwd=ROOT, capture_output=True, text=True, timeout=300
     )
     return compiled.stderr.splitlines()
 

@@ -68,5 +68,5 @@ def short_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watchdog, "ASK_SECONDS", 0.3)
     monkeypatch.setattr(watchdog, "TICK_SECONDS", 0.1)
     monkeypatch.setattr(hearing, "SETTLED_SECONDS", 0.2)
-    monkeypatch.setattr(hearing, "KEPT_SECONDS", 0.2)
+    monkeypatch.setattr(hearing, "MARGIN_SECONDS", 0.2)
     monkeypatch.setattr(coverage, "OVERDUE_SECONDS", 0.5)

@@ -16,7 +16,7 @@ from math import ceil
 import numpy as np
 import soxr
 
-from aai_stream import filters
+import _filters as filters
 
 Frames = Sequence[Sequence[int]]
 """Audio as one tuple of channels per frame."""

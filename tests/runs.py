@@ -9,8 +9,6 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, cast
 
-from typing_extensions import Buffer
-
 from aai_stream._core import AudioRing
 from aai_stream.connection.connector import Connector
 from aai_stream.connection.credentials import Credentials
@@ -22,6 +20,7 @@ from aai_stream.protocol.retry import Retries
 from aai_stream.protocol.settings import Settings
 from aai_stream.runner import Runner
 from tests.audio import count_up, to_samples
+from tests.frames import frames_to
 from tests.servers import BEGIN, within
 from tests.simulation.loop import VirtualLoop
 
@@ -38,7 +37,7 @@ class FakeWire:
         self.query = options.query()
         self.seen: list[Any] = []
         """What was sent: audio as its samples, messages parsed."""
-        self.has_room = True
+        self.frames = frames_to(self._hear, self._read)
         self.silent_seconds = 0.0
         self.is_closed = False
         self.closings = 0
@@ -46,11 +45,11 @@ class FakeWire:
         self.may_close.set()
         self._owner = owner
 
-    def send_audio(self, chunk: Buffer) -> None:
+    def _hear(self, audio: bytes) -> None:
         if not self.is_closed:
-            self.seen.append(to_samples(bytes(memoryview(chunk))))
+            self.seen.append(to_samples(audio))
 
-    def send_text(self, text: bytes) -> None:
+    def _read(self, text: bytes) -> None:
         if not self.is_closed:
             self.seen.append(json.loads(text))
 
@@ -69,7 +68,7 @@ class FakeWire:
             self._owner.closed(code, "")
 
     def make_room(self) -> None:
-        self.has_room = True
+        self.frames.has_room = True
         self._owner.room()
 
     @property
@@ -177,7 +176,7 @@ class Run:
 
     def push(self, samples: int) -> None:
         """Push audio whose samples are 1, 2, 3, …."""
-        self.runner.push(count_up(self.pushed + 1, samples), RATE, 1)
+        self.runner.gate.push(count_up(self.pushed + 1, samples), RATE, 1)
         self.pushed += samples
 
     def flush(self) -> None:

@@ -19,9 +19,15 @@ from aai_stream.load.voices import Window
 from benchmarks.density.held import held_back_ms
 from benchmarks.density.latency import latencies
 from benchmarks.density.report import load
-from benchmarks.density.rows import net_us
 from benchmarks.density.spread import Spread
-from benchmarks.density.turns import HARNESS, OURS, THEIRS, is_trusty, missing_ms
+from benchmarks.density.turns import (
+    HARNESS,
+    OURS,
+    THEIRS,
+    is_trusty,
+    missing_ms,
+    net_us,
+)
 
 HAS_TWO_CORES = sys.platform == "linux" and len(os.sched_getaffinity(0)) > 1
 SETTING = Setting("wss://127.0.0.1", 24_000)

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from math import gcd
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from aai_stream import filters
+import _filters as filters
+from aai_stream._core import AudioRing
 from tests import reference
 
-RATIOS = [
-    (up, down)
-    for up in range(1, filters.LARGEST + 1)
-    for down in range(1, filters.LARGEST + 1)
-    if up != down and gcd(up, down) == 1
-]
-"""Every ratio that there is a filter for."""
+RATIOS = filters.RATIOS
 
 
 def of(up: int, down: int) -> filters.Filter:
@@ -67,11 +58,15 @@ def test_filters_are_small(up: int, down: int) -> None:
     assert taps <= 240
 
 
-def test_there_is_one_filter_a_ratio_which_nobody_can_change() -> None:
-    form = of(2, 3)
-    assert filters.between(24000, 16000) is form is filters.between(48000, 32000)
-    with pytest.raises(ValueError, match="read-only"):
-        form.coefficients[0, 0] = 1
+@pytest.mark.parametrize(("up", "down"), RATIOS)
+def test_the_core_applies_them(up: int, down: int) -> None:
+    loud = np.random.default_rng(1).integers(-16384, 16384, 2000).astype(np.int16)
+    ring = AudioRing(up * 8000, resampler="fir", replay_seconds=10)
+    ring.write(loud, down * 8000)
+    ring.drain()
+    heard = b"".join(bytes(chunk) for chunk in ring.flush(0))
+    expected = reference.convolve(loud.tolist(), down * 8000, up * 8000)
+    assert np.frombuffer(heard, np.int16).tolist() == expected
 
 
 @pytest.mark.parametrize(
@@ -79,11 +74,3 @@ def test_there_is_one_filter_a_ratio_which_nobody_can_change() -> None:
 )
 def test_no_filter_for_other_ratios(rate_in: int, rate_out: int) -> None:
     assert filters.between(rate_in, rate_out) is None
-
-
-def test_nothing_is_computed_at_import() -> None:
-    code = (
-        "import aai_stream; from aai_stream import filters;"
-        "assert filters._design.cache_info().currsize == 0"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)

@@ -23,6 +23,7 @@ from aai_stream.errors import EndedError, MessageError
 from aai_stream.livekit import STT
 from aai_stream.messages import Turn, Word
 from aai_stream.protocol.turns import TurnOrder
+from tests.frames import frames_to
 from tests.servers import (
     BEGIN,
     begin_then,
@@ -196,17 +197,14 @@ def test_a_turn_of_too_many_words() -> None:
 class FakeWire:
     """A wire that swallows what it is given; its server is the test."""
 
-    has_room = True
     silent_seconds = 0.0
 
     def __init__(self, owner: Owner) -> None:
+        self.frames = frames_to(lambda audio: None, self._read)
         self.say = owner.received
         self._owner: Owner | None = owner
 
-    def send_audio(self, chunk: Any) -> None:
-        """Nobody listens."""
-
-    def send_text(self, text: bytes) -> None:
+    def _read(self, text: bytes) -> None:
         if b"Terminate" in text:
             asyncio.get_running_loop().call_soon(self.say, as_json(TERMINATION))
 

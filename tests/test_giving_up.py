@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from aai_stream._core import Pacer
 from aai_stream.errors import (
     BusyError,
     DroppedError,
@@ -13,7 +14,7 @@ from aai_stream.errors import (
     RejectedError,
     SessionError,
 )
-from aai_stream.protocol.pace import Pacer
+from aai_stream.protocol.pace import slow_down
 from tests.servers import until, within
 from tests.talks import (
     PER_MS,
@@ -200,13 +201,12 @@ async def test_retry_after_is_honoured_when_it_reconnects(waits: Waits) -> None:
 
 async def test_too_fast_is_slowed_down(monkeypatch: pytest.MonkeyPatch) -> None:
     slowed: list[int] = []
-    slow_down = Pacer.slow_down
 
-    def watched(self: Pacer) -> None:
+    def watched(pacer: Pacer) -> None:
         slowed.append(server.requests)
-        slow_down(self)
+        slow_down(pacer)
 
-    monkeypatch.setattr(Pacer, "slow_down", watched)
+    monkeypatch.setattr("aai_stream.protocol.stream.slow_down", watched)
     audio = SECOND[: 200 * PER_MS]
     server = Server(
         closed_with(3007, 200), lost_after(100), closed_with(3007, 100), well

@@ -311,7 +311,7 @@ def test_each_wire_is_closed_once() -> None:
     async def hold() -> None:
         run = Run()
         first, second = await session_on_standby(run)
-        first.send_text = lambda text: first.end(1006)  # type: ignore[method-assign]
+        first.frames.open(lambda frame: first.end(1006))
         await run.runner.close()
         assert (first.closings, second.closings) == (1, 1)
         assert nothing_is_left()

@@ -119,7 +119,7 @@ async def test_in_a_noise_it_takes_over_when_the_old_one_has_expired(
     """What that had time to speak about, and did not, is not heard again."""
     # As if pushed live: it was worked through long ago.
     monkeypatch.setattr("aai_stream.protocol.hearing.SETTLED_SECONDS", -10)
-    monkeypatch.setattr("aai_stream.protocol.hearing.KEPT_SECONDS", 0)
+    monkeypatch.setattr("aai_stream.protocol.hearing.MARGIN_SECONDS", 0)
 
     async def first(talk: Talk) -> None:
         await talk.begin(expires_at=soon())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from . import __doc__ as about
@@ -21,9 +22,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=about, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rows", default="1,2,3,4,5,6,7,8", help="some of them")
+    parser.add_argument("--rows", default="1,2,3,4,5,6,7,8,9", help="some of them")
     parser.add_argument("--pairs", type=int, default=7, help="rounds of each row")
     parser.add_argument("--seconds", type=float, default=2.25, help="of each turn")
+    parser.add_argument("--jobs", type=int, default=40, help="of each kind, in row 9")
+    parser.add_argument("--plain", action="store_true", help="row 9 without TLS")
     parser.add_argument(
         "--quick", action="store_true", help="try the harness; the figures mean nothing"
     )
@@ -44,6 +47,7 @@ def measure(asked: argparse.Namespace) -> None:
     bench = Bench.of_this_machine(asked.pairs, asked.seconds, scale=1)
     if asked.quick:
         bench = Bench.of_this_machine(rounds=1, seconds=0.3, scale=0.04)
+    bench = replace(bench, jobs=asked.jobs, jobs_tls=not asked.plain)
     results = Results()
     for name, row in ROWS.items():
         if name in asked.rows.split(","):

@@ -15,15 +15,14 @@ from assemblyai.streaming.v3 import (
     StreamingParameters,
 )
 from livekit import rtc
-from livekit.agents.utils import aio
 from livekit.plugins import assemblyai
 
 from aai_stream.livekit import STT
-from aai_stream.load.clients import Setting, noise
+from aai_stream.load.clients import OurClient, Setting, noise
 from aai_stream.stats import StreamStats
 
-TURN_FRAMES = 5
-"""A client that does nothing reads an event so often, as the others read Turns."""
+from .nothing import TURN_FRAMES, NullStream
+from .turns import HARNESS, OURS, THEIRS, Make
 
 
 class _Plugin:
@@ -68,7 +67,8 @@ class OurPlugin(_Plugin):
     """`aai_stream.livekit`."""
 
     def make_stream(self) -> Any:
-        return STT(api_key="none", base_url=self._setting.url).stream()
+        url, model = self._setting.url, self._setting.model
+        return STT(api_key="none", base_url=url, model=model).stream()
 
 
 class OfficialPlugin(_Plugin):
@@ -84,9 +84,11 @@ class OfficialPlugin(_Plugin):
         if OfficialPlugin.http is None:
             connector = aiohttp.TCPConnector(limit=0)
             OfficialPlugin.http = aiohttp.ClientSession(connector=connector)
+        model: Any = self._setting.model
         stt = assemblyai.STT(
             api_key="none",
             base_url=self._setting.url,
+            model=model,
             http_session=OfficialPlugin.http,
         )
         return stt.stream()
@@ -96,24 +98,7 @@ class NullPlugin(_Plugin):
     """Takes frames, and has an event to read for every fifth; there is no server."""
 
     def make_stream(self) -> Any:
-        return _NullStream(self._setting)
-
-
-class _NullStream:
-    session_id = "none"
-
-    def __init__(self, setting: Setting) -> None:
-        self._events = aio.Chan[int]()
-        self._every = TURN_FRAMES * 50 // setting.frame_ms
-        self._frames = 0
-
-    def push_frame(self, frame: rtc.AudioFrame) -> None:
-        self._frames += 1
-        if self._frames % self._every == 0:
-            self._events.send_nowait(self._frames)
-
-    def __aiter__(self) -> Any:
-        return self._events
+        return NullStream(TURN_FRAMES * 50 // self._setting.frame_ms)
 
 
 class SdkClient:
@@ -124,6 +109,7 @@ class SdkClient:
         self.session = ""
         self.events = 0
         self._chunk = noise(setting.frame_samples)
+        self._model = SpeechModel(setting.model)
         self._client = AsyncStreamingClient(
             StreamingClientOptions(
                 api_key="none", api_host=setting.url, connect_timeout=10
@@ -136,7 +122,7 @@ class SdkClient:
         self._client.on(StreamingEvents.Error, self._on_error)
 
     async def open(self) -> None:
-        asked: dict[str, Any] = {"speech_model": SpeechModel.universal_3_6_pro}
+        asked: dict[str, Any] = {"speech_model": self._model}
         await self._client.connect(StreamingParameters(sample_rate=16_000, **asked))
         self.session = await self._begun
 
@@ -188,3 +174,15 @@ class NullStreamClient:
 
     def stats(self) -> StreamStats | None:
         return None
+
+
+PLUGINS: dict[str, Make] = {
+    OURS: OurPlugin,
+    THEIRS: OfficialPlugin,
+    HARNESS: NullPlugin,
+}
+STREAMS: dict[str, Make] = {
+    OURS: OurClient,
+    THEIRS: SdkClient,
+    HARNESS: NullStreamClient,
+}

@@ -138,5 +138,5 @@ def _push(resampler: rtc.AudioResampler, frame: rtc.AudioFrame) -> Callable[[], 
 
 
 def _decode(decode: Callable[[bytes], object]) -> Callable[[], object]:
-    (message,) = talk.said(talk.STEPS - 1)
+    (message,) = talk.UNIVERSAL_3.said(talk.UNIVERSAL_3.steps - 1)
     return lambda: decode(message)

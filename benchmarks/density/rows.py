@@ -6,50 +6,28 @@ import functools
 from collections.abc import Callable
 from statistics import median
 
-from aai_stream.load.clients import OurClient, Setting
-from aai_stream.load.ramp import Step
+from aai_stream.models import DEFAULT_MODEL
 
-from .clients import (
-    NullPlugin,
-    NullStreamClient,
-    OfficialPlugin,
-    OurPlugin,
-    SdkClient,
-)
+from .clients import PLUGINS, STREAMS
 from .held import held_back_ms
+from .jobs import jobs
+from .ladder import ladder
 from .latency import latencies
 from .results import Results, Row
 from .spread import Spread
-from .turns import HARNESS, OURS, THEIRS, Bench, Make, is_trusty, missing_ms
-
-PLUGINS: dict[str, Make] = {
-    OURS: OurPlugin,
-    THEIRS: OfficialPlugin,
-    HARNESS: NullPlugin,
-}
-STREAMS: dict[str, Make] = {
-    OURS: OurClient,
-    THEIRS: SdkClient,
-    HARNESS: NullStreamClient,
-}
+from .turns import (
+    HARNESS,
+    OURS,
+    THEIRS,
+    UNIVERSAL_STREAMING,
+    Bench,
+    Make,
+    is_trusty,
+    net_us,
+)
 
 MEMORY_STREAMS = 20, 200
 MEMORY_ROUNDS = 3
-LADDER = 25, 50, 100, 200, 300, 400
-LADDER_ROUNDS = 3
-MOST_MISSING_MS = 100.0
-"""A chunk that isn't full, what a resampler holds, and a little: nothing is late."""
-
-
-def net_us(steps: dict[str, Step], name: str) -> float:
-    """CPU for 50 ms of one stream, without the harness, in µs."""
-    pushes = 50 / (1000 * _period(steps[name]))
-    return (steps[name].us_per_frame - steps[HARNESS].us_per_frame) * pushes
-
-
-def _period(step: Step) -> float:
-    window = step.ran.window
-    return step.streams * window.seconds / window.due_frames
 
 
 def cost(
@@ -58,12 +36,13 @@ def cost(
     makes: dict[str, Make],
     sample_rate: int,
     frame_ms: int,
+    model: str,
     goal: float,
     bench: Bench,
     results: Results,
 ) -> None:
     """CPU of 100 streams in real time."""
-    with bench.hosts(makes, sample_rate, frame_ms) as hosts:
+    with bench.hosts(makes, sample_rate, frame_ms, model) as hosts:
         rounds = hosts.rounds(bench.streams(100), bench.rounds, bench.seconds)
     ours = [net_us(steps, OURS) for steps in rounds]
     theirs = [net_us(steps, THEIRS) for steps in rounds]
@@ -114,91 +93,18 @@ def memory(bench: Bench, results: Results) -> None:
     )
 
 
-def ladder(bench: Bench, results: Results) -> None:
-    """More and more streams at 24 kHz: CPU, lag, and whether all audio gets out."""
-    by_streams: dict[int, list[dict[str, Step]]] = {}
-    late: dict[tuple[int, str], int] = {}
-    with bench.hosts(PLUGINS, 24_000) as hosts:
-        for streams in map(bench.streams, LADDER):
-            rounds = hosts.rounds(
-                streams, min(bench.rounds, LADDER_ROUNDS), bench.seconds
-            )
-            by_streams[streams] = rounds
-            for name in (OURS, THEIRS):
-                steps = [each[name] for each in rounds]
-                late[streams, name] = max(
-                    _late_streams(step, hosts.setting) for step in steps
-                )
-                results.ladder.append(
-                    {
-                        "streams": streams,
-                        "client": name,
-                        "us": Spread.of(net_us(each, name) for each in rounds),
-                        "lag_p99_ms": Spread.of(step.lag_p99_ms for step in steps),
-                        "core": Spread.of(step.cpu for step in steps),
-                        "late_streams": late[streams, name],
-                        "trusty": is_trusty(steps),
-                    }
-                )
-    for number, streams in (("6a", 200), ("6b", 400)):
-        _ladder_row(results, number, bench.streams(streams), by_streams, late)
-
-
-def _late_streams(step: Step, setting: Setting) -> int:
-    missing = missing_ms(step.ran, step, setting)
-    return sum(ms > MOST_MISSING_MS for ms in missing)
-
-
-def _ladder_row(
-    results: Results,
-    number: str,
-    streams: int,
-    by_streams: dict[int, list[dict[str, Step]]],
-    late: dict[tuple[int, str], int],
-) -> None:
-    rounds = by_streams[streams]
-    lag = {
-        name: Spread.of(each[name].lag_p99_ms for each in rounds)
-        for name in (OURS, THEIRS)
-    }
-    dropped = sum(
-        stats.dropped_samples
-        for each in rounds
-        for stats in each[OURS].ran.stats.values()
-        if stats is not None
-    )
-    ours_late, theirs_late = late[streams, OURS], late[streams, THEIRS]
-    results.rows.append(
-        Row(
-            number,
-            f"lag of the event loop, p99, {streams} streams, 24 kHz",
-            "ms",
-            lag[OURS],
-            lag[THEIRS],
-            None,
-            "at most 20 ms, every chunk on the wire",
-            lag[OURS].median <= 20 and not ours_late and not dropped,
-            is_trusty([each[OURS] for each in rounds]),
-            [
-                f"streams whose audio was late: ours {ours_late}, theirs {theirs_late}",
-                f"samples dropped: {dropped}",
-            ],
-        )
-    )
-
-
 def latency(bench: Bench, results: Results) -> None:
     """From the push to the server, 200 streams."""
-    _latency(bench, results, 24_000, "7a", "7b")
-    _latency(bench, results, 16_000, "7c", "7d")
+    _latency(bench, results, 24_000, DEFAULT_MODEL, "7a", "7b")
+    _latency(bench, results, 16_000, UNIVERSAL_STREAMING, "7c", "7d")
 
 
 def _latency(
-    bench: Bench, results: Results, sample_rate: int, path: str, sound: str
+    bench: Bench, results: Results, sample_rate: int, model: str, path: str, sound: str
 ) -> None:
     streams = bench.streams(200)
     makes = {name: PLUGINS[name] for name in (OURS, THEIRS)}
-    with bench.hosts(makes, sample_rate) as hosts:
+    with bench.hosts(makes, sample_rate, model=model) as hosts:
         rounds = hosts.rounds(streams, bench.rounds, bench.seconds, record=True)
     found = [
         {name: latencies(step, hosts.setting) for name, step in steps.items()}
@@ -265,14 +171,36 @@ def held(bench: Bench, results: Results) -> None:
 
 
 COSTS = {
-    "1": ("CPU per stream and 50 ms, LiveKit, 24 kHz in 50 ms", PLUGINS, 24_000, 50, 3),
-    "2": ("the same, 16 kHz in 50 ms", PLUGINS, 16_000, 50, 2),
-    "3": ("the same, 48 kHz in 10 ms", PLUGINS, 48_000, 10, 5),
+    "1": (
+        "CPU per stream and 50 ms, LiveKit, 24 kHz in 50 ms",
+        PLUGINS,
+        24_000,
+        50,
+        DEFAULT_MODEL,
+        3,
+    ),
+    "2": (
+        "the same, 16 kHz in 50 ms",
+        PLUGINS,
+        16_000,
+        50,
+        UNIVERSAL_STREAMING,
+        2,
+    ),
+    "3": (
+        "the same, 48 kHz in 10 ms",
+        PLUGINS,
+        48_000,
+        10,
+        UNIVERSAL_STREAMING,
+        5,
+    ),
     "4": (
         "the same, `aai_stream.connect` beside the SDK, 16 kHz in 50 ms",
         STREAMS,
         16_000,
         50,
+        DEFAULT_MODEL,
         4,
     ),
 }
@@ -284,4 +212,5 @@ ROWS: dict[str, Callable[[Bench, Results], None]] = {
     "6": ladder,
     "7": latency,
     "8": held,
+    "9": jobs,
 }

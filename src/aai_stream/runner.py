@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from .options import Options
     from .protocol.retry import Retries
     from .protocol.settings import Settings
-    from .typing import Audio
 
 logger = logging.getLogger("aai_stream")
 
@@ -87,7 +86,7 @@ class Link:
         """Send what the session has to say besides audio."""
         if self.wire is not None:
             for text in self.session.texts():
-                self.wire.send_text(text)
+                self.wire.frames.send_text(text)
 
 
 class Runner:
@@ -97,6 +96,7 @@ class Runner:
 
     Attributes:
         protocol: what decides; it may be asked anything at any time.
+        gate: takes audio, and sends what may go before that returns.
     """
 
     def __init__(
@@ -113,6 +113,7 @@ class Runner:
         self.protocol = StreamProtocol(
             ring, options, settings, retries, connector.credentials
         )
+        self.gate = self.protocol.sending.gate
         self._connector = connector
         self._connect_timeout = connect_timeout
         self._tell = tell
@@ -139,6 +140,7 @@ class Runner:
         another thread than the one that pushed audio."""
         self.protocol.ring.check_owner()
         self._loop = asyncio.get_running_loop()
+        self.gate.ask = self._asked
         self.protocol.start(self.now())
         self.settle()
 
@@ -202,14 +204,10 @@ class Runner:
 
     # ---- audio and control ----
 
-    def push(self, data: Audio, sample_rate: int, num_channels: int) -> None:
-        """Take audio; what it fills goes to the socket before this returns."""
-        protocol = self.protocol
-        protocol.write(data, sample_rate, num_channels)
-        if self._present is not None:
-            self._send(self._present)
-        if protocol.told or self._waiter is not None:
-            self.settle()
+    def _asked(self) -> None:
+        """The gate has shut, or audio was dropped."""
+        self.protocol.coverage.gaps.look()
+        self.settle()
 
     def do(self, call: Callable[P, object], *args: P.args, **named: P.kwargs) -> None:
         """Call something of the protocol, and do what that wants then.
@@ -245,6 +243,7 @@ class Runner:
         self._changed()
         if protocol.is_over and not self._is_told_over:
             self._is_told_over = True
+            self.gate.ask = None  # nor is a stream to hold itself in memory
             if self._finalizer is not None:
                 # It is known everywhere, and would keep what the stream failed with.
                 self._finalizer.detach()
@@ -272,7 +271,10 @@ class Runner:
                 self._close(link)
         hears = protocol.lineup.present
         present = None if hears is None else self._links.get(hears)
-        self._present = present  # not when closed: it would hold the stream in memory
+        if present is not self._present:
+            self._present = present
+            wire = None if present is None else present.wire
+            self.gate.connect(None if wire is None else wire.frames, self.now)
         if present is not None:
             self._send(present)  # by which it may be lost
             if protocol.state is StreamState.ENDING:
@@ -284,11 +286,12 @@ class Runner:
         if wire is None:
             return
         now = self.now()
-        while (message := protocol.next_message(now, wire.has_room)) is not None:
+        frames = wire.frames
+        while (message := protocol.next_message(now, frames.has_room)) is not None:
             if isinstance(message, bytes):
-                wire.send_text(message)
+                frames.send_text(message)
             else:
-                wire.send_audio(message)
+                frames.send_audio(message)
         if protocol.sending.due < math.inf:
             self._set_timer()
         if protocol.sending.is_time_to_look:

@@ -10,7 +10,6 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from ._core import as_bytes
 from .errors import StateError
 from .inbox import Inbox
 from .lifetime import running_loop
@@ -28,10 +27,6 @@ if TYPE_CHECKING:
     from .typing import Audio
 
 logger = logging.getLogger("aai_stream")
-
-LONGEST_WRITE_SECONDS = 0.5
-"""More than this goes into the ring in steps, with chunks sent between: the ring need
-not hold all of a long push at once."""
 
 
 class Stream:
@@ -55,6 +50,7 @@ class Stream:
         # It tells the inbox, so that no socket keeps a stream alive that nobody uses.
         self._runner = make_runner(self._inbox.put)
         self._protocol = self._runner.protocol
+        self._gate = self._runner.gate
         self._loop = running_loop()
         # By other threads: PCM16, rate, channels.
         self._handed_over: deque[tuple[bytes, int, int]] = deque()
@@ -137,12 +133,11 @@ class Stream:
             SessionError: what ended the stream, if it failed.
             StateError: the stream was ended, or another thread or a fork calls.
         """
-        self._check_not_ended()
-        rate = self._protocol.ring.sample_rate if sample_rate is None else sample_rate
-        view = as_bytes(data, rate, num_channels)
-        step = 2 * num_channels * int(LONGEST_WRITE_SECONDS * rate)
-        for start in range(0, len(view), step):
-            self._runner.push(view[start : start + step], rate, num_channels)
+        if self._protocol.state is not StreamState.OPEN:
+            self._check_not_ended()
+        if sample_rate is None:
+            sample_rate = self._protocol.ring.sample_rate
+        self._gate.push(data, sample_rate, num_channels)
 
     def push_threadsafe(
         self, data: Audio, *, sample_rate: int | None = None, num_channels: int = 1

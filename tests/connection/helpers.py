@@ -42,8 +42,8 @@ async def fill(wire: Wire) -> int:
     sent = idle = 0
     while idle < 100:
         idle += 1
-        if wire.has_room:
-            wire.send_audio(bytes(64_000))
+        if wire.frames.has_room:
+            wire.frames.send_audio(bytes(64_000))
             sent += 64_000
             assert sent < 100_000_000
             idle = 0

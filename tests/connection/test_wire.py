@@ -43,9 +43,9 @@ async def test_messages_arrive_whole_and_in_order(way: Way) -> None:
         wire = await heard.open(way, url)
         assert wire.silent_seconds == 0  # nobody watches
         audio = array.array("h", range(-400, 400))
-        wire.send_audio(audio)
-        wire.send_text(b'{"a":"\xc3\xa4"}')
-        wire.send_audio(memoryview(audio)[:10])
+        wire.frames.send_audio(audio)
+        wire.frames.send_text(b'{"a":"\xc3\xa4"}')
+        wire.frames.send_audio(memoryview(audio)[:10])
         await within(5, heard.spoken.wait())
         await wire.close()
     assert seen == [audio.tobytes(), {"a": "ä"}, audio[:10].tobytes()]
@@ -61,9 +61,9 @@ async def test_a_buffer_may_be_reused_at_once(way: Way) -> None:
     async with way.websockets(handler) as url:
         wire = await Heard().open(way, url)
         buffer = bytearray(b"first")
-        wire.send_audio(buffer)
+        wire.frames.send_audio(buffer)
         buffer[:] = b"later"
-        wire.send_audio(buffer)
+        wire.frames.send_audio(buffer)
         await wire.close()
     assert seen == [b"first", b"later"]
 
@@ -89,8 +89,8 @@ async def test_a_cut_connection_is_1006_and_takes_no_more(way: Way) -> None:
     async with way.websockets(handler) as url:
         wire = await heard.open(way, url)
         assert await within(5, heard.end) == (1006, "")
-        wire.send_audio(bytes(1600))
-        wire.send_text(b"{}")
+        wire.frames.send_audio(bytes(1600))
+        wire.frames.send_text(b"{}")
         await wire.close()
 
 
@@ -110,7 +110,7 @@ async def test_a_peer_that_does_not_read_leaves_no_room(way: Way) -> None:
         wire = await Heard().open(way, url)
         sent = await fill(wire)
         go_on.set()
-        await until(lambda: wire.has_room)
+        await until(lambda: wire.frames.has_room)
         await wire.close()
     assert received == sent
 

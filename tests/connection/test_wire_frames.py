@@ -66,7 +66,7 @@ async def test_what_is_said_at_once_is_heard(way: Way) -> None:
     ) as url:
         wire = await heard.open(way, url)
         assert await within(5, heard.end) == (3005, "busy")
-        wire.send_audio(b"late")
+        wire.frames.send_audio(b"late")
         await wire.close()
     assert heard.texts == [b"one", b"two"]
 
@@ -253,7 +253,7 @@ async def collect(way: Way, count: int, talk: Callable[[Any], None]) -> list[Any
 async def test_each_frame_has_a_key_of_its_own(way: Way) -> None:
     def talk(wire: Any) -> None:
         for _ in range(99):
-            wire.send_audio(bytes(800))
+            wire.frames.send_audio(bytes(800))
 
     frames = await collect(way, 100, talk) + await collect(way, 100, talk)
     assert len({key for _, key, _ in frames}) == 200
@@ -351,7 +351,7 @@ async def test_a_peer_that_answers_no_ping_is_lost(way: Way) -> None:
     async with way.raw(handler) as url:
         wire = await heard.open(way, url, dead_after=0.15)
         assert await within(5, heard.end) == (1006, "")
-        wire.send_audio(b"late")
+        wire.frames.send_audio(b"late")
         await wire.close()
     assert [opcode for opcode, _, _ in asked] == [PING]
     assert silent[0] > 0.09

@@ -57,12 +57,12 @@ class Sender(Heard):
 
     def room(self) -> None:
         super().room()
-        self.had_room.append(self.wire.has_room)
+        self.had_room.append(self.wire.frames.has_room)
 
     def send(self) -> None:
         chunk = len(self.sent).to_bytes(4, "big") + bytes(CHUNK_BYTES - 4)
         self.sent.append(chunk)
-        self.wire.send_audio(chunk)
+        self.wire.frames.send_audio(chunk)
         assert len(self.sent) < 100_000
 
     async def fill(self) -> None:
@@ -70,7 +70,7 @@ class Sender(Heard):
         idle = 0
         while idle < 100:
             idle += 1
-            if self.wire.has_room:
+            if self.wire.frames.has_room:
                 self.send()
                 idle = 0
             await asyncio.sleep(0)
@@ -87,18 +87,18 @@ async def test_room_is_reported_when_a_stalled_peer_reads_again(way: Way) -> Non
     peer, sender = Peer(), Sender()
     async with way.raw(peer.serve) as url:
         await sender.connect(way, url)
-        assert sender.wire.has_room
+        assert sender.wire.frames.has_room
         sender.send()
         await until(lambda: len(peer.chunks) == 1)
         assert sender.rooms == 0  # it was never lacking
         for _ in range(3):
             peer.reads.clear()
             await sender.fill()
-            assert not sender.wire.has_room
+            assert not sender.wire.frames.has_room
             rooms = sender.rooms
             peer.reads.set()
             await until(lambda: len(peer.chunks) == len(sender.sent))
-            await until(lambda: sender.wire.has_room)
+            await until(lambda: sender.wire.frames.has_room)
             assert sender.rooms > rooms
         await sender.wire.close()
         await within(5, peer.has_end.wait())
@@ -116,7 +116,7 @@ class Eager(Sender):
         self.send_all()
 
     def send_all(self) -> None:
-        while self.left and self.wire.has_room:
+        while self.left and self.wire.frames.has_room:
             self.left -= 1
             self.send()
 
@@ -128,7 +128,7 @@ async def test_whoever_waits_for_room_gets_everything_sent(way: Way) -> None:
         peer.reads.clear()
         sender.send_all()
         # What uvloop is given goes out, and fills up, later in this turn of the loop.
-        await until(lambda: not sender.wire.has_room)
+        await until(lambda: not sender.wire.frames.has_room)
         assert sender.left > 0
         peer.reads.set()
         await until(lambda: len(peer.chunks) == 1000)
@@ -155,8 +155,8 @@ async def test_text_goes_where_there_is_no_room_for_audio(way: Way) -> None:
         peer.reads.clear()
         await sender.connect(way, url)
         await sender.fill()
-        assert not sender.wire.has_room
-        sender.wire.send_text(b'{"type":"Terminate"}')
+        assert not sender.wire.frames.has_room
+        sender.wire.frames.send_text(b'{"type":"Terminate"}')
         peer.reads.set()
         await until(lambda: texts == [b'{"type":"Terminate"}'])
         await sender.wire.close()

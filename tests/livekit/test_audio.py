@@ -269,7 +269,7 @@ async def test_how_audio_is_cut_up_does_not_matter(frame_ms: int) -> None:
 async def test_what_is_pushed_before_there_is_a_connection_is_sent_at_its_pace(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("aai_stream.protocol.pace.BURST_SECONDS", 0)
+    monkeypatch.setattr("aai_stream.protocol.sending.BURST_SECONDS", 0)
     audio = noise(RATE // 2)
     async with Server() as server, streaming(server.url, catch_up_rate=4) as stream:
         push(stream, audio)

@@ -56,35 +56,53 @@ def test_importing_starts_nothing(imported: dict[str, Any]) -> None:
     assert imported["started"] == []
 
 
-def test_importing_loads_the_audio_path(imported: dict[str, Any]) -> None:
+def test_importing_loads_what_a_job_needs(imported: dict[str, Any]) -> None:
     """So that it is loaded once, before the fork; and not what else there is."""
-    for name in ("_core", "runner", "protocol.stream", "livekit.stream"):
+    for name in ("_core", "runner", "livekit.stream", "connection.wire.picows"):
         assert f"aai_stream.{name}" in imported["modules"]
-    for name in ("aai_stream.emulator", "aai_stream.cli", "picows", "soxr"):
+    for name in ("aai_stream.emulator", "aai_stream.cli", "soxr"):
         assert name not in imported["modules"]
 
 
-def test_importing_adds_one_package_to_what_livekit_loads(
+def test_importing_adds_few_packages_to_what_livekit_loads(
     imported: dict[str, Any],
 ) -> None:
     """What that costs is for benchmarks/test_importing.py to say."""
     added = {*imported["added"]} - sys.stdlib_module_names
-    assert added <= {"aai_stream", "msgspec", "async_timeout"}  # the last for 3.10
+    websocket = {"picows", "aiofastnet", "python_socks"}
+    assert added <= {"aai_stream", "msgspec", *websocket, "async_timeout"}  # 3.10's
 
 
-def test_prewarming_loads_what_connects() -> None:
+def test_a_job_loads_nothing_once_forked() -> None:
+    """All of a call: a stream, its session and its frames at LiveKit's rate."""
     program = """
 import asyncio, sys
-from aai_stream.livekit import STT
+import aai_stream.livekit
+from aai_stream.connection.wire import picows
+from livekit import rtc
+# What serves the job is no part of it.
+from aai_stream.emulator.engines.script import ScriptEngine
+from aai_stream.emulator.server.emulator import Emulator
+
+async def call(server):
+    async with aai_stream.livekit.STT(base_url=server.url) as stt:
+        stream = stt.stream()
+        for _ in range(20):
+            stream.push_frame(rtc.AudioFrame(bytes(2400), 24000, 1, 1200))
+            await asyncio.sleep(0.01)
+        stream.end_input()
+        return [event.type async for event in stream]
 
 async def main():
-    STT(api_key="key", base_url="ws://127.0.0.1:9").prewarm()
-    await asyncio.get_running_loop().shutdown_default_executor()
+    async with Emulator(ScriptEngine()) as server:
+        before = set(sys.modules)
+        await call(server)
+        loaded = sorted(sys.modules.keys() - before)
+        print(loaded, picows.tls_context.cache_info().misses)
 
 asyncio.run(main())
-print(sys.modules["aai_stream.connection.wire.picows"].tls_context.cache_info().currsize)
 """
-    assert run(program) == "1\n"
+    assert run(program) == "[] 1\n"
 
 
 def test_importing_registers_one_plugin(imported: dict[str, Any]) -> None:
@@ -107,10 +125,11 @@ except MissingExtraError as exc:
     assert "pip install 'aai-stream[livekit]'" in run(program)
 
 
-def test_the_package_alone_does_not_need_livekit() -> None:
+def test_the_package_alone_is_light() -> None:
     program = """
 import sys
 import aai_stream
-print([name for name in sys.modules if name.split(".")[0] == "livekit"])
+heavy = {"aiohttp", "livekit", "numpy", "picows", "soxr"}
+print([name for name in sys.modules if name in heavy])
 """
     assert run(program) == "[]\n"

@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 
 import aai_stream
-from aai_stream.load import talk
 from aai_stream.load.server import LoadServer
+from aai_stream.load.talk import STEP_MS, UNIVERSAL_3, UNIVERSAL_STREAMING, Talk
 from aai_stream.load.tls import client_context, make_certificate, server_context
 from aai_stream.messages import Turn
 from tests.servers import port_of
@@ -21,8 +21,8 @@ CHUNK = bytes(1600)
 
 
 @asynccontextmanager
-async def load_server() -> AsyncIterator[LoadServer]:
-    server = LoadServer()
+async def load_server(*, spread: bool = True) -> AsyncIterator[LoadServer]:
+    server = LoadServer(spread=spread)
     await server.start()
     try:
         yield server
@@ -30,23 +30,48 @@ async def load_server() -> AsyncIterator[LoadServer]:
         await server.stop()
 
 
-async def test_a_stream_s_audio_is_counted_and_answered() -> None:
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        ("universal-3-6-pro", UNIVERSAL_3),
+        ("universal-streaming-english", UNIVERSAL_STREAMING),
+    ],
+)
+async def test_a_stream_s_audio_is_counted_and_answered(model: str, told: Talk) -> None:
     async with (
         load_server() as server,
         aai_stream.connect(
-            api_key="k", base_url=server.url, catch_up_rate=math.inf
+            api_key="k",
+            base_url=server.url,
+            speech_model=model,
+            catch_up_rate=math.inf,
         ) as stream,
     ):
-        for _ in range(5 * talk.STEPS):
+        for _ in range(5 * told.steps):
             stream.push(CHUNK)
         termination = await stream.end()
         turns = [event async for event in stream if isinstance(event, Turn)]
-    assert server.heard["session-0"].bytes == 5 * talk.STEPS * len(CHUNK)
+    assert server.heard["session-0"].bytes == 5 * told.steps * len(CHUNK)
     assert termination is not None
-    assert termination.audio_duration_seconds == pytest.approx(talk.STEPS / 4)
-    assert len(turns) == talk.STEPS
-    assert [turn.end_of_turn for turn in turns] == [False] * (talk.STEPS - 1) + [True]
-    assert turns[-1].transcript == " ".join(talk.WORDS)
+    assert termination.audio_duration_seconds == pytest.approx(told.steps / 4)
+    assert len(turns) == told.steps
+    assert [turn.end_of_turn for turn in turns] == [False] * (told.steps - 1) + [True]
+    assert turns[-1].transcript == " ".join(told.words)
+
+
+@pytest.mark.parametrize(("spread", "silent"), [(True, 1), (False, 0)])
+async def test_talks_may_begin_at_different_times(spread: bool, silent: int) -> None:
+    async with (
+        load_server(spread=spread) as server,
+        aiohttp.ClientSession() as http,
+        http.ws_connect(f"{server.url}/v3/ws"),
+        http.ws_connect(f"{server.url}/v3/ws") as second,
+    ):
+        assert (await second.receive_json())["id"] == "session-1"
+        await second.send_bytes(bytes(32 * STEP_MS * (silent + 1)))
+        started = await second.receive_json()
+        assert (await second.receive_json())["type"] == "Turn"
+    assert started["timestamp"] == silent * STEP_MS + 10
 
 
 async def test_arrivals_are_noted_while_it_records() -> None:

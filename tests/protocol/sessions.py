@@ -61,8 +61,7 @@ class Life:
         """The server is sent audio."""
         self.ring.write(bytes(32 * ms), 16_000)
         for chunk in self.ring.flush():
-            self.session.timeline.sent(chunk)
-            self.session.active_at = self.now
+            self.session.timeline.sent(chunk, self.now)
 
     def run(self, seconds: float) -> list[Tells]:
         """Let time pass, and have the session checked whenever that is due; returns

@@ -33,7 +33,8 @@ class Call:
 
     def final(self, start: float, end: float, forced: float | None = None) -> None:
         at = None if forced is None else round(forced * RATE)
-        self.coverage.take_final(round(start * RATE), round(end * RATE), at)
+        lasted_ms = round(1000 * (end - start))
+        self.coverage.take_final(round(end * RATE), lasted_ms, at)
 
     def settle(self, seconds: float) -> float:
         self.coverage.settle(round(seconds * RATE))
@@ -215,6 +216,6 @@ def test_what_ends_a_turn_is_sent() -> None:
 
 def test_what_a_lost_session_had_a_turn_open_over_is_not() -> None:
     call = Call(bytes(40 * RATE))
-    call.coverage.leave_unfinished((RATE, 2 * RATE))
+    call.coverage.leave_unfinished((1000, 2000))
     call.ring.rewind(0)
     assert skipped(call, 0) is None

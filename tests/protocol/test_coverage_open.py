@@ -22,7 +22,7 @@ from tests.protocol.test_coverage import RATE, TALK, Call
 
 def left_open(words: tuple[float, float] | None = (1, 2)) -> Call:
     call = Call(hum(30, 5))
-    span = None if words is None else (round(words[0] * RATE), round(words[1] * RATE))
+    span = None if words is None else (round(words[0] * 1000), round(words[1] * 1000))
     call.coverage.leave_unfinished(span)
     assert call.coverage.has_unfinished
     return call
@@ -95,7 +95,7 @@ def test_they_are_told_once() -> None:
 
 def test_those_of_two_sessions_are_lost_together() -> None:
     call = left_open((3, 4))
-    call.coverage.leave_unfinished((6 * RATE, 7 * RATE))
+    call.coverage.leave_unfinished((6000, 7000))
     call.settle(30)
     assert call.lost == [(3000 - MOVED_MS, 7000 + MOVED_MS)]
 
@@ -159,23 +159,28 @@ def test_where_nothing_but_silence_may_be_lost_none_is() -> None:
 
 def test_a_turn_ends_in_silence() -> None:
     call = Call(speech(5, 5000), hum(30, 18))
-    news = 6 * RATE
+    call.ring.rewind(6 * RATE)
+    call.coverage.take_news()
     until = 6 + OVERDUE_SECONDS
-    assert not call.coverage.is_overdue(round((until - 0.1) * RATE), news)
-    assert call.coverage.is_overdue(round((until + 0.1) * RATE), news)
+    assert not call.coverage.is_overdue(round((until - 0.1) * RATE))
+    assert call.coverage.is_overdue(round((until + 0.1) * RATE))
 
 
 def test_in_no_silence_that_began_before_the_sound_was_over() -> None:
     call = Call(speech(5, 5000), hum(30, 18))
+    call.ring.rewind(2 * RATE)
+    call.coverage.take_news()
     until = 5 + OVERDUE_SECONDS  # though it was told of a while before
-    assert not call.coverage.is_overdue(round((until - 0.1) * RATE), 2 * RATE)
-    assert call.coverage.is_overdue(round((until + 0.1) * RATE), 2 * RATE)
+    assert not call.coverage.is_overdue(round((until - 0.1) * RATE))
+    assert call.coverage.is_overdue(round((until + 0.1) * RATE))
 
 
 def test_or_when_it_is_longer_than_any() -> None:
     call = Call(speech(100, 5000))
-    assert not call.coverage.is_overdue(round((MOST_SECONDS + 2) * RATE), 3 * RATE)
-    assert call.coverage.is_overdue(round((MOST_SECONDS + 4) * RATE), 3 * RATE)
+    call.ring.rewind(3 * RATE)
+    call.coverage.take_news()
+    assert not call.coverage.is_overdue(round((MOST_SECONDS + 2) * RATE))
+    assert call.coverage.is_overdue(round((MOST_SECONDS + 4) * RATE))
 
 
 # ---- the end ----

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aai_stream._core import Pacer
 from aai_stream.errors import OptionError
 from aai_stream.protocol.pace import (
     BURST_SECONDS,
     CATCH_UP_RATE,
-    Pacer,
     check_rate,
+    slow_down,
 )
-from aai_stream.protocol.sending import ROUNDING
 from aai_stream.protocol.settings import Settings
 
 RATE = 16_000
@@ -29,15 +29,14 @@ class Paced:
 
     def __init__(self, rate: float = CATCH_UP_RATE, sample_rate: int = RATE) -> None:
         self.now = 1000.0
-        self.pacer = Pacer(rate, sample_rate)
+        self.pacer = Pacer(rate, sample_rate, BURST_SECONDS)
 
     def wait(self) -> float:
         """How long the next chunk has to wait; if not at all, it passes."""
-        wait = max(0.0, self.pacer.opens_at - self.now)
-        wait = 0.0 if wait < ROUNDING else wait
-        if not wait:
-            self.pacer.spend(CHUNK, self.now)
-        return wait
+        if not self.pacer.is_open(self.now):
+            return self.pacer.opens_at - self.now
+        self.pacer.spend(CHUNK, self.now)
+        return 0.0
 
     def burst(self, most: int = 1000) -> int:
         """How many chunks pass now."""
@@ -168,13 +167,13 @@ def test_no_stretch_of_time_gets_more_than_its_share(
 def test_slowing_down() -> None:
     paced = Paced(CATCH_UP_RATE)
     first = paced.burst()
-    paced.pacer.slow_down()
+    slow_down(paced.pacer)
     paced.now += 100
     assert paced.burst() < 0.6 * first
     rates = []
     for _ in range(4):
         rates.append(100 * CHUNK_SECONDS / paced.seconds_of(100))
-        paced.pacer.slow_down()
+        slow_down(paced.pacer)
     assert rates == pytest.approx([1.125, 1.0625, 1.03125, 1.015625], rel=0.05)
     assert all(one > 1 for one in rates)  # or live audio would fall behind
 
@@ -182,7 +181,7 @@ def test_slowing_down() -> None:
 def test_without_a_pace_slowing_down_gives_one() -> None:
     paced = Paced(math.inf)
     paced.burst(10)
-    paced.pacer.slow_down()
+    slow_down(paced.pacer)
     assert paced.burst() < 1000
     rate = 1000 * CHUNK_SECONDS / paced.seconds_of(1000)
     assert rate == pytest.approx(1.125, rel=1e-3)

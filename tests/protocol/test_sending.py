@@ -336,4 +336,3 @@ def test_what_another_session_heard_counts_for_nothing() -> None:
     call.ring.ack(5 * RATE)
     call.reconnect()
     assert call.sending.hearing.heard_until(call.now) == 0
-    assert call.sending.news == 5 * RATE  # as if it had told of a turn there

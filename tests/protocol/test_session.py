@@ -276,7 +276,7 @@ def test_times_are_the_stream_s() -> None:
     chunks = [life.ring.next_chunk() for _ in range(20)]
     for chunk in chunks[10:]:  # it begins half a second into the stream
         assert chunk is not None
-        life.session.timeline.sent(chunk)
+        life.session.timeline.sent(chunk, life.now)
     started, spoken, silent, revised = messages_of(
         life.say(
             {"type": "SpeechStarted", "timestamp": 20},

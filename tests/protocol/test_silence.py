@@ -27,9 +27,7 @@ def ring_of(*parts: bytes) -> AudioRing:
 
 
 def silence_of(*parts: bytes) -> Silence:
-    silence = Silence(ring_of(*parts))
-    silence.look()
-    return silence
+    return Silence(ring_of(*parts))
 
 
 def seconds(span: tuple[int, int]) -> tuple[float, float]:
@@ -44,7 +42,6 @@ def test_where_silence_is() -> None:
     assert spans[:2] == [(0, 5), (0, 5)]
     assert spans[2:5] == [(6, 6), (8, 8), (9, 9)]  # 2.5 s prove nothing
     assert spans[5:] == [(10.5, 18.5), (10.5, 18.5)]
-    assert silence.seen == 18.5 * RATE
 
 
 def test_silences_of_another_level_are_one() -> None:
@@ -77,24 +74,30 @@ def test_what_a_turn_was_open_over_is_none() -> None:
 def test_a_short_rest_is_calm_if_it_is_steady() -> None:
     ring = ring_of(speech(3, 900), hum(0.5, 18), speech(0.3, 300), hum(0.1, 18))
     silence = Silence(ring)
-    silence.look()
     assert silence.is_calm(3 * RATE, 3 * RATE)
     assert not silence.is_calm(3 * RATE, ring.written)
     ring = ring_of(speech(3, 900), hum(0.5, 18))
     silence = Silence(ring)
-    silence.look()
     assert silence.is_calm(3 * RATE, ring.written)
     assert silence.is_calm(ring.written - 10, ring.written)
+
+
+def test_silence_is_calm_though_its_last_window_is_not_whole() -> None:
+    ring = ring_of(speech(3, 900), hum(5.01, 18))
+    silence = Silence(ring)
+    assert silence.is_calm(3 * RATE, ring.written)
+    ring.write(speech(0.05, 900), RATE)
+    assert not silence.is_calm(3 * RATE, ring.written)
 
 
 def test_of_what_is_covered_nothing_is_remembered() -> None:
     ring = ring_of(*[hum(PROVEN_SECONDS + 1, rms) for rms in (10, 100) * 20])
     silence = Silence(ring)
-    silence.look()
+    silence.around(0)
     assert len(silence._found) == 39
     ring.flush()
     ring.ack(ring.written - RATE)
-    silence.look()
+    silence.around(0)
     assert len(silence._found) == 0
 
 
@@ -126,6 +129,14 @@ def test_behind_a_gap_there_is_another_word(gap_ms: int) -> None:
 def test_what_goes_on_for_long_is_no_tail() -> None:
     assert end_ms(hum((TAIL_MS + 20) / 1000, 5000), bytes(RATE)) == 0
     assert end_ms(hum(3, 5000)) == 0  # nor a noise
+
+
+@pytest.mark.parametrize("rate", [8000, 11_025, 22_050, 48_000])
+def test_at_any_rate(rate: int) -> None:
+    ring = AudioRing(rate)
+    ring.write(WORD + hum(0.5, 18), RATE)
+    ring.drain()
+    assert end_of_sound(ring, 0, is_last=False) / rate == pytest.approx(0.1, abs=0.01)
 
 
 def test_the_end_of_the_audio_is_a_pause() -> None:

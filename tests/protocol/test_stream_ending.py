@@ -274,6 +274,18 @@ def test_likewise_if_it_was_lost_before_the_end() -> None:
     assert not call.is_asking
 
 
+def test_what_was_too_long_ago_is_told_where_only_silence_is_left() -> None:
+    call = Call(replay_seconds=4)
+    peer = call.open()
+    call.write(speech(2, 5000))  # which the server says nothing of
+    peer.cut()
+    call.write(hum(6, 5))
+    call.end()
+    assert call.protocol.state is StreamState.ENDED
+    lost = [(gap.start_ms, gap.end_ms) for gap in call.all(AudioLost)]
+    assert sorted(lost) == [(0, 2000), (2000, 4000)]
+
+
 def test_ending_while_it_reconnects() -> None:
     call = Call()
     first = call.open()

@@ -7,7 +7,7 @@ import pytest
 
 from aai_stream.messages import SilenceSkipped
 from aai_stream.protocol.coverage import LEAD_SECONDS, OVERDUE_SECONDS
-from aai_stream.protocol.hearing import KEPT_SECONDS, SETTLED_SECONDS
+from aai_stream.protocol.hearing import MARGIN_SECONDS, SETTLED_SECONDS
 from tests.audio import speech, to_samples
 from tests.protocol.driver import CHUNK, RATE, Call
 from tests.talks import turn
@@ -45,7 +45,7 @@ def test_silence_is_let_go_of_when_a_session_has_surely_heard_it() -> None:
         call.run(1)
     kept = (call.ring.sent - call.ring.acked) / RATE
     # What has settled is known by the second.
-    assert 0 <= kept - SETTLED_SECONDS - KEPT_SECONDS <= 2
+    assert 0 <= kept - SETTLED_SECONDS - MARGIN_SECONDS <= 2
     # Of a server that has said nothing meanwhile, nothing is known.
     acked = call.ring.acked
     peer.silent_seconds = 4.0
@@ -89,7 +89,7 @@ def test_a_turn_that_does_not_end_is_given_up() -> None:
     peer = call.open()
     live(call, 2, 5000)
     peer.say(turn(0, ("a", 0, 1900)))
-    live(call, OVERDUE_SECONDS + SETTLED_SECONDS + KEPT_SECONDS - 1)
+    live(call, OVERDUE_SECONDS + SETTLED_SECONDS + MARGIN_SECONDS - 1)
     assert not peer.is_closed
     live(call, 3)
     assert peer.is_closed

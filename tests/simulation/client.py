@@ -9,16 +9,16 @@ import contextlib
 import logging
 import math
 from collections.abc import Iterator, Mapping
+from functools import partial
 from unittest import mock
 from urllib.parse import urlsplit
-
-from typing_extensions import Buffer
 
 from aai_stream.connection import connector as connecting
 from aai_stream.connection.failures import http_failure
 from aai_stream.connection.limiter import ConnectLimiter
 from aai_stream.connection.wire import Owner
 from aai_stream.errors import AaiStreamError, UnreachableError
+from tests.frames import frames_to
 from tests.simulation.account import EPOCH, Account, Refusal
 from tests.simulation.link import Link
 
@@ -46,21 +46,16 @@ class _Wire:
         except Refusal as exc:
             failure = failure_of(exc)
         else:
-            self.send_text = self._link.send_text
-            self.close = self._link.close
+            link = self._link
+            self.frames = frames_to(link.send_audio, link.send_text)
+            link.on_has_room = partial(setattr, self.frames, "has_room")
+            self.close = link.close
             return self
         raise failure
 
     @property
-    def has_room(self) -> bool:
-        return self._link.has_room
-
-    @property
     def silent_seconds(self) -> float:
         return self._link.silent_seconds
-
-    def send_audio(self, chunk: Buffer) -> None:
-        self._link.send_audio(bytes(memoryview(chunk)))
 
 
 @contextlib.contextmanager

@@ -80,6 +80,7 @@ class Link:
         self.on_told: Callable[[Told], None] = lambda told: None
         self.on_terminate: Callable[[], None] = lambda: None
         self.on_room: Callable[[], None] = lambda: None
+        self.on_has_room: Callable[[bool], None] = lambda has_room: None
         self.bytes_left = math.inf
         """So many more get through, either way."""
         self._owner = owner
@@ -161,7 +162,7 @@ class Link:
             return
         if self._buffer is not None or self.is_half_open:
             self._buffered += len(message)
-            self.has_room = self._buffered < ROOM_BYTES
+            self._set_room(self._buffered < ROOM_BYTES)
             if self._buffer is not None:
                 self._buffer.append((receive, message))
         else:
@@ -215,6 +216,10 @@ class Link:
             self._over()
             self._owner.closed(code, reason)
 
+    def _set_room(self, has_room: bool) -> None:
+        self.has_room = has_room
+        self.on_has_room(has_room)
+
     def _over(self) -> None:
         if self.over_at is None:
             self.over_at = self._loop.time()
@@ -245,7 +250,7 @@ class Link:
             self._arrive(receive, message)
         self.room_since = self._loop.time()
         if not self.has_room:
-            self.has_room = True
+            self._set_room(True)
             if not self.is_closed:
                 self._owner.room()
                 self.on_room()

@@ -16,13 +16,13 @@ from ..errors import TimedOutError
 from ..rules import check_seconds
 from .addresses import STREAMING_PATH, endpoint, host_of
 from .limiter import shared_limiter
-from .wire import OpenWire, Owner, Wire, aiohttp
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
 
     from ..options import Options
     from .credentials import Credentials
+    from .wire import OpenWire, Owner, Wire
 
 DEAD_AFTER_SECONDS = 10.0
 """A connection is lost when its peer has been silent for this long, asked or not."""
@@ -66,13 +66,11 @@ class Connector:
         )
 
     def prepare(self) -> None:
-        """Do what the first `open` would do before it connects: load picows, read whom
-        this machine trusts, resolve the server's name. Takes its time, so it is for a
-        thread; raises `OSError` if there is no such name."""
+        """Do what the first `open` would do before it connects: load what opens a
+        websocket, read whom this machine trusts, resolve the server's name. Takes its
+        time, so it is for a thread; raises `OSError` if there is no such name."""
         if self.http_session is None:
-            from .wire import picows
-
-            picows.tls_context()
+            preload(tls=self._url.startswith("wss:"))
         socket.getaddrinfo(self.host, None)
 
     async def admit(self, urgency: Callable[[], float]) -> None:
@@ -98,12 +96,23 @@ class Connector:
         raise TimedOutError(f"no connection was made within {timeout:g} s")
 
     def _open_wire(self) -> OpenWire:
+        # Imported here: either takes longer than the rest of this package.
         limit = None if self.dead_after == math.inf else self.dead_after
         if self.http_session is not None:
+            from .wire import aiohttp
+
             return partial(
                 aiohttp.open_wire, http_session=self.http_session, dead_after=limit
             )
-        # Not with the rest: picows and what it imports are a third of our import.
         from .wire import picows
 
         return partial(picows.open_wire, dead_after=limit)
+
+
+def preload(*, tls: bool) -> None:
+    """Load what opens a websocket where no `http_session` is given; for `tls`, also
+    read whom this machine trusts. What a process has loaded its forks need not."""
+    from .wire import picows
+
+    if tls:
+        picows.tls_context()

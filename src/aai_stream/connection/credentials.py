@@ -12,10 +12,9 @@ import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import aiohttp
 import msgspec
 
 from ..errors import (
@@ -28,7 +27,9 @@ from ..errors import (
 from ..version import __version__
 from .addresses import DEFAULT_URL, endpoint, host_of, is_loopback
 from .failures import http_failure
-from .wire.aiohttp import describe_failure, usable
+
+if TYPE_CHECKING:
+    import aiohttp
 
 TokenSource = str | Callable[[], str | Awaitable[str]]
 """A token, or a callable or coroutine function that gives a new one each time."""
@@ -157,6 +158,11 @@ async def mint_token(
         OptionError: an argument is out of its range, or there is no key.
         SessionError: by type as for a connect: refused, unreachable, timed out, ….
     """
+    # Not with the rest: aiohttp takes longer to import than all of this package.
+    import aiohttp
+
+    from .wire.aiohttp import describe_failure, usable
+
     credentials = Credentials(api_key, host=host_of(base_url))
     query = {"expires_in_seconds": _seconds(expires_in_seconds, "expires_in", 1, 600)}
     if max_session_duration_seconds is not None:

@@ -4,7 +4,10 @@
     session = AgentSession(stt=STT())
 
 A drop-in for `livekit.plugins.assemblyai.STT`; docs/livekit.md says what differs.
-Importing this registers the plugin, loads the compiled core and starts nothing.
+
+Importing this registers the plugin and starts nothing. LiveKit's fork server imports
+the packages of registered plugins, so all that a job needs is loaded here, once for all
+of them: the compiled core, the websocket client, and whom this machine trusts.
 """
 
 from ..errors import MissingExtraError
@@ -16,6 +19,7 @@ except ImportError:
         "the LiveKit plugin needs livekit-agents: pip install 'aai-stream[livekit]'"
     ) from None
 
+from ..connection.connector import preload
 from ..version import __version__
 from .log import logger
 from .stream import ServerMessage, SpeechStream
@@ -30,3 +34,4 @@ class _AaiStreamPlugin(Plugin):
 
 
 Plugin.register_plugin(_AaiStreamPlugin())
+preload(tls=True)

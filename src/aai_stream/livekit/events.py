@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 from livekit.agents import LanguageCode
@@ -29,6 +29,11 @@ PASSING = (SpeechEventType.START_OF_SPEECH, SpeechEventType.INTERIM_TRANSCRIPT)
 ACCOMPANYING = (SpeechEventType.END_OF_SPEECH, SpeechEventType.RECOGNITION_USAGE)
 """Events that come along with others, so that no bound of their own is needed."""
 
+_INTERIM = SpeechEventType.INTERIM_TRANSCRIPT
+_PREFLIGHT = SpeechEventType.PREFLIGHT_TRANSCRIPT
+_FINAL = SpeechEventType.FINAL_TRANSCRIPT
+_END = SpeechEventType.END_OF_SPEECH
+
 _NO_SPEAKER = (None, "", "PENDING", "UNKNOWN")
 
 
@@ -38,7 +43,7 @@ class TurnTranslator:
     def __init__(self) -> None:
         self._utterance_start = 0.0  # of the next one in this turn; 0 before the first
         # The words told last, as the server and as LiveKit has them: most come again.
-        self._words: Sequence[Word] = ()
+        self._words: list[Word] = []
         self._timed: list[TimedString] = []
         self._offset = 0.0
 
@@ -51,58 +56,59 @@ class TurnTranslator:
         """
         words = self._timed_words(turn.words, offset)
         start, end = _span(words)
-        told = partial(
-            SpeechData,
-            language(turn.language_code),
-            speaker_id=speaker(turn.speaker_label),
-            metadata=_scores(turn),
-        )
         confidence = mean_confidence(turn.words)
+        spoken = language(turn.language_code)
+        who = speaker(turn.speaker_label)
+        scores = _scores(turn)
+        # By place: with keywords, dataclasses take twice as long.
         events = []
         if words:
-            interim = told(
-                text=" ".join(words),
-                start_time=start,
-                end_time=end,
-                confidence=confidence,
-                words=words,
+            text = " ".join(words)
+            interim = SpeechData(
+                spoken, text, start, end, confidence, who, None, words, metadata=scores
             )
-            events.append(_event(SpeechEventType.INTERIM_TRANSCRIPT, interim))
+            events.append(SpeechEvent(_INTERIM, "", [interim]))
         if turn.utterance:
             begin = self._utterance_start or start
-            spoken = [i for i, word in enumerate(words) if _start(word) >= begin]
-            preflight = told(
-                text=turn.utterance,
-                start_time=begin,
-                end_time=end,
-                confidence=mean_confidence([turn.words[i] for i in spoken]),
-                words=[words[i] for i in spoken],
+            places = [i for i, word in enumerate(words) if _start(word) >= begin]
+            preflight = SpeechData(
+                spoken,
+                turn.utterance,
+                begin,
+                end,
+                mean_confidence([turn.words[i] for i in places]),
+                who,
+                None,
+                [words[i] for i in places],
+                metadata=scores,
             )
-            events.append(_event(SpeechEventType.PREFLIGHT_TRANSCRIPT, preflight))
+            events.append(SpeechEvent(_PREFLIGHT, "", [preflight]))
             self._utterance_start = end
         if turn.is_final:
-            final = told(
-                text=turn.transcript,
-                start_time=start,
-                end_time=end,
-                confidence=confidence,
-                words=words,
+            text = turn.transcript
+            final = SpeechData(
+                spoken, text, start, end, confidence, who, None, words, metadata=scores
             )
-            events.append(_event(SpeechEventType.FINAL_TRANSCRIPT, final))
-            events.append(SpeechEvent(type=SpeechEventType.END_OF_SPEECH))
+            events.append(SpeechEvent(_FINAL, "", [final]))
+            events.append(SpeechEvent(_END))
             self._utterance_start = 0.0
         return events
 
-    def _timed_words(self, words: Sequence[Word], offset: float) -> list[TimedString]:
+    def _timed_words(self, words: list[Word], offset: float) -> list[TimedString]:
         """`timed_words`, reusing those that have not changed since the last turn."""
-        known = len(self._words) if offset == self._offset else 0
-        timed = [
-            self._timed[place]
-            if place < known and self._words[place] == word
-            else _timed_word(word, offset)
-            for place, word in enumerate(words)
-        ]
-        self._words, self._timed, self._offset = words, timed, offset
+        if offset != self._offset:
+            self._words, self._timed, self._offset = [], [], offset
+        known = len(self._words)
+        if words[:known] == self._words:  # as a turn grows
+            timed = self._timed + timed_words(words[known:], offset)
+        else:
+            timed = [
+                self._timed[place]
+                if place < known and self._words[place] == word
+                else _timed_word(word, offset)
+                for place, word in enumerate(words)
+            ]
+        self._words, self._timed = words, timed
         return list(timed)  # theirs to change
 
 
@@ -124,9 +130,7 @@ def whole_recording(
         words=words,
         speaker_id=speakers.pop() if len(speakers) == 1 else None,
     )
-    event = _event(SpeechEventType.FINAL_TRANSCRIPT, data)
-    event.request_id = session_id or ""
-    return event
+    return SpeechEvent(_FINAL, session_id or "", [data])
 
 
 def speech_began(started: SpeechStarted, stream_start: float) -> SpeechEvent:
@@ -182,13 +186,8 @@ def language(code: str | None) -> LanguageCode:
 
 
 def _timed_word(word: Word, offset: float) -> TimedString:
-    return TimedString(
-        word.text,
-        start_time=word.start / 1000 + offset,
-        end_time=word.end / 1000 + offset,
-        confidence=word.confidence,
-        start_time_offset=offset,
-    )
+    start, end = word.start / 1000 + offset, word.end / 1000 + offset
+    return TimedString(word.text, start, end, word.confidence, offset)
 
 
 def _span(words: Sequence[TimedString]) -> tuple[float, float]:
@@ -202,12 +201,9 @@ def _start(word: TimedString) -> float:
 
 
 def _scores(turn: Turn) -> dict[str, Any] | None:
-    scores = {
-        "end_of_turn_confidence": turn.end_of_turn_confidence,
-        "language_confidence": turn.language_confidence,
-    }
-    return {name: score for name, score in scores.items() if score is not None} or None
-
-
-def _event(kind: SpeechEventType, data: SpeechData) -> SpeechEvent:
-    return SpeechEvent(type=kind, alternatives=[data])
+    scores = {}
+    if turn.end_of_turn_confidence is not None:
+        scores["end_of_turn_confidence"] = turn.end_of_turn_confidence
+    if turn.language_confidence is not None:
+        scores["language_confidence"] = turn.language_confidence
+    return scores or None

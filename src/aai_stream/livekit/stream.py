@@ -112,7 +112,7 @@ class SpeechStream(stt.RecognizeStream):
         runner = self._runner or self._make_runner(frame.sample_rate)
         if self._anchor is None:
             self._anchor = self._config.connector.time_of_day() - frame.duration
-        runner.push(frame.data, frame.sample_rate, frame.num_channels)
+        runner.gate.push(frame.data, frame.sample_rate, frame.num_channels)
 
     def flush(self) -> None:
         """Send what is no full chunk yet; with `manual_flush`, end the turn here."""

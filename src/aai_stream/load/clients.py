@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from ..client import connect
+from ..models import DEFAULT_MODEL
 from ..stats import StreamStats
 
 CHUNK_SAMPLES = 800
@@ -23,6 +24,7 @@ class Setting:
     sample_rate: int
     """Of the frames that are pushed; what is sent has 16 kHz."""
     frame_ms: int = 50
+    model: str = DEFAULT_MODEL
 
     @property
     def frame_samples(self) -> int:
@@ -56,7 +58,9 @@ class OurClient:
         self.events = 0
         self._rate = setting.sample_rate
         self._frame = noise(setting.frame_samples)
-        self._stream = connect(api_key="none", base_url=setting.url)
+        self._stream = connect(
+            api_key="none", base_url=setting.url, speech_model=setting.model
+        )
 
     async def open(self) -> None:
         await self._stream.__aenter__()

@@ -43,7 +43,8 @@ class Child:
 
     `main` reads what is asked from the pipe and sends answers; at its end it need not
     tidy up, for the process ends there and then. `ca` is who it trusts, as PEM, instead
-    of those that the machine trusts.
+    of those that the machine trusts. Only one that is no `daemon` may have processes of
+    its own.
     """
 
     def __init__(
@@ -52,13 +53,14 @@ class Child:
         *args: Any,
         core: int,
         ca: bytes | None = None,
+        daemon: bool = True,
     ) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, self._theirs = context.Pipe()
         self._ca = ca
         self._files = contextlib.ExitStack()
         self._process = context.Process(
-            target=_run, args=(core, main, self._theirs, *args), daemon=True
+            target=_run, args=(core, main, self._theirs, *args), daemon=daemon
         )
 
     def __enter__(self) -> Self:

@@ -2,8 +2,9 @@
 
 That is why there is another one beside `aai_stream.emulator`, which would be full with
 a tenth of the streams that a client can carry. This one reads the frames' headers,
-counts the audio, and sends a Turn for every 250 ms of it. It doesn't know fragments,
-compression or errors of the client, and closes the connection on any other message.
+counts the audio, and sends a Turn for every 250 ms of it, as the session's model would.
+It doesn't know fragments, compression or errors of the client, and closes the
+connection on any other message.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from array import array
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
+from ..models import DEFAULT_MODEL
 from . import talk
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
@@ -36,17 +38,23 @@ class Heard:
 class LoadServer:
     """Serves any number of sessions on a port of loopback.
 
+    The talk of a session begins with its audio, or, with `spread`, up to a turn later,
+    so that not all are at the same word.
+
     Attributes:
         url: where, once it is started.
         heard: by session id.
         recording: whether arrivals are noted.
     """
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, tls: ssl.SSLContext | None = None, *, spread: bool = True
+    ) -> None:
         self.url = ""
         self.heard: dict[str, Heard] = {}
         self.recording = False
         self._tls = tls
+        self._spread = spread
         self._server: asyncio.Server | None = None
         self._open = set[_Connection]()
 
@@ -77,6 +85,7 @@ class _Connection(asyncio.Protocol):
         self._heard = Heard()
         self._step_bytes = 0  # of audio, between two Turns; 0 before the handshake
         self._due = 0  # bytes at which the next Turn is
+        self._talk = talk.UNIVERSAL_3
         self._step = 0
         self._from_ms = 0
 
@@ -117,12 +126,14 @@ class _Connection(asyncio.Protocol):
         query = parse_qs(urlsplit(request.split()[1]).query)
         rate = int(query.get("sample_rate", ["16000"])[0])
         self._step_bytes = self._due = 2 * rate * talk.STEP_MS // 1000
+        model = query.get("speech_model", [DEFAULT_MODEL])[0]
+        self._talk = talk.talk_of(model)
         number = len(self._server.heard)
         self._server.heard[f"session-{number}"] = self._heard
-        # Not all in step: some are at their first word while others are at their last.
-        self._step = -(number % talk.STEPS)
-        self._from_ms = -self._step * talk.STEP_MS
-        self._send(talk.begin(f"session-{number}"))
+        if self._server._spread:
+            self._step = -(number % self._talk.steps)
+            self._from_ms = -self._step * talk.STEP_MS
+        self._send(talk.begin(f"session-{number}", model))
 
     def _read_frames(self, data: bytes) -> bytes:
         """Take all whole frames; gives what is left."""
@@ -150,7 +161,7 @@ class _Connection(asyncio.Protocol):
             heard.arrivals.extend((heard.bytes, self._loop.time()))
         while heard.bytes >= self._due:
             self._due += self._step_bytes
-            for message in talk.said(self._step, self._from_ms):
+            for message in self._talk.said(self._step, self._from_ms):
                 self._send(message)
             self._step += 1
 

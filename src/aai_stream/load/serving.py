@@ -37,10 +37,15 @@ class ServerReport:
 
 
 class ServerProcess(Child):
-    """Use it in a `with` statement; `url` is where it listens then."""
+    """Use it in a `with` statement; `url` is where it listens then.
 
-    def __init__(self, core: int, certificate: Certificate | None) -> None:
-        super().__init__(_serve, certificate, core=core)
+    `spread` is the `LoadServer`'s.
+    """
+
+    def __init__(
+        self, core: int, certificate: Certificate | None, *, spread: bool = True
+    ) -> None:
+        super().__init__(_serve, certificate, spread, core=core)
 
     def __enter__(self) -> ServerProcess:
         super().__enter__()
@@ -57,14 +62,17 @@ class ServerProcess(Child):
         return report
 
 
-def _serve(pipe: Connection, certificate: Certificate | None) -> None:
-    asyncio.run(_Service(pipe, certificate).run())
+def _serve(pipe: Connection, certificate: Certificate | None, spread: bool) -> None:
+    asyncio.run(_Service(pipe, certificate, spread).run())
 
 
 class _Service:
-    def __init__(self, pipe: Connection, certificate: Certificate | None) -> None:
+    def __init__(
+        self, pipe: Connection, certificate: Certificate | None, spread: bool
+    ) -> None:
         self._pipe = pipe
-        self._server = LoadServer(certificate and server_context(certificate))
+        tls = certificate and server_context(certificate)
+        self._server = LoadServer(tls, spread=spread)
         self._began = self._cpu = 0.0
 
     async def run(self) -> None:

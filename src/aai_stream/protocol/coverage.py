@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from .events import LostTurn, Told
 from .gaps import Gaps
-from .silence import CLICK_MS, Silence, end_of_sound, first_pause
+from .silence import Silence, end_of_sound, first_pause
 from .turns import MOVED_MS, together
 
 if TYPE_CHECKING:
@@ -39,20 +39,24 @@ SLACK_MS = 250
 
 
 class Coverage:
-    """Decides what of a ring's audio has been dealt with; `told` gets what is lost."""
+    """Decides what of a ring's audio has been dealt with; `told` gets what is lost.
+
+    Attributes:
+        input_ended: no more audio will come.
+    """
 
     def __init__(self, ring: AudioRing, told: MutableSequence[Told]) -> None:
         self.gaps = Gaps(ring, told)
         self.silence = Silence(ring)
         self.input_ended = False
+        rate = ring.sample_rate
         self._ring = ring
-        self._slack = ring.sample_rate * SLACK_MS // 1000
-        self._moved = ring.sample_rate * MOVED_MS // 1000
-        self._lead = round(LEAD_SECONDS * ring.sample_rate)
-        # Where the last final ended, and how far its last word may sound; None once
-        # that is known.
-        self._tail_start = 0
-        self._tail_limit: int | None = None
+        self._news = 0  # how much was sent when the present session told of a turn last
+        self._slack = rate * SLACK_MS // 1000
+        self._moved = rate * MOVED_MS // 1000
+        self._lead = round(LEAD_SECONDS * rate)
+        # Where the last final ended, and how far its last word may sound.
+        self._tail = -1, 0
         # Of the turn that a lost session left open, the words that it told.
         self._words: tuple[int, int] | None = None
 
@@ -61,10 +65,16 @@ class Coverage:
         self._ring.drain()
         self.gaps.look()
 
+    def sample(self, stream_ms: int) -> int:
+        """The sample at a server's `stream_ms`, which may be wrong by more than
+        rounding: it is none that wasn't sent, but may be below 0."""
+        ring = self._ring
+        return min(stream_ms * ring.sample_rate // 1000, ring.sent)
+
     # ---- finals ----
 
-    def take_final(self, start: int, end: int, forced: int | None) -> None:
-        """A final turn has words from `start` to `end`, in samples.
+    def take_final(self, end: int, lasted_ms: int, forced: int | None) -> None:
+        """A final turn has words up to the sample `end`, which `lasted_ms` in all.
 
         `forced`: where the server was asked to end this turn, which then needs no
         pause.
@@ -72,10 +82,11 @@ class Coverage:
         if end <= self.gaps.covered:
             return
         self._let_go(end)
-        self._tail_start = end
-        longest = LONGEST_SURE_TURN_MS * self._ring.sample_rate // 1000
-        limit = end if end - start > longest else self._ring.written
-        self._tail_limit = limit if forced is None else max(end, forced)
+        if forced is not None:
+            self._tail = end, forced
+        else:
+            is_sure = lasted_ms <= LONGEST_SURE_TURN_MS
+            self._tail = end, self._ring.written if is_sure else end
 
     def take_final_without_words(self) -> None:
         """A final turn has text, but doesn't say where: it ended at the first pause, or
@@ -89,19 +100,16 @@ class Coverage:
     def take_lost(self, turn: LostTurn) -> None:
         """A session has lost a turn: nobody waits for its words any more. The gap is
         told without what finals cover, and without the silence around it."""
-        self._look()
-        rate = self._ring.sample_rate
-        start, end = turn.start * rate // 1000, turn.end * rate // 1000
+        start, end = self.sample(turn.start), self.sample(turn.end)
         first, last = end, start  # where words are told to be, silent or not
         if turn.words is not None:
-            first = turn.words[0] * rate // 1000 - self._moved
-            last = turn.words[1] * rate // 1000 + self._moved
-        start = max(start, min(self.gaps.covered, end))
-        sound = self.silence.around(start)[1] - rate * CLICK_MS // 1000
+            first = self.sample(turn.words[0]) - self._moved
+            last = self.sample(turn.words[1]) + self._moved
+        start = max(start, self.gaps.covered)
+        sound = self.silence.around(start)[1] - self.silence.click
         start = max(start, min(sound, first))
         end = min(end, max(self.silence.around(end)[0], last))
-        if start < end:
-            self.gaps.report(start, end, "the server never ended this turn")
+        self.gaps.report(start, end, "the server never ended this turn")
         if self._words is not None and end >= self._words[1] - self._slack:
             self._forget_unfinished()
 
@@ -114,63 +122,54 @@ class Coverage:
     def resume(self) -> int:
         """The sample at which the next session begins."""
         self.gaps.look()
-        limit, ring = self._tail_limit, self._ring
-        if limit is not None and ring.acked == self._tail_start:
-            end = end_of_sound(ring, ring.acked, is_last=self.input_ended)
-            if end > ring.acked:
-                self._tail_limit = None
-                if end <= limit:  # or else the next turn's word has begun
-                    self.gaps.cover(min(end, ring.sent))
-        return self._ring.acked
+        ring, (tail, limit) = self._ring, self._tail
+        if ring.acked == tail:
+            end = end_of_sound(ring, tail, is_last=self.input_ended)
+            if end <= limit:  # or else the next turn's word has begun
+                self.gaps.cover(min(end, ring.sent))
+        return ring.acked
 
     def _let_go(self, sample: int) -> None:
         self.gaps.cover(sample)
-        self._tail_limit = None
-        if self.has_unfinished:
-            words_end = 0 if self._words is None else self._words[1]
-            if self.gaps.covered >= words_end - self._slack:
-                self._forget_unfinished()
+        if self._words is None or sample >= self._words[1] - self._slack:
+            self._forget_unfinished()
 
     # ---- silence ----
 
     def settle(self, heard: int) -> None:
         """A session has heard the audio up to `heard`, had time to speak about it, and
         has no turn open: let go of what is silence."""
-        if self.has_unfinished:
-            if heard < self.silence.spoken_until:
-                return
-            self._give_up_unfinished()
-        self._look()
+        if heard < self.silence.spoken_until:
+            return
+        self._give_up_unfinished()
+        end = self.silence.end_behind(self.resume())
         if self.gaps.has_hole:
             return  # a final may still cover it
-        end = self.silence.end_behind(self.resume())
-        if (end := min(heard, end - self._lead)) > self._ring.acked:
-            self._let_go(end)
+        self._let_go(min(heard, end - self._lead))
 
-    def _look(self) -> None:
-        self.gaps.look()
-        self.silence.look()
+    def take_news(self) -> None:
+        """The present session tells of a turn."""
+        self._news = self._ring.sent
 
-    def is_overdue(self, heard: int, news: int) -> bool:
+    def is_overdue(self, heard: int) -> bool:
         """Whether a turn that is open should long have ended. Its session has surely
-        heard the audio up to `heard`, but told nothing of the turn since `news`."""
-        self._look()
+        heard the audio up to `heard`."""
         start, end = self.silence.around(heard)
-        silent = heard - max(news, start) if end > heard else 0
-        rate = self._ring.sample_rate
-        return silent > OVERDUE_SECONDS * rate or heard - news > MOST_SECONDS * rate
+        silent = heard - max(self._news, start) if end > heard else 0
+        open_for, rate = heard - self._news, self._ring.sample_rate
+        return silent > OVERDUE_SECONDS * rate or open_for > MOST_SECONDS * rate
 
     def pass_over_silence(self, session_start: int) -> bool:
         """Move the ring's cursor over silence that would only make the present session
         late, which began at `session_start`. Returns whether there was any."""
         ring = self._ring
+        self.gaps.look()
         position = ring.sent
-        self._look()
         start, end = self.silence.around(position)
-        begins_in_it = session_start >= start
-        if not begins_in_it and position - start < KEPT_SECONDS * ring.sample_rate:
-            return False
         if end - position <= 2 * self._lead:
+            return False
+        is_kept = position - start < KEPT_SECONDS * ring.sample_rate
+        if is_kept and session_start < start:
             return False
         while ring.sent < end and ring.next_chunk() is not None:
             pass
@@ -181,27 +180,26 @@ class Coverage:
     @property
     def silent_seconds(self) -> float:
         """How much silence there is at the end of the audio."""
-        self._look()
-        seen = self.silence.seen
-        start, end = self.silence.around(max(0, seen - 1))
-        return (seen - start) / self._ring.sample_rate if end > start else 0.0
+        last = max(0, self._ring.written - self.silence.click)
+        start, end = self.silence.around(last)
+        return (end - start) / self._ring.sample_rate
 
     def is_calm(self) -> bool:
         """Whether there is no sound in what was sent that isn't covered."""
-        self._look()
         return self.silence.is_calm(self.resume(), self._ring.sent)
 
     def is_complete(self) -> bool:
         """Whether there is no sound in all of the audio that isn't covered."""
-        self._look()
         return self.silence.is_calm(self.resume(), self._ring.written)
 
     # ---- lost sessions ----
 
     def leave_unfinished(self, words: tuple[int, int] | None) -> None:
-        """A session was lost with a turn open, of which it told `words` from one sample
-        to another, if any: what it was sent is no silence."""
+        """A session was lost with a turn open, of which it told `words` from one ms to
+        another, if any: what it was sent is no silence."""
         self.silence.spoken_until = max(self.silence.spoken_until, self._ring.sent)
+        if words is not None:
+            words = self.sample(words[0]), self.sample(words[1])
         self._words = together(self._words, words)
 
     @property
@@ -216,7 +214,7 @@ class Coverage:
             start = max(words[0] - self._moved, self.gaps.covered)
             end = min(words[1] + self._moved, self._ring.sent)
             self.gaps.report(start, end, "its turn was begun, but never ended")
-            self._let_go(end)
+            self.gaps.cover(end)
         self._forget_unfinished()
 
     def _forget_unfinished(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from ..messages import AudioLost, SilenceSkipped
 from .events import Level, Note, Told
 
 if TYPE_CHECKING:
-    from collections.abc import MutableSequence
+    from collections.abc import Iterator, MutableSequence
 
     from .._core import AudioRing
 
@@ -38,7 +39,7 @@ class Gaps:
         self._seen = 0  # of the ring's count of dropped samples
         self._stretch: tuple[int, int] | None = None
         self._behind: deque[tuple[int, int]] = deque()  # told, behind what is covered
-        self._logged_at: int | None = None
+        self._logged_at = -math.inf
 
     def look(self) -> None:
         """Call after each write, and before the ring's cursors are relied on: other
@@ -46,29 +47,31 @@ class Gaps:
         ring = self._ring
         ring.settle()
         count = ring.dropped_samples - self._seen
-        if not count:
-            if self._stretch is not None and ring.sent > self._stretch[1]:
-                self._end_stretch()
-            return
-        self._seen += count
-        start = ring.sent - count
-        if self._stretch is not None and self._stretch[1] == start:
-            start = self._stretch[0]
-        else:
-            self._end_stretch()
-        self._stretch = start, ring.sent
-        self._log()
+        if self._stretch is not None and ring.sent - count > self._stretch[1]:
+            self._end_stretch()  # audio got through
+        if count:
+            self._seen += count
+            start = ring.sent - count if self._stretch is None else self._stretch[0]
+            self._stretch = start, ring.sent
+            self._log()
+
+    @property
+    def is_losing(self) -> bool:
+        """Whether the latest audio that was lost is yet to be told."""
+        return self._stretch is not None
 
     def cover(self, sample: int) -> None:
         """What lies before `sample`, which was sent, is needed no more."""
-        self._ring.ack(sample)
-        self.covered = max(self.covered, sample)
-        while self._behind and self._behind[0][1] <= self.covered:
-            self._behind.popleft()
+        if sample > self.covered:
+            self._ring.ack(sample)
+            self.covered = sample
+            while self._behind and self._behind[0][1] <= sample:
+                self._behind.popleft()
 
     def forgotten(self) -> None:
-        """Tell what was sent, is not covered and can't be sent again: the session that
-        heard it is lost."""
+        """Tell what was lost so far, and what was sent, is not covered and can't be
+        sent again: the session that heard it is lost."""
+        self.over()
         for start, end in self._holes():
             self.report(start, end, TOO_LONG_AGO)
         self.cover(self._ring.acked)
@@ -76,27 +79,19 @@ class Gaps:
     @property
     def has_hole(self) -> bool:
         """Whether such audio is what the present session alone has heard."""
-        return bool(self._holes())
+        return any(self._holes())
 
-    def _holes(self) -> list[tuple[int, int]]:
-        holes, position = [], self.covered
-        for start, end in [*self._behind, (self._ring.acked, self._ring.acked)]:
+    def _holes(self) -> Iterator[tuple[int, int]]:
+        position, acked = self.covered, self._ring.acked
+        for start, end in [*self._behind, (acked, acked)]:
             if start > position:
-                holes.append((position, start))
+                yield position, start
             position = max(position, end)
-        return holes
 
     def failed(self) -> None:
         """Tell all that is not covered: no session will hear it any more."""
-        self.over()
         self.forgotten()
-        if self._ring.acked < self._ring.written:
-            self.report(self._ring.acked, self._ring.written, "the stream failed")
-
-    def skipped(self, start: int, end: int) -> None:
-        """Tell of silence that is not sent, if it is any."""
-        if start < end:
-            self._told.append(SilenceSkipped(**self._span(start, end)))
+        self.report(self._ring.acked, self._ring.written, "the stream failed")
 
     def over(self) -> None:
         """Tell what was lost so far."""
@@ -104,22 +99,26 @@ class Gaps:
         self._end_stretch()
 
     def _end_stretch(self) -> None:
-        if self._stretch is not None:
-            stretch, self._stretch = self._stretch, None
-            self._behind.append(stretch)
-            self.report(*stretch, "it could not be sent in time")
-            if len(self._behind) > MOST_STRETCHES:
-                self._join_oldest()
-
-    def _join_oldest(self) -> None:
-        """Give up what was sent between the oldest two, so that they are one."""
-        (start, lost), (found, end) = self._behind.popleft(), self._behind.popleft()
-        self._behind.appendleft((start, end))
-        self.report(lost, found, TOO_LONG_AGO)
+        if self._stretch is None:
+            return
+        self.report(*self._stretch, "it could not be sent in time")
+        self._behind.append(self._stretch)
+        self._stretch = None
+        if len(self._behind) > MOST_STRETCHES:
+            # The oldest two become one: what was sent between them is given up.
+            (start, lost), (found, end) = self._behind.popleft(), self._behind.popleft()
+            self._behind.appendleft((start, end))
+            self.report(lost, found, TOO_LONG_AGO)
 
     def report(self, start: int, end: int, why: str) -> None:
-        """Tell that the samples from `start` up to `end` are lost."""
-        self._told.append(AudioLost(**self._span(start, end), why=why))
+        """Tell that the samples from `start` up to `end` are lost, if they are any."""
+        if start < end:
+            self._told.append(AudioLost(**self._span(start, end), why=why))
+
+    def skipped(self, start: int, end: int) -> None:
+        """Likewise, of silence that is not sent."""
+        if start < end:
+            self._told.append(SilenceSkipped(**self._span(start, end)))
 
     def _span(self, start: int, end: int) -> dict[str, Any]:
         rate = self._ring.sample_rate
@@ -132,7 +131,7 @@ class Gaps:
 
     def _log(self) -> None:
         now, rate = self._ring.written, self._ring.sample_rate
-        if self._logged_at is None or now - self._logged_at > LOG_SECONDS * rate:
+        if now - self._logged_at > LOG_SECONDS * rate:
             kept = (now - self._ring.acked) / rate
             text = f"audio is being lost: {kept:.1f} s of it wait to be sent"
             self._told.append(Note(Level.WARNING, text))

@@ -8,41 +8,40 @@ from collections import deque
 SETTLED_SECONDS = 5.0
 """The server, since heard from, has had this long to say that somebody speaks."""
 
-KEPT_SECONDS = 2.0
-"""This much before what has settled is kept in any case."""
+MARGIN_SECONDS = 2.0
+"""This much before what has settled is taken as not heard yet in any case."""
 
 
 class Hearing:
-    """Remembers what the present session was sent, and when that was worked through.
+    """Remembers what one session was sent, and when that was worked through.
 
-    A server works through audio no faster than it was spoken, for all we know.
+    It begins at the sample `start`. A server works through audio no faster than it was
+    spoken, for all we know.
+
+    Attributes:
+        due: the sample up to which it may be sent before `sent` is to be called.
     """
 
-    def __init__(self, sample_rate: int) -> None:
+    def __init__(self, sample_rate: int, start: int) -> None:
         self._rate = sample_rate
         # When worked through, and how far, by the second of audio; the ring keeps no
         # more than ten minutes.
         self._marks: deque[tuple[float, int]] = deque(maxlen=600)
         self._through_at = -math.inf  # what was marked is worked through
-        self._marked = 0  # so far
+        self._marked = start
         self._settled = 0
+        self.due = start + 1
 
-    def restart(self) -> None:
-        """Another session begins: nothing has settled."""
-        self._marks.clear()
-        self._through_at = -math.inf
-        self._settled = 0
-
-    def sent(self, start: int, end: int, now: float) -> bool:
-        """Audio from `start` to `end` is sent; returns whether it is time to ask."""
+    def sent(self, end: int, now: float) -> bool:
+        """Audio up to `end` was sent; returns whether it is time to ask."""
+        if end < self.due:
+            return False
         if self._through_at == -math.inf:
             self._through_at = now
-            self._marked = start
-        elif end - self._marked < self._rate:
-            return False
         through_at = self._through_at + (end - self._marked) / self._rate
         self._through_at = max(now, through_at)
         self._marked = end
+        self.due = end + self._rate
         self._marks.append((self._through_at, end))
         return True
 
@@ -51,6 +50,6 @@ class Hearing:
         time to say what. A dead one says nothing of what it was sent since."""
         before = heard_at - SETTLED_SECONDS
         while self._marks and self._marks[0][0] <= before:
-            settled = self._marks.popleft()[1] - int(KEPT_SECONDS * self._rate)
+            settled = self._marks.popleft()[1] - int(MARGIN_SECONDS * self._rate)
             self._settled = max(self._settled, settled)
         return self._settled

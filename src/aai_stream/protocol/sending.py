@@ -6,17 +6,15 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING
 
+from .._core import Gate, Pacer
 from .hearing import Hearing
-from .pace import Pacer
+from .pace import BURST_SECONDS
 from .session import FORCE_ENDPOINT
 
 if TYPE_CHECKING:
     from .._core import AudioRing, Chunk
     from .coverage import Coverage
     from .session import Session
-
-ROUNDING = 1e-6
-"""Seconds by which sums of chunks may be wrong."""
 
 RETRY_SECONDS = 0.02
 """When to try again after other streams needed the ring's memory."""
@@ -73,13 +71,16 @@ class Endpoints:
 class Sending:
     """Says what the session that it is connected to is sent next.
 
-    `coverage` knows what is silence. With `skip_silence` long silence is left out where
-    audio had to wait.
+    What is usual, the next chunk of live audio, the core sends on its own while `gate`
+    is open. `coverage` knows what is silence. With `skip_silence` long silence is left
+    out where audio had to wait.
 
     Attributes:
+        gate: open from a call of `next` that had nothing more to send, until there is
+            something to be decided.
+        pacer: how fast audio goes that had to wait.
         due: when to ask again; infinite if nothing waits for its time.
         is_time_to_look: enough was sent to ask how far the session has heard.
-        news: how far it had been sent when it told of a turn last.
     """
 
     def __init__(
@@ -90,12 +91,12 @@ class Sending:
         *,
         skip_silence: bool,
     ) -> None:
-        self.pacer = Pacer(catch_up_rate, ring.sample_rate)
+        self.pacer = Pacer(catch_up_rate, ring.sample_rate, BURST_SECONDS)
+        self.gate = Gate(ring, self.pacer)
         self.endpoints = Endpoints()
-        self.hearing = Hearing(ring.sample_rate)
+        self.hearing = Hearing(ring.sample_rate, 0)
         self.due = math.inf
         self.is_time_to_look = False
-        self.news = 0
         self._ring = ring
         self._coverage = coverage
         self._skip_silence = skip_silence
@@ -112,9 +113,10 @@ class Sending:
 
     def connect(self, session: Session) -> None:
         """Send to `session` from now on, beginning with what waits."""
+        self.disconnect()
         self._session = session
-        self._session_start = self.news = self._ring.sent
-        self.hearing.restart()
+        self._session_start = self._ring.sent
+        self.hearing = Hearing(self._ring.sample_rate, self._ring.sent)
         self.endpoints.restart(self._ring.acked)
 
     def disconnect(self) -> None:
@@ -122,27 +124,48 @@ class Sending:
         self._session = None
         self.due = math.inf
         self._tail.clear()
+        self.gate.shut()
 
     def next(self, now: float, has_room: bool) -> Chunk | bytes | None:
         """The next binary or text message, which counts as sent; None if there is none
         for now. `has_room`: the socket takes more audio."""
-        session, ring = self._session, self._ring
+        session = self._session
         if session is None:
             return None
+        self.gate.shut()
+        self.due = math.inf
+        if self.hearing.sent(self._ring.sent, now):
+            self.is_time_to_look = True
+        message = self._next(session, now, has_room)
+        is_waiting = self._tail or self.endpoints.waiting or self.due < math.inf
+        if message is None and not is_waiting:
+            # A gap that is yet to be told ends with the next chunk.
+            is_losing = self._coverage.gaps.is_losing
+            until = self._ring.sent + 1 if is_losing else self.hearing.due
+            self.gate.open(session.timeline, until)
+        return message
+
+    def _next(
+        self, session: Session, now: float, has_room: bool
+    ) -> Chunk | bytes | None:
+        ring = self._ring
         if self._tail:
-            return self._next_of_tail(session, now)
+            if not self.pacer.is_open(now):
+                self.due = self.pacer.opens_at
+                return None
+            return self._send(session, self._tail.popleft(), now)
         if self.endpoints.waiting and self.endpoints.force(ring.sent, ring.acked):
             return FORCE_ENDPOINT
         if ring.written - ring.sent < ring.chunk_samples:
             if not self.endpoints.waiting:
                 return None
             self._tail.extend(ring.flush())  # the endpoint is behind the last chunk
-            return self.next(now, has_room)
+            return self._next(session, now, has_room)
         if not has_room:
             return None
-        if self.pacer.opens_at > now + ROUNDING:
+        if not self.pacer.is_open(now):
             if self._pass_over_silence(session):
-                return self.next(now, has_room)
+                return self._next(session, now, has_room)
             self.due = self.pacer.opens_at
         elif (chunk := ring.next_chunk()) is not None:
             return self._send(session, chunk, now)
@@ -150,18 +173,9 @@ class Sending:
             self.due = now + RETRY_SECONDS  # other streams needed its memory
         return None
 
-    def _next_of_tail(self, session: Session, now: float) -> Chunk | None:
-        if self.pacer.opens_at > now + ROUNDING:
-            self.due = self.pacer.opens_at
-            return None
-        return self._send(session, self._tail.popleft(), now)
-
     def _send(self, session: Session, chunk: Chunk, now: float) -> Chunk:
-        session.timeline.sent(chunk)
-        session.active_at = now
+        session.timeline.sent(chunk, now)
         self.pacer.spend(chunk.samples + chunk.padding, now)
-        if self.hearing.sent(chunk.start, chunk.start + chunk.samples, now):
-            self.is_time_to_look = True
         return chunk
 
     def _pass_over_silence(self, session: Session) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from .. import messages
+from .._core import Timeline
 from ..errors import (
     DroppedError,
     EndedError,
@@ -22,7 +23,6 @@ from ..messages import Begin, Termination, Turn
 from .events import Level, Note, Tells
 from .failures import closed_error
 from .retry import ABNORMAL
-from .timeline import Timeline
 from .turns import Turns
 
 if TYPE_CHECKING:
@@ -77,7 +77,6 @@ class Session:
         asked_at: when it was asked for.
         began_at: when Begin came.
         heard_at: the last sign of life of the peer.
-        active_at: when audio or a KeepAlive was sent last.
         malformed_messages: how many messages could not be read.
     """
 
@@ -102,7 +101,7 @@ class Session:
         self.timeline = Timeline(sample_rate)
         self.turns = Turns()
         self.told_turn = False
-        self.asked_at = self.began_at = self.heard_at = self.active_at = now
+        self.asked_at = self.began_at = self.heard_at = self._kept_alive_at = now
         self.malformed_messages = 0
         self._unix_offset = unix_offset
         self._redact = redact
@@ -240,6 +239,11 @@ class Session:
         self._keep_alive_seconds = seconds
 
     @property
+    def _keep_alive_at(self) -> float:
+        active_at = max(self._kept_alive_at, self.timeline.sent_at)
+        return active_at + self._keep_alive_seconds
+
+    @property
     def expiry(self) -> float:
         """When it expires, by the steady clock; infinite if that isn't known."""
         if self.expires_at is None:
@@ -254,7 +258,7 @@ class Session:
             self._begin_by,
             self._code_by,
             self._end_by,
-            self.active_at + self._keep_alive_seconds,
+            self._keep_alive_at,
             (self._told_at if self._suspect_at is None else self._suspect_at)
             + self._silence_allowed / 2,
         )
@@ -275,7 +279,7 @@ class Session:
                     f"the server did not finish: nothing came for {self._patience:g} s"
                 )
             )
-        elif now >= self.active_at + self._keep_alive_seconds:
+        elif now >= self._keep_alive_at:
             self.keep_alive(now)
         self._check_silence(now)
         if now < self.turns.deadline:
@@ -333,7 +337,7 @@ class Session:
 
     def keep_alive(self, now: float) -> None:
         """Reset the server's `inactivity_timeout` without sending audio."""
-        self.active_at = now
+        self._kept_alive_at = now
         self._texts.append(KEEP_ALIVE)
 
     def terminate(self, now: float, seconds: float) -> None:

@@ -7,6 +7,7 @@ session had a turn open when it was lost. `Steadiness` says what counts as stead
 from __future__ import annotations
 
 from collections import deque
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from .._core import Steadiness
@@ -31,7 +32,7 @@ TURN_PAUSE_MS = 300
 CLICK_MS = 20
 """A sound that is no longer is no word."""
 
-_WINDOWS_A_SECOND = 200
+_WINDOW_MS = 5
 _FLOOR = 4.0  # mean square: nothing but rounding is below
 _SOFTER = 1 / 200  # than the loudest: 23 dB
 _AS_QUIET = 4.0  # times the quietest
@@ -44,21 +45,10 @@ class Silence:
         self._ring = ring
         self._steadiness = Steadiness(ring)
         self._shortest = round(PROVEN_SECONDS * ring.sample_rate)
-        self._click = ring.sample_rate * CLICK_MS // 1000
+        self.click = ring.sample_rate * CLICK_MS // 1000
         self._found: deque[tuple[int, int]] = deque()
         self.spoken_until = 0
         """Nothing before this sample is silence, whatever it looks like."""
-
-    def look(self) -> None:
-        """Look at what was written since the last time."""
-        self._found.extend(self._steadiness.follow(self._shortest))
-        while self._found and self._found[0][1] <= self._ring.acked:
-            self._found.popleft()
-
-    @property
-    def seen(self) -> int:
-        """How far it has looked."""
-        return self._steadiness.seen
 
     def around(self, sample: int) -> tuple[int, int]:
         """The start and the end of the silence that `sample` lies in, or begins; both
@@ -68,35 +58,30 @@ class Silence:
         start = end = sample
         for first, last in self._stretches():
             if first <= end < last:
-                if end == sample:
-                    start = max(first, self.spoken_until)
-                end = last
-        return start, end
+                start, end = min(start, first), last
+        return max(start, self.spoken_until), end
 
     def end_behind(self, sample: int) -> int:
         """The end of the silence that begins at `sample`, or within a click of it:
         silence is found by the window, and may begin within one."""
-        near = self.around(sample + self._click)
-        return max(self.around(sample)[1], near[1] if near[0] < near[1] else sample)
+        start, end = self.around(sample + self.click)
+        return max(self.around(sample)[1], end if start < end else sample)
 
     def is_calm(self, start: int, stop: int) -> bool:
-        """Whether there is no sound from `start` to `stop`: nothing but silence, and a
-        rest that is steady, however short."""
-        silent_until = self.end_behind(start)
-        if max(silent_until, start + self._click) >= stop:
-            return True
-        if silent_until > start:
-            return False  # a sound ended it
-        start += self._click
-        if start < self.spoken_until or stop - start > self._shortest:
-            return False
-        rest = Steadiness(self._ring, start)
-        rest.follow(self._shortest)
-        return rest.since == start
+        """Whether there is no sound from `start` to `stop`: nothing but silence, or
+        what has been steady since `start`, however short."""
+        end, near = self.end_behind(start), start + self.click
+        # What is steady behind silence may be a sound.
+        if end == start and max(self._steadiness.since, self.spoken_until) <= near:
+            end = self._steadiness.seen
+        return end + self.click >= stop
 
     def _stretches(self) -> Iterable[tuple[int, int]]:
-        yield from self._found
         now = self._steadiness
+        self._found.extend(now.follow(self._shortest))
+        while self._found and self._found[0][1] <= self._ring.acked:
+            self._found.popleft()
+        yield from self._found
         if now.seen - now.since >= self._shortest:
             yield now.since, now.seen
 
@@ -108,39 +93,38 @@ def end_of_sound(ring: AudioRing, sample: int, *, is_last: bool) -> int:
     no longer than `TAIL_MS`; otherwise `sample`: what follows may be the next word.
     `is_last`: no audio will follow what is in the ring, so its end is a pause as well.
     """
-    rate = ring.sample_rate
-    window = max(1, rate // _WINDOWS_A_SECOND)
-    stop = min(ring.written, sample + rate * (TAIL_MS + PAUSE_MS) // 1000)
-    quiet = _quiet_windows(ring, sample, stop, window)
-    tail = next((n for n, is_quiet in enumerate(quiet) if is_quiet), len(quiet))
-    pause = quiet[tail : tail + PAUSE_MS * _WINDOWS_A_SECOND // 1000]
-    is_pause = all(pause) and len(pause) * window * 1000 >= PAUSE_MS * rate
-    if is_last and stop == ring.written:
-        is_pause = all(pause)
-    if not is_pause or tail * window * 1000 > TAIL_MS * rate:
+    stop = sample + ring.sample_rate * (TAIL_MS + PAUSE_MS) // 1000
+    quiet = _quiet_windows(ring, sample, stop)
+    tail = quiet.index(True) if True in quiet else len(quiet)
+    pause = quiet[tail : tail + PAUSE_MS // _WINDOW_MS]
+    is_long = len(pause) * _WINDOW_MS == PAUSE_MS or (is_last and stop >= ring.written)
+    if not all(pause) or not is_long or tail * _WINDOW_MS > TAIL_MS:
         return sample
-    return min(sample + tail * window, stop)
+    return sample + tail * _window(ring)
 
 
 def first_pause(ring: AudioRing, start: int, stop: int) -> int | None:
     """Where the first pause behind a sound between `start` and `stop` begins, in which
     a turn may have ended; None if there is none."""
-    window = max(1, ring.sample_rate // _WINDOWS_A_SECOND)
-    shortest = TURN_PAUSE_MS * _WINDOWS_A_SECOND // 1000
-    run = -1  # of quiet windows; -1 before the first sound
-    for place, is_quiet in enumerate(_quiet_windows(ring, start, stop, window)):
-        if not is_quiet:
-            run = 0
-        elif run >= 0:
-            run += 1
-            if run == shortest:
-                return start + (place + 1 - shortest) * window
+    place = 0
+    for is_quiet, run in groupby(_quiet_windows(ring, start, stop)):
+        length = len([*run])
+        if is_quiet and place and length * _WINDOW_MS >= TURN_PAUSE_MS:
+            return start + place * _window(ring)
+        place += length
     return None
 
 
-def _quiet_windows(ring: AudioRing, start: int, stop: int, window: int) -> list[bool]:
-    """For each window, whether it is quiet beside the others."""
-    levels = [squares / window for _, squares in ring.moments(start, stop, window)]
+def _window(ring: AudioRing) -> int:
+    return max(1, ring.sample_rate * _WINDOW_MS // 1000)
+
+
+def _quiet_windows(ring: AudioRing, start: int, stop: int) -> list[bool]:
+    """For each window of the audio that there is, whether it is quiet beside the
+    others."""
+    window = _window(ring)
+    moments = ring.moments(start, min(stop, ring.written), window)
+    levels = [squares / window for _, squares in moments]
     if not levels:
         return []
     limit = max(_FLOOR, max(levels) * _SOFTER, min(levels) * _AS_QUIET)

@@ -19,6 +19,7 @@ from ..options import told_model
 from .coverage import Coverage
 from .events import Level, Note, Retry, Tells
 from .lineup import Lineup
+from .pace import slow_down
 from .retry import PROGRESS_SECONDS, Retries
 from .sending import Sending
 from .session import HEARTBEAT_SECONDS, Session, State
@@ -95,7 +96,7 @@ class StreamProtocol:
             skip_silence=settings.skip_silence,
         )
         self.lineup = Lineup()
-        self.transcript = Transcript(ring, self.coverage, self.sending, self.told)
+        self.transcript = Transcript(self.coverage, self.sending, self.told)
         self._settings = settings
         self._credentials = credentials
         self._stalled_at = math.inf  # a stream that ends is lost if nothing is sent
@@ -155,7 +156,7 @@ class StreamProtocol:
         heard = self.sending.hearing.heard_until(session.heard_at)
         if session.turns.is_idle:
             self.coverage.settle(heard)
-        elif self.coverage.is_overdue(heard, self.sending.news):
+        elif self.coverage.is_overdue(heard):
             self._take(session, session.finish_turns(now), now)
 
     def update(self, live: Mapping[str, Any]) -> None:
@@ -211,7 +212,7 @@ class StreamProtocol:
         is_ending = self.state is StreamState.ENDING and self.session is not None
         if not is_ending or not self.coverage.is_complete():
             return False
-        self.coverage.gaps.over()
+        self.coverage.gaps.forgotten()
         self._note(Level.WARNING, f"{why}, but every word was final")
         self._stop(StreamState.ENDED)
         return True
@@ -367,7 +368,7 @@ class StreamProtocol:
         is_unfinished = isinstance(failure, UnfinishedError)
         self._unfinished = self._unfinished + 1 if is_unfinished else 0
         if isinstance(failure, TooFastError):
-            self.sending.pacer.slow_down()
+            slow_down(self.sending.pacer)
         if self._move_on(now) or self._end_early(failure):
             return
         if self._unfinished > 1:

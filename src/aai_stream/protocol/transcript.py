@@ -10,7 +10,6 @@ from .events import LostTurn, Note
 if TYPE_CHECKING:
     from collections.abc import MutableSequence
 
-    from .._core import AudioRing
     from .coverage import Coverage
     from .events import Tells, Told
     from .sending import Sending
@@ -29,15 +28,10 @@ class Transcript:
     """
 
     def __init__(
-        self,
-        ring: AudioRing,
-        coverage: Coverage,
-        sending: Sending,
-        told: MutableSequence[Told],
+        self, coverage: Coverage, sending: Sending, told: MutableSequence[Told]
     ) -> None:
         self.turns = 0
         self.final_samples = 0
-        self._ring = ring
         self._coverage = coverage
         self._sending = sending
         self._told = told
@@ -51,21 +45,19 @@ class Transcript:
     def hear(self, event: Tells, session: Session) -> bool:
         """`session`, the present one, tells `event`; returns whether that is a final
         turn."""
-        if isinstance(event, Note):
-            self._told.append(event)
-            return False
+        is_final = False
         if isinstance(event, LostTurn):
             self._coverage.take_lost(event)
             return False
-        renumber(event, self._first_turn)
-        if isinstance(event, (SpeechStarted, Turn)):
-            self._sending.news = self._ring.sent
-        is_final = False
+        if not isinstance(event, Note):
+            renumber(event, self._first_turn)
+        if isinstance(event, (Turn, SpeechStarted)):
+            self._coverage.take_news()
         if isinstance(event, Turn) and event.is_final:
             is_final = True
             self._cover(event)
         elif isinstance(event, Silence) and session.turns.is_idle:
-            end = self._sample(event.end_ms - SILENCE_OVERLAP_MS)
+            end = self._coverage.sample(event.end_ms - SILENCE_OVERLAP_MS)
             self._coverage.gaps.cover(end)
         self._told.append(event)
         return is_final
@@ -74,26 +66,18 @@ class Transcript:
         if final.turn_order > self._last_turn:
             self.turns += bool(final.transcript)
             self._last_turn = final.turn_order
+        coverage, words = self._coverage, final.words
         # By its own words alone: those of partials move.
-        if final.words:
-            start = self._sample(final.words[0].start)
-            end = self._sample(final.words[-1].end)
+        if words:
+            end = coverage.sample(words[-1].end)
+            lasted_ms = words[-1].end - words[0].start
             forced = self._sending.endpoints.forced_behind(end)
-            self._coverage.take_final(start, end, forced)
+            coverage.take_final(end, lasted_ms, forced)
             self.final_samples = max(self.final_samples, end)
         elif final.transcript:
-            self._coverage.take_final_without_words()
+            coverage.take_final_without_words()
 
     def leave_open(self, session: Session) -> None:
         """`session` is lost: another one has to hear the turn that was open."""
-        if session.turns.is_idle:
-            return
-        words = session.turns.order.unfinished
-        if words is not None:
-            words = self._sample(words[0]), self._sample(words[1])
-        self._coverage.leave_unfinished(words)
-
-    def _sample(self, stream_ms: int) -> int:
-        # The server's word: it may be wrong by more than rounding.
-        sample = stream_ms * self._ring.sample_rate // 1000
-        return max(0, min(sample, self._ring.sent))
+        if not session.turns.is_idle:
+            self._coverage.leave_unfinished(session.turns.order.unfinished)

@@ -1,8 +1,8 @@
 """Bytes on a websocket, behind one small protocol.
 
 A wire sends at once: nothing is queued here, no task or future is made for a message.
-What the operating system won't take yet waits in the transport's buffer. `has_room`
-says when that has become too much, so that audio stays where it can still be replayed.
+What the operating system won't take yet waits in the transport's buffer. When that has
+become too much, `frames.has_room` says so, and audio stays where it can be replayed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer
+    from ..._core import FrameWriter
 
 logger = logging.getLogger("aai_stream")
 
@@ -49,22 +49,13 @@ class Wire(Protocol):
     """An open websocket."""
 
     @property
-    def has_room(self) -> bool:
-        """Whether the transport's buffer takes more audio. `Owner.room` is called when
-        that is so again."""
+    def frames(self) -> FrameWriter:
+        """Sends messages; has room while the transport's buffer takes more audio.
+        `Owner.room` is called when that is so again."""
 
     @property
     def silent_seconds(self) -> float:
         """How long there has been no sign of the peer; 0 where nobody watches."""
-
-    def send_audio(self, chunk: Buffer) -> None:
-        """Send one binary message. The buffer is free again when this returns.
-
-        On a connection that is already lost this does nothing: `Owner.closed` tells.
-        """
-
-    def send_text(self, text: bytes) -> None:
-        """Send one text message, UTF-8; otherwise as `send_audio`."""
 
     async def close(self) -> None:
         """Say goodbye, wait a bounded time for the answer, let go of the socket.

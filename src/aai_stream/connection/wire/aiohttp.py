@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import aiohttp
 from aiohttp import WSMsgType
 
+from ..._core import FrameWriter
 from ...errors import OptionError, SessionError, TimedOutError, UnreachableError
 from ...timeouts import timeout
 from .. import wire
@@ -19,9 +20,6 @@ from ..watchdog import Watchdog
 from . import ABNORMAL, Owner, hand_over
 from .closing import LastBytes, OverheardParser
 from .inherited import keep_from_forks
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
 
 
 async def open_wire(
@@ -78,13 +76,14 @@ class AiohttpWire:
         dead_after: float | None,
     ) -> None:
         self._ws = ws
-        self.has_room = True
+        self.frames = FrameWriter()
         self._owner = owner
         # Private names of aiohttp's, for want of public ones. Its `send_*` are
-        # coroutines that may wait for a full transport, each in a task then; and a
-        # stalled peer must be seen before its transport swallows audio.
-        self._write = ws._writer._write_websocket_frame
+        # coroutines that may wait for a full transport, each in a task then, and copy
+        # twice; and a stalled peer must be seen before its transport swallows audio.
+        # Frames of ours are good as long as no compression was asked for.
         self._transport: asyncio.WriteTransport = ws._writer.transport
+        self.frames.open(self._transport.write)
         self._received = LastBytes()
         _overhear(ws, self._received)
         self._watch_room(ws)
@@ -94,7 +93,7 @@ class AiohttpWire:
             self._watchdog = Watchdog(
                 dead_after,
                 self._transport.abort,
-                ask=lambda: self._send(b"", WSMsgType.PING),
+                ask=lambda: self.frames.send(WSMsgType.PING, b""),
             )
         self._is_inherited = False  # by a fork, which this is
         keep_from_forks(self)
@@ -107,11 +106,11 @@ class AiohttpWire:
         pause, resume = protocol.pause_writing, protocol.resume_writing
 
         def no_room() -> None:
-            self.has_room = False
+            self.frames.has_room = False
             pause()
 
         def room() -> None:
-            self.has_room = True
+            self.frames.has_room = True
             resume()
             self._owner.room()
 
@@ -125,19 +124,8 @@ class AiohttpWire:
     def silent_seconds(self) -> float:
         return 0.0 if self._watchdog is None else self._watchdog.silent_seconds
 
-    def send_audio(self, chunk: Buffer) -> None:
-        # Bytes as items: of any other format aiohttp would declare a wrong length.
-        self._send(memoryview(chunk).cast("B"), WSMsgType.BINARY)
-
-    def send_text(self, text: bytes) -> None:
-        self._send(text, WSMsgType.TEXT)
-
-    def _send(self, message: bytes | memoryview, kind: WSMsgType) -> None:
-        if not self._ws.closed:
-            with contextlib.suppress(ConnectionError):  # the reader tells
-                self._write(message, kind, 0)  # type: ignore[arg-type]
-
     async def close(self) -> None:
+        self.frames.is_open = False  # aiohttp says goodbye
         try:
             if not self._is_inherited:
                 # aiohttp's own bound begins anew with every message that still arrives.
@@ -164,7 +152,7 @@ class AiohttpWire:
                 if message.type is WSMsgType.TEXT:
                     hand_over(message.data, self._owner)
                 elif message.type is WSMsgType.PING:
-                    self._send(message.data, WSMsgType.PONG)
+                    self.frames.send(WSMsgType.PONG, message.data)
                 elif message.type is WSMsgType.CLOSE:
                     # `ws.close_code` is wrong for codes that aiohttp doesn't know.
                     code, reason = message.data or ABNORMAL, message.extra or ""
@@ -175,6 +163,7 @@ class AiohttpWire:
                 elif message.type not in (WSMsgType.BINARY, WSMsgType.PONG):
                     break
         finally:
+            self.frames.is_open = False
             if self._watchdog is not None:
                 self._watchdog.stop()
             if not self._is_inherited:
@@ -190,6 +179,7 @@ class AiohttpWire:
 
     def disown(self) -> None:
         self._is_inherited = True
+        self.frames.is_open = False
         if self._watchdog is not None:
             self._watchdog.stop()
 

@@ -14,13 +14,13 @@ import re
 import socket
 import ssl
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, cast
+from typing import cast
 from urllib.parse import urlsplit
 
 import aiohappyeyeballs
 import picows
 
-from ..._core import ClientFrames
+from ..._core import FrameWriter
 from ...errors import SessionError, UnreachableError
 from ...timeouts import timeout
 from .. import wire
@@ -29,9 +29,6 @@ from ..watchdog import Watchdog
 from . import ABNORMAL, Owner, hand_over
 from .closing import LastBytes, OverheardProtocol
 from .inherited import keep_from_forks
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
 
 # Opcodes (RFC 6455, 5.2).
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
@@ -137,14 +134,11 @@ class PicowsWire(picows.WSListener):
     """See `aai_stream.connection.wire.Wire`."""
 
     def __init__(self, owner: Owner, dead_after: float | None) -> None:
-        self.is_open = False
-        """Whether the connection stands and takes what is sent."""
         self.socket: socket.socket | None = None  # once it is connected
-        self.has_room = True
+        self.frames = FrameWriter()  # open while the connection takes what is sent
         self._owner = owner
         self._dead_after = dead_after
         self._watchdog: Watchdog | None = None
-        self._frame = ClientFrames().frame
         self._unfinished: int | None = None  # the opcode of a fragmented message
         self._fragments = bytearray()  # what there is of it
         self._received = LastBytes()
@@ -157,16 +151,6 @@ class PicowsWire(picows.WSListener):
     @property
     def silent_seconds(self) -> float:
         return 0.0 if self._watchdog is None else self._watchdog.silent_seconds
-
-    def send_audio(self, chunk: Buffer) -> None:
-        self._send(BINARY, chunk)
-
-    def send_text(self, text: bytes) -> None:
-        self._send(TEXT, text)
-
-    def _send(self, opcode: int, payload: Buffer) -> None:
-        if self.is_open:
-            self._transport.write(self._frame(opcode, payload))
 
     async def close(self) -> None:
         self._say_goodbye(1000)
@@ -182,11 +166,11 @@ class PicowsWire(picows.WSListener):
             self._tell(ABNORMAL, "")
 
     def _say_goodbye(self, code: int) -> None:
-        self._send(CLOSE, code.to_bytes(2, "big"))
-        self.is_open = False
+        self.frames.send(CLOSE, code.to_bytes(2, "big"))
+        self.frames.is_open = False
 
     def _tell(self, code: int, reason: str) -> None:
-        self.is_open = False
+        self.frames.is_open = False
         if self._watchdog is not None:
             self._watchdog.stop()
         if not self._is_told:
@@ -218,7 +202,7 @@ class PicowsWire(picows.WSListener):
 
     def disown(self) -> None:
         self._is_inherited = self._is_told = True
-        self.is_open = False
+        self.frames.is_open = False
         if self._watchdog is not None:
             self._watchdog.stop()
 
@@ -232,10 +216,10 @@ class PicowsWire(picows.WSListener):
         self._transport.set_write_buffer_limits(
             wire.HIGH_WATER_BYTES, wire.LOW_WATER_BYTES
         )
-        self.is_open = True
+        self.frames.open(self._transport.write)
         if self._dead_after is not None:
             self._watchdog = Watchdog(
-                self._dead_after, self._give_up, ask=lambda: self._send(PING, b"")
+                self._dead_after, self._give_up, ask=lambda: self.frames.send(PING, b"")
             )
 
     def on_ws_disconnected(self, transport: picows.WSTransport) -> None:
@@ -252,9 +236,11 @@ class PicowsWire(picows.WSListener):
         elif opcode == CLOSE:
             self._receive_close(frame.get_payload_as_bytes())
         elif opcode == PING:
-            if self.has_room:  # or else one who doesn't read could fill our memory
-                self._send(PONG, frame.get_payload_as_bytes())
-        elif opcode != PONG and self.is_open:
+            if (
+                self.frames.has_room
+            ):  # or else one who doesn't read could fill our memory
+                self.frames.send(PONG, frame.get_payload_as_bytes())
+        elif opcode != PONG and self.frames.is_open:
             self._receive_data(opcode, frame)
         if transport.is_close_frame_sent:
             # By picows, which looks one frame ahead, has found fault with that, and
@@ -262,10 +248,10 @@ class PicowsWire(picows.WSListener):
             self._give_up()
 
     def pause_writing(self) -> None:
-        self.has_room = False
+        self.frames.has_room = False
 
     def resume_writing(self) -> None:
-        self.has_room = True
+        self.frames.has_room = True
         self._owner.room()
 
     def _receive_close(self, payload: bytes) -> None:

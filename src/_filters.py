@@ -1,8 +1,9 @@
-"""Low-pass filters for a change of rate by a small ratio, as the core applies them.
+"""Designs the low-pass filters for a change of rate by a small ratio.
 
-Each is a sinc under a Kaiser window, in whole numbers, and the same for all streams:
-it is computed when a ratio is first met. In units of the lower of the two rates its
-pass band ends at 0.425 and its stop band begins at 0.5375: 6.8 and 8.6 kHz of 16.
+The build calls this, and the core applies what `as_header` says; none of it is
+installed. Each filter is a sinc under a Kaiser window, in whole numbers. In units of
+the lower of the two rates its pass band ends at 0.425 and its stop band begins at
+0.5375: 6.8 and 8.6 kHz of 16.
 """
 
 from __future__ import annotations
@@ -44,11 +45,48 @@ def between(rate_in: int, rate_out: int) -> Filter | None:
     """The filter for two rates, None if their reduced ratio isn't small."""
     divisor = math.gcd(rate_in, rate_out)
     up, down = rate_out // divisor, rate_in // divisor
-    return _design(up, down) if max(up, down) <= LARGEST else None
+    return design(up, down) if max(up, down) <= LARGEST else None
+
+
+RATIOS = [
+    (up, down)
+    for up in range(1, LARGEST + 1)
+    for down in range(1, LARGEST + 1)
+    if up != down and math.gcd(up, down) == 1
+]
+"""Every ratio that there is a filter for, as (up, down)."""
+
+
+def as_header() -> str:
+    """All filters as tables in C, for the core to include."""
+    tables, rows = [], []
+    for up, down in RATIOS:
+        name = f"TAPS_{up}_{down}"
+        form = design(up, down)
+        taps = ", ".join(str(tap) for tap in form.coefficients.reshape(-1))
+        tables.append(f"static const int16_t {name}[] = {{{taps}}};")
+        count = form.coefficients.shape[1]
+        rows.append(f"    {{{up}, {down}, {count}, {form.shift}, {name}}},")
+    return "\n".join(
+        [
+            "#include <stdint.h>",
+            *tables,
+            f"enum {{LARGEST = {LARGEST}, FILTERS = {len(RATIOS)}}};",
+            "typedef struct {",
+            "    int up, down, taps, shift;",
+            "    const int16_t *coefficients;",
+            "} Filter;",
+            "static const Filter filters[] = {",
+            *rows,
+            "};",
+            "",
+        ]
+    )
 
 
 @functools.cache
-def _design(up: int, down: int) -> Filter:
+def design(up: int, down: int) -> Filter:
+    """The filter that makes `up` samples of `down`."""
     most = max(up, down)
     taps = 8 * math.ceil(_TAPS * most / up / 8)
     # The first of an even number is 0, so that the rest has its middle on a sample.
@@ -87,3 +125,7 @@ def _round(ideal: NDArray[np.float64], up: int, stop: float) -> NDArray[np.float
         rounded[i] = np.round(ideal[i] - root[i] @ errors / root[i, i])
         errors[i] = rounded[i] - ideal[i]
     return rounded
+
+
+if __name__ == "__main__":
+    print(as_header())

@@ -5,8 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aai_stream._core import AudioRing
-from aai_stream.protocol.timeline import Timeline
+from aai_stream._core import AudioRing, Timeline
 
 RATE = 16_000
 
@@ -19,7 +18,7 @@ def test_a_first_session_has_the_stream_s_time() -> None:
     ring, timeline = AudioRing(), Timeline(RATE)
     ring.write(silence(200), RATE)
     while (chunk := ring.next_chunk()) is not None:
-        timeline.sent(chunk)
+        timeline.sent(chunk, 0.0)
     assert [timeline.to_stream_ms(ms) for ms in (0, 1, 199, 500)] == [0, 1, 199, 500]
     assert (timeline.samples, timeline.sent_ms) == (3200, 200)
     assert timeline.is_stream_time
@@ -32,7 +31,7 @@ def test_a_session_that_begins_late_is_moved() -> None:
         ring.next_chunk()
     ring.rewind(RATE * 200 // 1000)
     while (chunk := ring.next_chunk()) is not None:
-        timeline.sent(chunk)
+        timeline.sent(chunk, 0.0)
     assert timeline.to_stream_ms(0) == 200
     assert timeline.to_stream_ms(70) == 270
     assert [timeline.end_to_stream_ms(ms) for ms in (0, 70)] == [200, 270]
@@ -44,10 +43,10 @@ def test_padding_takes_no_stream_time() -> None:
     ring, timeline = AudioRing(), Timeline(RATE)
     ring.write(silence(60), RATE)
     for chunk in ring.flush():  # 50 ms, then 10 ms and 40 ms of padding
-        timeline.sent(chunk)
+        timeline.sent(chunk, 0.0)
     ring.write(silence(50), RATE)
     for chunk in ring.flush():
-        timeline.sent(chunk)
+        timeline.sent(chunk, 0.0)
     assert timeline.samples == RATE * 150 // 1000
     assert timeline.sent_ms == 150
     assert not timeline.is_stream_time
@@ -65,9 +64,9 @@ def test_audio_that_was_left_out_takes_stream_time() -> None:
     ring, timeline = AudioRing(replay_seconds=1), Timeline(RATE)
     ring.write(silence(50), RATE)
     for chunk in ring.flush():
-        timeline.sent(chunk)
+        timeline.sent(chunk, 0.0)
     ring.write(silence(2000), RATE)  # the ring keeps the last second of it
-    timeline.sent(ring.flush()[0])
+    timeline.sent(ring.flush()[0], 0.0)
     assert timeline.to_stream_ms(49) == 49
     assert timeline.to_stream_ms(50) == 1050
     # What ends there ends before it.
@@ -87,7 +86,7 @@ def test_stream_time_never_runs_backwards(
         chunks = ring.flush() if flush else iter(ring.next_chunk, None)
         for chunk in chunks:
             assert chunk is not None
-            timeline.sent(chunk)
+            timeline.sent(chunk, 0.0)
     moved = [timeline.to_stream_ms(ms) for ms in sorted(times)]
     assert moved == sorted(moved)
     ends = [timeline.end_to_stream_ms(ms) for ms in sorted(times)]
