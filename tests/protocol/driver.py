@@ -210,7 +210,8 @@ class Call:
 
     def write(self, audio: bytes, sample_rate: int = RATE) -> None:
         """Push that audio."""
-        self.protocol.write(audio, sample_rate)
+        self.ring.write(audio, sample_rate)
+        self.protocol.coverage.gaps.look()
         self.settle()
 
     def do(self, call: Callable[[StreamProtocol], object]) -> None:

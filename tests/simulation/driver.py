@@ -115,7 +115,8 @@ class ProtocolFace:
 
     def push(self, pcm: Buffer) -> None:
         self._check_not_failed()
-        self.protocol.write(bytes(pcm), RATE)
+        self.protocol.ring.write(bytes(pcm), RATE)
+        self.protocol.coverage.gaps.look()
         self.settle()
 
     def flush(self) -> None:

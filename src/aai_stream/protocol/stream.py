@@ -29,7 +29,6 @@ from .transcript import Transcript
 if TYPE_CHECKING:
     from .._core import AudioRing, Chunk
     from ..options import Options
-    from ..typing import Audio
     from .events import Told
 
 END_RETRIES = 10
@@ -110,11 +109,6 @@ class StreamProtocol:
         return self.lineup.present
 
     # ---- audio and control ----
-
-    def write(self, data: Audio, sample_rate: int, num_channels: int = 1) -> None:
-        """Take audio. Raises `AudioError` for what is none; nothing was taken then."""
-        self.ring.write(data, sample_rate, num_channels)
-        self.coverage.gaps.look()
 
     def next_message(self, now: float, has_room: bool) -> Chunk | bytes | None:
         """What the present session is sent next: audio, or a ForceEndpoint in its
