@@ -9,7 +9,8 @@ from statistics import median
 from typing import Any
 
 MOST = 0.2
-"""Of what LiveKit takes; twice what it is. Half of it is reading whom the machine trusts,
+"""Of what LiveKit takes; twice what it is. Half of that is to read whom the machine
+trusts,
 which no job has to do then."""
 PROGRAM = """
 import time
