@@ -10,8 +10,7 @@ from typing import Any
 
 MOST = 0.2
 """Of what LiveKit takes; twice what it is. Half of that is to read whom the machine
-trusts,
-which no job has to do then."""
+trusts, which no job has to do then."""
 PROGRAM = """
 import time
 begin = time.process_time()
