@@ -131,6 +131,24 @@ async def test_a_machine_that_logs_its_tls_keys(tmp_path: Path) -> None:
     assert "TRAFFIC_SECRET" in log.read_text()
 
 
+async def test_a_machine_without_a_temporary_directory(tmp_path: Path) -> None:
+    """picows' fast transport would never connect there."""
+    ca = tmp_path / "ca.pem"
+    CA.cert_pem.write_to_path(str(ca))
+    nowhere = (
+        "import tempfile\n"
+        "def fail():\n"
+        "    raise FileNotFoundError('there is no temporary directory')\n"
+        "tempfile._get_default_tempdir = fail\n"
+    )
+    async with server(good()) as proxy:
+        call = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", nowhere + CALL, proxy.url),
+            env={**os.environ, "SSL_CERT_FILE": str(ca)},
+        )
+        assert await within(20, call.wait()) == 0
+
+
 async def test_a_ca_that_the_caller_s_session_trusts() -> None:
     async with server(good()) as proxy, trusting_http_session() as session:
         options: dict[str, Any] = {"base_url": proxy.url, "http_session": session}

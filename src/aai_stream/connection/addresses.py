@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from urllib.parse import urlsplit
 
 from ..errors import OptionError
@@ -11,6 +12,9 @@ DEFAULT_URL = "wss://streaming.assemblyai.com"
 """AssemblyAI's edge-routed endpoint; `.us.` and `.eu.` hosts stay in their region."""
 
 STREAMING_PATH = "/v3/ws"
+
+_LABEL = "[a-z0-9_-]{1,63}"
+_USUAL_HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 
 
 def endpoint(base_url: str, path: str, *, allow_unencrypted: bool = False) -> str:
@@ -24,7 +28,9 @@ def endpoint(base_url: str, path: str, *, allow_unencrypted: bool = False) -> st
         parts = urlsplit(base_url)
         scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
         plain = not (parts.query or parts.fragment or "@" in parts.netloc)
-        host = (parts.hostname or "").encode("idna").decode()
+        host = parts.hostname or ""
+        if _USUAL_HOST.fullmatch(host) is None:  # or else no codec need be loaded
+            host = host.encode("idna").decode()
         good = plain and scheme in ("ws", "wss") and host and parts.port != 0
     except (ValueError, TypeError, AttributeError):
         good = False
@@ -48,6 +54,15 @@ def host_of(base_url: object) -> str:
         return urlsplit(base_url).hostname or "" if isinstance(base_url, str) else ""
     except ValueError:
         return ""
+
+
+def is_address(host: str) -> bool:
+    """Whether `host` is an address: there is no name to be resolved."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def is_loopback(host: str) -> bool:

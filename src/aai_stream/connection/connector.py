@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import socket
 import time
 from collections.abc import Callable
 from functools import partial
@@ -65,14 +64,6 @@ class Connector:
             self.host, credentials.account, sessions_per_minute
         )
 
-    def prepare(self) -> None:
-        """Do what the first `open` would do before it connects: load what opens a
-        websocket, read whom this machine trusts, resolve the server's name. Takes its
-        time, so it is for a thread; raises `OSError` if there is no such name."""
-        if self.http_session is None:
-            preload(tls=self._url.startswith("wss:"))
-        socket.getaddrinfo(self.host, None)
-
     async def admit(self, urgency: Callable[[], float]) -> None:
         """Wait for a place among the new sessions of this minute; see
         `ConnectLimiter.admit`."""
@@ -109,10 +100,9 @@ class Connector:
         return partial(picows.open_wire, dead_after=limit)
 
 
-def preload(*, tls: bool) -> None:
-    """Load what opens a websocket where no `http_session` is given; for `tls`, also
-    read whom this machine trusts. What a process has loaded its forks need not."""
+def preload() -> None:
+    """Load what opens a websocket where no `http_session` is given, and read whom this
+    machine trusts. What a process has loaded its forks need not load."""
     from .wire import picows
 
-    if tls:
-        picows.tls_context()
+    picows.tls_context()

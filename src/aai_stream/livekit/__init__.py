@@ -34,4 +34,4 @@ class _AaiStreamPlugin(Plugin):
 
 
 Plugin.register_plugin(_AaiStreamPlugin())
-preload(tls=True)
+preload()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,7 +21,7 @@ from livekit.agents import (
 from livekit.agents.stt import STTCapabilities
 
 from ..client import REPLAY_SECONDS, bound_replay_memory
-from ..connection.addresses import DEFAULT_URL, host_of
+from ..connection.addresses import DEFAULT_URL, host_of, is_address
 from ..connection.connector import DEAD_AFTER_SECONDS, Connector
 from ..connection.credentials import Credentials, TokenSource
 from ..errors import AaiStreamError, OptionError
@@ -318,17 +319,20 @@ class STT(stt.STT[Literal["server_message"]]):
             self._apply({"agent_context": text[-LONGEST_CONTEXT:]})
 
     def prewarm(self) -> None:
-        """Load the websocket client, read whom this machine trusts and resolve the
-        server's name, so that the first connect need not wait for it.
+        """Resolve the server's name, so that the first connect need not wait for it.
+        What else there is to load was loaded by importing this package.
 
         Opens no session, since AssemblyAI bills those.
         """
+        host = self._config.connector.host
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             return
-        preparing = loop.run_in_executor(None, self._config.connector.prepare)
-        preparing.add_done_callback(lambda done: done.cancelled() or done.exception())
+        if is_address(host):  # which saves a process of one job a thread
+            return
+        resolving = loop.run_in_executor(None, socket.getaddrinfo, host, None)
+        resolving.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def aclose(self) -> None:
         """Close every stream."""
