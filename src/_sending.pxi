@@ -160,11 +160,13 @@ cdef class Gate:
         pacer: how fast they may go.
 
     Attributes:
+        is_open: whether it sends on its own.
         ask: called, if it isn't None, when the gate has shut itself, and when audio is
             dropped while it is shut.
     """
 
     cdef public object ask
+    cdef readonly bint is_open
     cdef AudioRing ring
     cdef Pacer pacer
     cdef Timeline timeline
@@ -172,7 +174,6 @@ cdef class Gate:
     cdef object clock
     cdef int64_t until
     cdef int64_t dropped  # of the ring's, so many are known of
-    cdef bint is_open
 
     def __cinit__(self, AudioRing ring not None, Pacer pacer not None):
         self.ring = ring

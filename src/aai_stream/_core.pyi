@@ -112,6 +112,8 @@ class Timeline:
 @final
 class Gate:
     ask: Callable[[], object] | None
+    @property
+    def is_open(self) -> bool: ...
     def __new__(cls, ring: AudioRing, pacer: Pacer) -> Self: ...
     def connect(
         self, frames: FrameWriter | None, clock: Callable[[], float]

@@ -80,6 +80,7 @@ class Link:
 
     def room(self) -> None:
         """The socket takes more audio."""
+        self._runner.gate.shut()
         self._runner.settle()
 
     def send_texts(self) -> None:
@@ -275,7 +276,7 @@ class Runner:
             self._present = present
             wire = None if present is None else present.wire
             self.gate.connect(None if wire is None else wire.frames, self.now)
-        if present is not None:
+        if present is not None and not self.gate.is_open:
             self._send(present)  # by which it may be lost
             if protocol.state is StreamState.ENDING:
                 present.send_texts()

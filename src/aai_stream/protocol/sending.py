@@ -190,6 +190,7 @@ class Sending:
         Drains the resampler. While other audio waits, the rest stays with what
         follows it.
         """
+        self.gate.shut()
         had_backlog = self.has_backlog
         self._coverage.finish_writing()
         if self._session is not None and not had_backlog:
@@ -201,6 +202,7 @@ class Sending:
         Audio that is no full chunk yet belongs to the next turn, unless it is flushed.
         """
         ring = self._ring
+        self.gate.shut()
         if flush:
             self._coverage.finish_writing()
             position = ring.written

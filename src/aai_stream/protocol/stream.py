@@ -180,6 +180,7 @@ class StreamProtocol:
         if self.state is not StreamState.OPEN:
             return
         self.state = StreamState.ENDING
+        self.sending.gate.shut()
         self.retries.limit(END_RETRIES)
         self.coverage.finish_writing()
         self.coverage.input_ended = True
