@@ -26,6 +26,10 @@ from aai_stream.load.serving import ServerProcess
 
 from .turns import Bench
 
+SEND = "TLS record and send() of 1600 bytes"
+RING = "ring, 50 ms at 16 kHz"
+TURN = "a Turn of 8 words decoded"
+
 STREAMS, TURNS = 100, 40
 PAUSE_SECONDS = 0.0005
 """Between two messages: 2000 a second, as 100 streams make them."""
@@ -46,14 +50,12 @@ def _measure(pipe: Connection, url: str) -> None:
     ringing = {rate: _median_us(_resample(rate)) for rate in (16_000, 24_000, 48_000)}
     pipe.send(
         {
-            "TLS record and send() of 1600 bytes": _median_us(
-                _send(url), PAUSE_SECONDS
-            ),
-            "ring, 50 ms at 16 kHz": ringing[16_000],
+            SEND: _median_us(_send(url), PAUSE_SECONDS),
+            RING: ringing[16_000],
             "ring and resampling, 50 ms at 24 kHz": ringing[24_000],
             "ring and resampling, 50 ms at 48 kHz": ringing[48_000],
             "LiveKit's resampler, 50 ms at 24 kHz": _median_us(_resample_peer(24_000)),
-            "a Turn of 8 words decoded": _median_us([_decode(messages.decode)]),
+            TURN: _median_us([_decode(messages.decode)]),
             "the same by json.loads": _median_us([_decode(json.loads)]),
         }
     )

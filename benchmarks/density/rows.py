@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from statistics import median
 
+import uvloop
+
+from aai_stream.load.host import Run
 from aai_stream.models import DEFAULT_MODEL
 
 from .clients import PLUGINS, STREAMS
+from .floor import RING, SEND, TURN
 from .held import held_back_ms
 from .jobs import jobs
 from .ladder import ladder
 from .latency import latencies
+from .nothing import TURN_FRAMES
 from .results import Results, Row
 from .spread import Spread
 from .turns import (
@@ -30,19 +37,50 @@ MEMORY_STREAMS = 20, 200
 MEMORY_ROUNDS = 3
 
 
+@dataclass(frozen=True)
+class Load:
+    """What 100 streams in a process push and hear."""
+
+    title: str
+    makes: dict[str, Make]
+    sample_rate: int
+    frame_ms: int
+    model: str
+    goal: float
+    """How many times less CPU it shall take than with the published client."""
+    uvloop_goal: float
+    """The same under uvloop."""
+
+
 def cost(
     number: str,
-    title: str,
-    makes: dict[str, Make],
-    sample_rate: int,
-    frame_ms: int,
-    model: str,
-    goal: float,
+    load: Load,
     bench: Bench,
     results: Results,
 ) -> None:
     """CPU of 100 streams in real time."""
-    with bench.hosts(makes, sample_rate, frame_ms, model) as hosts:
+    _cost(number, load.title, load, load.goal, asyncio.run, bench, results)
+
+
+def under_uvloop(bench: Bench, results: Results) -> None:
+    """All costs once more, on another event loop."""
+    for number, load in COSTS.items():
+        title = f"row {number} under uvloop"
+        goal = load.uvloop_goal
+        _cost(f"{number}u", title, load, goal, uvloop.run, bench, results)
+
+
+def _cost(
+    number: str,
+    title: str,
+    load: Load,
+    goal: float,
+    run: Run,
+    bench: Bench,
+    results: Results,
+) -> None:
+    frame_ms = load.frame_ms
+    with bench.hosts(load.makes, load.sample_rate, frame_ms, load.model, run) as hosts:
         rounds = hosts.rounds(bench.streams(100), bench.rounds, bench.seconds)
     ours = [net_us(steps, OURS) for steps in rounds]
     theirs = [net_us(steps, THEIRS) for steps in rounds]
@@ -171,43 +209,70 @@ def held(bench: Bench, results: Results) -> None:
 
 
 COSTS = {
-    "1": (
+    "1": Load(
         "CPU per stream and 50 ms, LiveKit, 24 kHz in 50 ms",
         PLUGINS,
         24_000,
         50,
         DEFAULT_MODEL,
-        3,
+        goal=3,
+        uvloop_goal=2,
     ),
-    "2": (
+    "2": Load(
         "the same, 16 kHz in 50 ms",
         PLUGINS,
         16_000,
         50,
         UNIVERSAL_STREAMING,
-        2,
+        goal=2,
+        uvloop_goal=1.5,
     ),
-    "3": (
+    "3": Load(
         "the same, 48 kHz in 10 ms",
         PLUGINS,
         48_000,
         10,
         UNIVERSAL_STREAMING,
-        5,
+        goal=5,
+        uvloop_goal=3,
     ),
-    "4": (
+    "4": Load(
         "the same, `aai_stream.connect` beside the SDK, 16 kHz in 50 ms",
         STREAMS,
         16_000,
         50,
         DEFAULT_MODEL,
-        4,
+        goal=4,
+        uvloop_goal=3,
     ),
 }
+
+
+def beside_floor(results: Results, alone: Mapping[str, float]) -> Row | None:
+    """The plugin's cost at 16 kHz beside what its parts cost alone; None without it."""
+    plugin = next((row for row in results.rows if row.number == "2"), None)
+    if plugin is None:
+        return None
+    least = alone[SEND] + alone[RING] + alone[TURN] / TURN_FRAMES
+    ours = plugin.ours
+    times = Spread(*(us / least for us in (ours.median, ours.low, ours.high)))
+    return Row(
+        "10",
+        "row 2, in floors: a send, the ring, a fifth of a Turn",
+        "times",
+        times,
+        None,
+        None,
+        "at most 1.5 times",
+        times.median <= 1.5,
+        plugin.trusty,
+        [f"the floor is {least:.1f} µs"],
+    )
+
+
 ROWS: dict[str, Callable[[Bench, Results], None]] = {
-    **{
-        number: functools.partial(cost, number, *what) for number, what in COSTS.items()
-    },
+    **{n: functools.partial(cost, n, load) for n, load in COSTS.items()},
+    "u": under_uvloop,
     "5": memory,
     "6": ladder,
     "7": latency,

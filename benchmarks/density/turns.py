@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from aai_stream.load.clients import Client, Setting
-from aai_stream.load.host import HostProcess, Ran
+from aai_stream.load.host import HostProcess, Ran, Run
 from aai_stream.load.process import two_cores
 from aai_stream.load.ramp import Step
 from aai_stream.load.serving import ServerProcess, ServerReport
@@ -60,6 +61,7 @@ class Bench:
         sample_rate: int,
         frame_ms: int = 50,
         model: str = DEFAULT_MODEL,
+        run: Run = asyncio.run,
     ) -> Iterator[Hosts]:
         """A new server, and a host for each kind of client."""
         with (
@@ -69,7 +71,13 @@ class Bench:
             setting = Setting(server.url, sample_rate, frame_ms, model)
             hosts = {
                 name: stack.enter_context(
-                    HostProcess(make, setting, core=self.core, ca=self.certificate.ca)
+                    HostProcess(
+                        make,
+                        setting,
+                        core=self.core,
+                        ca=self.certificate.ca,
+                        run=run,
+                    )
                 )
                 for name, make in makes.items()
             }

@@ -7,14 +7,18 @@ import gc
 import logging
 import os
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from typing import Any
 
 from ..stats import StreamStats
 from .clients import Client, Setting
 from .process import GONE, Child
 from .voices import Voices, Window
+
+Run = Callable[[Coroutine[Any, Any, None]], None]
+"""Runs a coroutine on an event loop of its own, as `asyncio.run` does."""
 
 BATCH = 20
 """Clients that connect at once."""
@@ -60,8 +64,9 @@ class Speak:
 class HostProcess(Child):
     """Clients made by `make`, none at first; use it in a `with` statement.
 
-    They trust `ca`. Garbage collection is on, and everything there is once all are
-    connected is frozen, as a host of agents does it after its start.
+    They trust `ca`, and `run` runs their event loop. Garbage collection is on, and
+    everything there is once all are connected is frozen, as a host of agents does it
+    after its start.
     """
 
     def __init__(
@@ -71,8 +76,9 @@ class HostProcess(Child):
         *,
         core: int,
         ca: bytes | None,
+        run: Run = asyncio.run,
     ) -> None:
-        super().__init__(_host, make, setting, core=core, ca=ca)
+        super().__init__(_host, make, setting, run, core=core, ca=ca)
 
     def connect(self, count: int) -> int:
         """Let there be `count` clients; gives the process's resident bytes."""
@@ -86,10 +92,10 @@ class HostProcess(Child):
 
 
 def _host(
-    pipe: Connection, make: Callable[[Setting], Client], setting: Setting
+    pipe: Connection, make: Callable[[Setting], Client], setting: Setting, run: Run
 ) -> None:
     logging.disable(logging.CRITICAL)
-    asyncio.run(_Host(pipe, make, setting).run())
+    run(_Host(pipe, make, setting).run())
 
 
 class _Host:
