@@ -197,7 +197,7 @@ class Session:
         self.expires_at = event.expires_at
         self.configuration = event.configuration or {}
         self.model = self._redact(self.options.model(self.configuration))[:100]
-        self.turns.order.formats = self.options.formats_turns(self.model)
+        self.turns.formats = self.options.formats_turns(self.model)
         told: list[Tells] = [Note(Level.DEBUG, f"session {self.id} is open")]
         for difference in self._asked.differences(self.configuration):
             said = self._redact(difference)[:LONGEST_QUOTE]

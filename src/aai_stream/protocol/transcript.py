@@ -88,7 +88,7 @@ class Transcript:
         """`session` is lost: another one has to hear the turn that was open."""
         if session.turns.is_idle:
             return
-        words = session.turns.order.unfinished
+        words = session.turns.unfinished
         if words is not None:
             words = self._sample(words[0]), self._sample(words[1])
         self._coverage.leave_unfinished(words)
