@@ -108,7 +108,7 @@ class Session:
         self._redact = redact
         self._texts: list[bytes] = []  # to be sent
         self._last_error: messages.Error | None = None
-        self._covered_ms = 0  # of the stream, by the words of turns
+        self._covered_ms = 0  # of the stream, by turns since Terminate
         # Deadlines
         self._lost_at = math.inf  # unless what it waits for has come …
         self._overdue: SessionError | None = None  # … which is this failure
@@ -149,13 +149,12 @@ class Session:
     def _receive_turn(self, turn: Turn, now: float) -> list[Tells]:
         self._last_error = None  # it didn't end the session
         self.told_turn = True
-        if turn.words and turn.words[-1].end > self._covered_ms:
+        if self.state is State.ENDING and turn.words:
             # Bounded by what was sent, so that progress comes to an end.
             end = min(turn.words[-1].end, self._sent_stream_ms)
             if end > self._covered_ms:
                 self._covered_ms = end
-                if self.state is State.ENDING:
-                    self._await_end(now)
+                self._await_end(now)
         turn.is_final = self.options.is_final(turn, self.model)
         return [*self.turns.take(turn, now)]
 

@@ -218,8 +218,7 @@ class Turns:
             words = (turn.start, turn.end) if turn.end else None
             if lost and start < lost[-1].end:  # neighbours: nothing tells them apart
                 before = lost.pop()
-                start = before.start
-                words = together(before.words, words)
+                start, words = before.start, together(before.words, words)
             lost.append(LostTurn(start, end, words))
         return [*lost, *self._settle(-math.inf)]
 
