@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -22,7 +23,8 @@ from aai_stream.connection.wire import Owner
 from aai_stream.errors import EndedError, MessageError
 from aai_stream.livekit import STT
 from aai_stream.messages import Turn, Word
-from aai_stream.protocol.turns import TurnOrder
+from aai_stream.protocol.events import LostTurn
+from aai_stream.protocol.turns import MISSING_SECONDS, Turns
 from tests.frames import frames_to
 from tests.servers import (
     BEGIN,
@@ -480,23 +482,29 @@ steps = st.lists(
 def test_turns_that_come_in_any_order(steps: list[tuple[int, int, bool]]) -> None:
     """Lost, doubled or exchanged: each final is told once, none before an earlier turn
     that is open, no partial behind its final; all when nobody waits any more."""
-    turns = TurnOrder()
+    turns = Turns()
     came: set[int] = set()  # finals
     told: set[int] = set()
     still_open: set[int] = set()
     for order, words, end in [*steps, (GIVE_UP, 0, False)]:
-        if order < 0:
-            last = 99 if order == GIVE_ALL_UP else max(came - told, default=0)
+        ready: list[Turn | LostTurn] = []
+        if order == GIVE_ALL_UP:
+            still_open.clear()
+            ready += turns.finish(0, 60_000)
+        elif order == GIVE_UP:
+            last = max(came - told, default=0)
             still_open = {o for o in still_open if o >= last}
-            _, ready = turns.give_up(60_000, everything=order == GIVE_ALL_UP)
+            ready += turns.check(MISSING_SECONDS, 60_000)
         else:
-            ready = turns.take(turn(order, 9 if end else words, end=end))
+            ready += turns.take(turn(order, 9 if end else words, end=end), 0)
             if end:
                 came.add(order)
             elif order not in came:
                 still_open.add(order)
         still_open -= came
         for one in ready:
+            if isinstance(one, LostTurn):
+                continue
             assert one.turn_order not in told
             assert one.end_of_turn or one.turn_order not in came
             if one.end_of_turn:
@@ -504,15 +512,15 @@ def test_turns_that_come_in_any_order(steps: list[tuple[int, int, bool]]) -> Non
                 assert not any(o < one.turn_order for o in still_open)
         if order < 0:
             assert told == came
-            assert not turns.is_stuck
+            assert turns.deadline == math.inf
         assert turns.is_idle == (told == came and not still_open)
 
 
 def test_a_final_that_comes_again_much_later() -> None:
-    turns = TurnOrder()
+    turns = Turns()
     for order in range(18):
-        assert turns.take(turn(order, 2, end=True))
-    assert turns.take(turn(0, 2, end=True)) == []
+        assert turns.take(turn(order, 2, end=True), 0)
+    assert turns.take(turn(0, 2, end=True), 0) == []
 
 
 wild_turns = st.builds(
@@ -532,20 +540,20 @@ def test_turns_that_contradict_themselves(
     steps: list[tuple[Turn, bool] | None],
 ) -> None:
     """Nothing breaks, and no final waits for ever."""
-    turns = TurnOrder()
+    turns = Turns()
     told: list[Turn] = []
     finals: list[Turn] = []
     for step in [*steps, None]:
         if step is None:
-            told += turns.settle()
-            told += turns.give_up(60_000, everything=True)[1]
+            ended = turns.finish(0, 60_000)
+            told += [t for t in ended if isinstance(t, Turn)]
             assert {f.turn_order for f in finals} <= {t.turn_order for t in told}
             continue
         one, formatted = step
         one.is_final = one.end_of_turn and formatted
         if one.is_final:
             finals.append(one)
-        told += turns.take(one)
+        told += turns.take(one, 0)
     assert len([t for t in told if t.is_final]) <= len(steps)
-    assert not turns.is_stuck
-    assert turns.settle() == []
+    assert turns.deadline == math.inf
+    assert turns.finish(0, 60_000) == []

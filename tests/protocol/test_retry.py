@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
 
@@ -140,6 +141,16 @@ def test_waits_are_drawn_from_all_of_it(failures: list[TransientError]) -> None:
         assert 0 <= low < high
         assert low <= delay(drawn, failure) <= high
         assert low >= min(failure.retry_after or 0, LONGEST_RETRY_AFTER)
+
+
+@pytest.mark.parametrize(
+    ("failure", "longest"), [(DroppedError("cut"), 10), (BusyError("too many"), 30)]
+)
+def test_it_may_go_on_for_days(failure: TransientError, longest: float) -> None:
+    many = retries(10_000, patience=math.inf)
+    plans = [many.plan(failure, now) for now in range(10_000)]
+    assert all(isinstance(plan, Retry) for plan in plans)
+    assert max(plan.seconds for plan in plans if isinstance(plan, Retry)) == longest
 
 
 @pytest.mark.parametrize("most", [1, 2, 10])

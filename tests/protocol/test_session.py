@@ -226,6 +226,14 @@ def test_but_not_for_long() -> None:
     assert life.sent == TERMINATE
 
 
+def test_nor_longer_than_for_begin() -> None:
+    life = Life(begin_seconds=2)
+    life.run(1.5)
+    life.say({"type": "Error", "error": "a reason"})
+    life.run(0.6)
+    assert "a reason" in str(life.session.failure)
+
+
 def test_an_error_without_a_code_may_be_followed_by_begin() -> None:
     life = Life()
     life.say({"type": "Error", "error": "a hiccup"}, BEGIN)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aai_stream.messages import Turn, Word
 from aai_stream.protocol.events import LostTurn
-from aai_stream.protocol.turns import MOST_OPEN, TurnOrder
+from aai_stream.protocol.turns import MISSING_SECONDS, MOST_OPEN, Turns
 
 SENT_MS = 60_000
 
@@ -51,9 +53,9 @@ def formatted(order: int, text: str) -> Turn:
     return turn(order, text, ended=True, formatted=True, is_final=True)
 
 
-def told(turns: TurnOrder, *came: Turn) -> list[Turn]:
+def told(turns: Turns, *came: Turn) -> list[Turn]:
     """What is passed on of `came`, one after the other."""
-    return [passed for one in came for passed in turns.take(one)]
+    return [passed for one in came for passed in turns.take(one, 0)]
 
 
 ORDERLY = [
@@ -66,16 +68,16 @@ ORDERLY = [
 
 
 def test_a_conversation_as_it_should_be() -> None:
-    turns = TurnOrder()
+    turns = Turns()
     assert turns.is_idle
     assert told(turns, *ORDERLY[:2]) == ORDERLY[:2]
     assert not turns.is_idle
-    assert turns.has_open
+    assert turns.unfinished == (0, 200)
     assert told(turns, ORDERLY[2]) == [ORDERLY[2]]
     assert turns.is_idle
-    assert not turns.has_open
+    assert turns.unfinished is None
     assert told(turns, *ORDERLY[3:]) == ORDERLY[3:]
-    assert not turns.is_stuck
+    assert turns.deadline == math.inf
 
 
 @pytest.mark.parametrize(
@@ -143,66 +145,81 @@ def test_a_conversation_as_it_should_be() -> None:
     ],
 )
 def test_what_is_passed_on(came: list[Turn], passed: list[Turn]) -> None:
-    assert told(TurnOrder(), *came) == passed
+    assert told(Turns(), *came) == passed
 
 
 # ---- giving up ----
 
 
+def give_up(turns: Turns) -> list[Turn | LostTurn]:
+    """What is told when later turns have waited long enough."""
+    return turns.check(MISSING_SECONDS, SENT_MS)
+
+
 def test_giving_up_tells_what_is_missing_and_lets_the_others_go() -> None:
-    turns = TurnOrder()
+    turns = Turns()
     told(turns, turn(0, "one two"), turn(1, "three"))
     assert told(turns, final(2, "four"), turn(3, "five")) == [turn(3, "five")]
-    assert turns.is_stuck
+    assert turns.deadline == MISSING_SECONDS
     assert not turns.is_idle
-    lost, released = turns.give_up(SENT_MS, everything=False)
     # Both are in there, and nothing tells where the one ends.
-    assert lost == [LostTurn(0, 2000, words=(0, 1100))]
-    assert released == [final(2, "four")]
-    assert not turns.is_stuck
-    assert turns.has_open  # and may still be ended
+    lost = LostTurn(0, 2000, words=(0, 1100))
+    assert give_up(turns) == [lost, final(2, "four")]
+    assert turns.deadline == math.inf
+    assert turns.unfinished == (3000, 3100)  # and may still be ended
     assert told(turns, final(3, "five")) == [final(3, "five")]
     assert turns.is_idle
 
 
 def test_giving_up_at_the_end_tells_all_that_is_open() -> None:
-    turns = TurnOrder()
+    turns = Turns()
     told(turns, final(0, "one"), turn(1, "two"), turn(2, "three four"))
-    lost, released = turns.give_up(SENT_MS, everything=True)
-    assert lost == [LostTurn(100, SENT_MS, words=(1000, 2200))]
-    assert released == []
+    lost = LostTurn(100, SENT_MS, words=(1000, 2200))
+    assert turns.finish(0, SENT_MS) == [lost]
     assert turns.is_idle
 
 
 def test_turns_that_others_part_are_lost_apart() -> None:
-    turns = TurnOrder()
+    turns = Turns()
     told(turns, turn(0, "one"), turn(2, "three"), final(1, "two"), final(3, "four"))
-    lost, released = turns.give_up(SENT_MS, everything=False)
-    assert lost == [LostTurn(0, 1000, (0, 100)), LostTurn(1100, 3000, (2000, 2100))]
-    assert released == [final(1, "two"), final(3, "four")]
+    assert give_up(turns) == [
+        LostTurn(0, 1000, (0, 100)),
+        LostTurn(1100, 3000, (2000, 2100)),
+        final(1, "two"),
+        final(3, "four"),
+    ]
+
+
+def test_a_turn_that_waits_to_be_formatted_parts_them_too() -> None:
+    turns = Turns()
+    told(turns, turn(0, "one"), turn(2, "three"), formatted(3, "Four."), raw(1, "two"))
+    assert give_up(turns) == [
+        LostTurn(0, 1000, (0, 100)),
+        LostTurn(1100, 3000, (2000, 2100)),
+    ]
 
 
 def test_giving_up_when_nothing_is_missing() -> None:
-    turns = TurnOrder()
-    assert turns.give_up(SENT_MS, everything=False) == ([], [])
+    turns = Turns()
+    assert give_up(turns) == []
     told(turns, *ORDERLY)
-    assert turns.give_up(SENT_MS, everything=False) == ([], [])
+    assert give_up(turns) == []
 
 
 def test_a_final_that_was_given_up_and_comes_all_the_same() -> None:
     """Better late and out of order than never."""
-    turns = TurnOrder()
+    turns = Turns()
     told(turns, turn(0, "one"), final(1, "two"))
-    turns.give_up(SENT_MS, everything=False)
+    give_up(turns)
     assert told(turns, final(0, "one"), final(0, "one")) == [final(0, "one")]
 
 
 def test_of_many_open_turns_the_newest_are_remembered() -> None:
-    turns = TurnOrder()
+    turns = Turns()
     told(turns, *(turn(order, "x") for order in range(1000)))
     oldest = 1000 * (1000 - MOST_OPEN)
     lost = LostTurn(0, 1_000_000, words=(oldest, 999_100))
-    assert turns.give_up(1_000_000, everything=True) == ([lost], [])
+    assert turns.finish(0, 1_000_000) == [lost]
 
 
 # ---- anything ----
@@ -224,12 +241,16 @@ def test_any_disorder_is_put_right(partials_late: bool, data: st.DataObject) -> 
     missing = data.draw(st.sets(st.integers(0, count - 1)))
     came = [t for t in came if not (t.end_of_turn and t.turn_order in missing)]
 
-    turns = TurnOrder()
-    passed = told(turns, *came)
-    lost, released = turns.give_up(SENT_MS, everything=False)
-    # Of turns behind the last that was held:
-    lost += turns.give_up(SENT_MS, everything=True)[0]
-    ended = [t.turn_order for t in passed + released if t.end_of_turn]
+    turns = Turns()
+    passed: list[Turn] = []
+    lost: list[LostTurn] = []
+    # At the end the missing turns are given up that no later final waits for.
+    for one in told(turns, *came) + give_up(turns) + turns.finish(0, SENT_MS):
+        if isinstance(one, Turn):
+            passed.append(one)
+        else:
+            lost.append(one)
+    ended = [t.turn_order for t in passed if t.end_of_turn]
     assert ended == [order for order in range(count) if order not in missing]
     for order in missing:
         first, last = 1000 * order, 1000 * order + 100
@@ -239,12 +260,12 @@ def test_any_disorder_is_put_right(partials_late: bool, data: st.DataObject) -> 
         assert last <= gone.words[1]
     assert turns.is_idle
     for order in ended:  # nothing of a turn is told behind its final
-        mine = [t for t in passed + released if t.turn_order == order]
+        mine = [t for t in passed if t.turn_order == order]
         assert [t.end_of_turn for t in mine].index(True) == len(mine) - 1
 
 
 def test_a_long_conversation_is_not_remembered_for_ever() -> None:
-    turns = TurnOrder()
+    turns = Turns()
     for order in range(1000):
         told(turns, turn(order, "x"), final(order, "x"))
     assert told(turns, final(999, "x")) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from ..errors import (
@@ -66,7 +67,7 @@ class Retries:
         self._interval = interval
         self.gave_up = False
         self._failures = 0
-        self._busy_since: float | None = None
+        self._busy_until = math.inf  # a place is waited for
         self._busy_waits = 0
         self._cancelled = 0  # sessions in a row, soon after they began
 
@@ -78,7 +79,7 @@ class Retries:
     def progress(self) -> None:
         """A session got on with its work: failures begin to count anew."""
         self._failures = 0
-        self._busy_since = None
+        self._busy_until = math.inf
         self._busy_waits = 0
 
     def limit(self, most: int) -> None:
@@ -115,7 +116,7 @@ class Retries:
             return failure
         asked = min(failure.retry_after or 0.0, LONGEST_RETRY_AFTER)
         if self._waits_for_a_place(failure, now):
-            limit = min(LONGEST_BUSY_SECONDS, FIRST_BUSY_SECONDS * 2**self._busy_waits)
+            limit = _limit(FIRST_BUSY_SECONDS, LONGEST_BUSY_SECONDS, self._busy_waits)
             self._busy_waits += 1
             return Retry(failure, asked + self._draw(0, limit), counts=False)
         if self._failures >= self._most:
@@ -123,7 +124,7 @@ class Retries:
         attempt, self._failures = self._failures, self._failures + 1
         if self._interval is not None:
             return Retry(failure, max(asked, self._interval(attempt)), counts=True)
-        limit = min(LONGEST_SECONDS, FIRST_SECONDS * 2**attempt)
+        limit = _limit(FIRST_SECONDS, LONGEST_SECONDS, attempt)
         if not attempt and (
             failure.code == ABNORMAL or isinstance(failure, ExpiredError)
         ):
@@ -133,9 +134,8 @@ class Retries:
     def _waits_for_a_place(self, failure: TransientError, now: float) -> bool:
         if not self._most or not isinstance(failure, BusyError):
             return False
-        if self._busy_since is None:
-            self._busy_since = now
-        return now - self._busy_since < self._patience
+        self._busy_until = min(self._busy_until, now + self._patience)
+        return now < self._busy_until
 
     def _given_up(self, failure: TransientError) -> SessionError:
         if not self._failures:
@@ -146,3 +146,8 @@ class Retries:
             f"{failure}",
             code=failure.code,
         )
+
+
+def _limit(first: float, longest: float, waits: int) -> float:
+    """The longest next wait, after so many."""
+    return min(longest, first * 2.0 ** min(waits, 64))  # or else it overflows

@@ -20,7 +20,7 @@ from ..errors import (
     UnfinishedError,
 )
 from ..messages import Begin, Termination, Turn
-from .events import Level, Note, Tells
+from .events import Level, LostTurn, Note, Tells
 from .failures import closed_error
 from .retry import ABNORMAL
 from .turns import Turns
@@ -68,6 +68,7 @@ class Session:
         termination: what it said at its end, as asked.
         id: AssemblyAI's name for it, to quote in a support request.
         expires_at: unix seconds, None if the server didn't say.
+        expiry: the same by the steady clock; infinite if it isn't known.
         configuration: what the server understood, as Begin told it.
         model: the speech model, as far as it is known.
         options: as they were last updated.
@@ -95,6 +96,7 @@ class Session:
         self.termination: Termination | None = None
         self.id = ""
         self.expires_at: int | None = None
+        self.expiry = math.inf
         self.configuration: dict[str, Any] = {}
         self.model = options.model({})
         self.options = self._asked = options
@@ -107,58 +109,55 @@ class Session:
         self._redact = redact
         self._texts: list[bytes] = []  # to be sent
         self._last_error: messages.Error | None = None
-        self._covered_ms = 0  # of this session's audio, by the words of turns
+        self._covered_ms = 0  # of the stream, by turns since Terminate
         # Deadlines
-        self._begin_by = math.inf
-        self._begin_seconds = math.inf
-        self._code_by = math.inf  # for the close behind an Error that has none
-        self._end_by = math.inf
+        self._lost_at = math.inf  # unless what it waits for has come …
+        self._overdue: SessionError | None = None  # … which is this failure
         self._patience = math.inf  # seconds for the next turn, when ending
         self._silence_allowed = math.inf  # seconds without a message
-        self._told_at = now  # the last message
-        self._suspect_at: float | None = None  # since when that is too long ago
+        self._silent_at = math.inf  # half of them are over
+        self._is_suspect = False  # they were over before
         self._keep_alive_seconds = math.inf
 
     # ---- in ----
 
     def connected(self, now: float, begin_seconds: float) -> None:
         """The connection stands; Begin shall come within `begin_seconds`."""
-        self._begin_seconds = begin_seconds
-        self._begin_by = now + begin_seconds
+        self._lost_at = now + begin_seconds
+        self._overdue = TimedOutError(
+            f"the session did not begin within {begin_seconds:g} s"
+        )
 
     def receive(self, text: bytes, now: float) -> list[Tells]:
         """A text message came; returns what it tells, in stream time and in order."""
-        self.heard_at = self._told_at = now
-        self._suspect_at = None
+        self.heard_at = now
+        self._is_suspect = False
+        self._silent_at = now + self._silence_allowed / 2
         try:
             event = messages.decode(text)
         except MessageError as exc:
             self.malformed_messages += 1
             return [Note(Level.WARNING, f"a message could not be read: {exc}")]
-        if isinstance(event, Turn) and self.state is not State.OPENING:
-            return [*self._receive_turn(event, now)]
         if self.state is State.OPENING:
             return self._receive_first(event, now)
+        timeline = self.timeline
+        if not timeline.is_stream_time:
+            messages.retime(event, timeline.to_stream_ms, timeline.end_to_stream_ms)
+        if isinstance(event, Turn):
+            return self._receive_turn(event, now)
         return self._receive_other(event, now)
 
-    def _receive_turn(self, turn: Turn, now: float) -> list[Turn]:
+    def _receive_turn(self, turn: Turn, now: float) -> list[Tells]:
         self._last_error = None  # it didn't end the session
         self.told_turn = True
-        if turn.words:
+        if self.state is State.ENDING and turn.words:
             # Bounded by what was sent, so that progress comes to an end.
-            end = min(turn.words[-1].end, self.timeline.sent_ms)
+            end = min(turn.words[-1].end, self._sent_stream_ms)
             if end > self._covered_ms:
                 self._covered_ms = end
-                if self.state is State.ENDING:
-                    self._await_end(now)
-        if not self.timeline.is_stream_time:
-            self._retime(turn)
+                self._await_end(now)
         turn.is_final = self.options.is_final(turn, self.model)
-        return self.turns.take(turn, now)
-
-    def _retime(self, event: messages.Event) -> None:
-        timeline = self.timeline
-        messages.retime(event, timeline.to_stream_ms, timeline.end_to_stream_ms)
+        return [*self.turns.take(turn, now)]
 
     def _receive_other(self, event: messages.Event, now: float) -> list[Tells]:
         told: list[Tells] = []
@@ -178,27 +177,29 @@ class Session:
                 self.over(EndedError("the server ended the session", code=1000))
         elif isinstance(event, messages.SpeechStarted):
             self.turns.speech_started()
-        self._retime(event)
         return [*told, event]
 
     def _receive_first(self, event: messages.Event, now: float) -> list[Tells]:
         if isinstance(event, messages.Error):
             # A close with the same code follows, or should.
             self._last_error = event
+            self._overdue = self._why_closed(ABNORMAL, "")
             if event.error_code is not None:
-                self.over(self._why_closed(ABNORMAL, ""))
+                self.over(self._overdue)
             else:
-                self._code_by = min(self._code_by, now + CODE_SECONDS)
+                self._lost_at = min(self._lost_at, now + CODE_SECONDS)
         if not isinstance(event, Begin):
             return []
         self.state = State.OPEN
-        self._begin_by = self._code_by = math.inf
+        self._lost_at = math.inf
         self.began_at = now
         self.id = event.id
         self.expires_at = event.expires_at
+        if event.expires_at is not None:
+            self.expiry = event.expires_at - self._unix_offset
         self.configuration = event.configuration or {}
         self.model = self._redact(self.options.model(self.configuration))[:100]
-        self.turns.order.formats = self.options.formats_turns(self.model)
+        self.turns.formats = self.options.formats_turns(self.model)
         told: list[Tells] = [Note(Level.DEBUG, f"session {self.id} is open")]
         for difference in self._asked.differences(self.configuration):
             said = self._redact(difference)[:LONGEST_QUOTE]
@@ -208,31 +209,24 @@ class Session:
     def _compare_accounts(self, termination: Termination) -> list[Note]:
         """Say so if the server, which bills, counted other audio than was sent."""
         counted = termination.audio_duration_seconds
-        sent = self.timeline.sent_ms / 1000
-        if (
-            self.state is not State.ENDING
-            or counted is None
-            or abs(counted - sent) <= 1
-        ):
+        if self.state is not State.ENDING or counted is None:
             return []
-        return [
-            Note(
-                Level.WARNING,
-                f"session {self.id} was sent {sent:.2f} s of audio, "
-                f"the server counted {counted:.2f} s",
-            )
-        ]
+        sent = self.timeline.sent_ms / 1000
+        if abs(counted - sent) <= 1:
+            return []
+        text = f"was sent {sent:.2f} s of audio, the server counted {counted:.2f} s"
+        return [Note(Level.WARNING, f"session {self.id} {text}")]
 
     def closed(self, code: int, reason: str) -> None:
         """The connection is closed, as the peer says by `code` and `reason`."""
-        if self.state is not State.OVER:
-            self.over(self._why_closed(code, reason))
+        self.over(self._why_closed(code, reason))
 
     # ---- deadlines ----
 
     def watch(self, seconds: float) -> None:
         """From here on it is lost if the server says nothing for so long."""
         self._silence_allowed = seconds
+        self._silent_at = self.heard_at + seconds / 2
 
     def keep_alive_every(self, seconds: float) -> None:
         """Send a KeepAlive when no audio was sent for so long."""
@@ -244,69 +238,40 @@ class Session:
         return active_at + self._keep_alive_seconds
 
     @property
-    def expiry(self) -> float:
-        """When it expires, by the steady clock; infinite if that isn't known."""
-        if self.expires_at is None:
-            return math.inf
-        return self.expires_at - self._unix_offset
-
-    @property
     def deadline(self) -> float:
         """When `check` is due."""
         return min(
             self.turns.deadline,
-            self._begin_by,
-            self._code_by,
-            self._end_by,
+            self._lost_at,
+            self._silent_at,
             self._keep_alive_at,
-            (self._told_at if self._suspect_at is None else self._suspect_at)
-            + self._silence_allowed / 2,
         )
 
     def check(self, now: float) -> list[Tells]:
         """Do what is due."""
-        if now >= self._begin_by:
-            self.over(
-                TimedOutError(
-                    f"the session did not begin within {self._begin_seconds:g} s"
-                )
-            )
-        elif now >= self._code_by:
-            self.over(self._why_closed(ABNORMAL, ""))
-        elif now >= self._end_by:
-            self.over(
-                UnfinishedError(
-                    f"the server did not finish: nothing came for {self._patience:g} s"
-                )
-            )
+        if now >= self._lost_at:
+            self.over(self._overdue)
         elif now >= self._keep_alive_at:
             self.keep_alive(now)
-        self._check_silence(now)
+        if now >= self._silent_at:
+            # In two steps: a loop that was blocked has yet to read what came meanwhile.
+            if self._is_suspect:
+                seconds = self._silence_allowed
+                self.over(DroppedError(f"the server said nothing for {seconds:g} s"))
+            self._is_suspect = True
+            self._silent_at = now + self._silence_allowed / 2
         if now < self.turns.deadline:
             return []
-        told = self.turns.check(now, self._sent_stream_ms)
-        self._leave_unended()
-        return [*told]
-
-    def _check_silence(self, now: float) -> None:
-        # In two steps: a loop that was blocked has not read yet what came meanwhile.
-        half = self._silence_allowed / 2
-        if self._suspect_at is None:
-            if now >= self._told_at + half:
-                self._suspect_at = now
-        elif now >= self._suspect_at + half and self.state is not State.OVER:
-            seconds = self._silence_allowed
-            self.over(DroppedError(f"the server said nothing for {seconds:g} s"))
+        return self._tell(self.turns.check(now, self._sent_stream_ms))
 
     def finish_turns(self, now: float) -> list[Tells]:
         """Wait no longer for turns that were begun."""
-        told = self.turns.finish(now, self._sent_stream_ms)
-        self._leave_unended()
-        return [*told]
+        return self._tell(self.turns.finish(now, self._sent_stream_ms))
 
-    def _leave_unended(self) -> None:
-        if self.turns.left_unended and self.state is not State.OVER:
+    def _tell(self, told: list[Turn | LostTurn]) -> list[Tells]:
+        if self.turns.left_unended:
             self.over(DroppedError("the server did not end a turn"))
+        return [*told]
 
     @property
     def _sent_stream_ms(self) -> int:
@@ -350,13 +315,16 @@ class Session:
         self.state = State.ENDING
         self._texts.append(TERMINATE)
         self._patience = seconds
+        self._overdue = UnfinishedError(
+            f"the server did not finish: nothing came for {seconds:g} s"
+        )
         self._keep_alive_seconds = math.inf
         self._await_end(now)
 
     def _await_end(self, now: float) -> None:
         # Audio may have come faster than it was spoken; it is worked through no faster.
         behind = self.timeline.sent_ms / 1000 - (now - self.began_at)
-        self._end_by = now + self._patience + max(0.0, behind)
+        self._lost_at = now + self._patience + max(0.0, behind)
 
     def over(self, failure: SessionError | None = None) -> None:
         """Nothing more is expected of it. A server that wasn't told is, since it bills

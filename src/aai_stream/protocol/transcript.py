@@ -80,4 +80,4 @@ class Transcript:
     def leave_open(self, session: Session) -> None:
         """`session` is lost: another one has to hear the turn that was open."""
         if not session.turns.is_idle:
-            self._coverage.leave_unfinished(session.turns.order.unfinished)
+            self._coverage.leave_unfinished(session.turns.unfinished)

@@ -21,14 +21,35 @@ MOVED_MS = 1100
 1008 ms were seen."""
 
 MOST_OPEN = 64
-"""Turns that are remembered as open; more are a server's nonsense."""
+"""Turns that are remembered as open, and as final; more are a server's nonsense."""
 
 SLACK_MS = 250
 """The formatted version of a turn may end so much later than the first one."""
 
 
+class _Begun(msgspec.Struct, gc=False):
+    """A turn of which more is to be told, with words from `start` to `end`, in ms.
+
+    `ending` has come if the turn is not open any more. Until `settle_at` it waits to be
+    formatted; once it is final, for earlier turns alone.
+    """
+
+    start: int
+    end: int
+    ending: Turn | None = None
+    settle_at: float = math.inf
+
+    @property
+    def is_open(self) -> bool:
+        return self.ending is None
+
+    @property
+    def is_held(self) -> bool:
+        return self.ending is not None and self.ending.is_final
+
+
 class _Told(msgspec.Struct, gc=False):
-    """A turn as it was told last; times in ms."""
+    """A final as it was told last; times in ms."""
 
     start: int
     end: int
@@ -37,30 +58,44 @@ class _Told(msgspec.Struct, gc=False):
 
 
 class Turns:
-    """Passes a session's turns on as they may be told, until the session ends.
+    """Passes a session's turns on, and keeps back what came twice or too early.
 
-    Order is `TurnOrder`'s matter; this adds how long to wait. Methods that take `now`,
-    in seconds, return what is to be told.
+    The protocol promises turns in their order, each final once. A server that fails
+    may break that, and so may whatever lies between. Methods that take `now`, in
+    seconds, return what is to be told.
 
     Attributes:
         insists: another session shall hear a turn that this one did not end; otherwise
             such a turn is told as lost.
         left_unended: that has happened.
+        formats: each turn that has ended is told again, formatted.
+        deadline: when `check` is due; infinite if nothing is waited for.
     """
 
     def __init__(self) -> None:
         self.insists = False
         self.left_unended = False
-        self.order = TurnOrder()
+        self.formats = False
+        self.deadline = math.inf
+        self._begun: dict[int, _Begun] = {}  # by `turn_order`
+        self._told: dict[int, _Told] = {}  # likewise; the last ones
         self._speech_started = False  # of which no turn has been told
         self._missing_at = math.inf  # wait no longer for a final that is missing
-        self._unformatted_at: dict[int, float] = {}  # likewise, formatted; by turn
 
     @property
     def is_idle(self) -> bool:
         """Whether no turn has more to be told, and no speech was said to have
         started."""
-        return self.order.is_idle and not self._speech_started
+        return not self._begun and not self._speech_started
+
+    @property
+    def unfinished(self) -> tuple[int, int] | None:
+        """From where to where, in ms, there are words of turns that have more to be
+        told; None if there are none."""
+        turns = [turn for turn in self._begun.values() if turn.end]
+        if not turns:
+            return None
+        return min(turn.start for turn in turns), max(turn.end for turn in turns)
 
     def speech_started(self) -> None:
         """The server said that a turn begins."""
@@ -69,228 +104,163 @@ class Turns:
     def take(self, turn: Turn, now: float) -> list[Turn]:
         """A turn came."""
         self._speech_started = False
-        told = self.order.take(turn)
-        if turn.end_of_turn:
-            if not self.order.awaits_formatted(turn.turn_order):
-                self._unformatted_at.pop(turn.turn_order, None)
-            else:
-                at = now + UNFORMATTED_SECONDS
-                self._unformatted_at.setdefault(turn.turn_order, at)
-        self._wait(now)
+        order = turn.turn_order
+        start, end = _span(turn)
+        begun = self._begun.get(order)
+        if (begun is not None and begun.is_held) or self._is_stale(turn, end):
+            return []
+        if begun is not None and not turn.end_of_turn:
+            if turn.words:
+                begun.start, begun.end = start, end
+            return [turn]
+        told = self._make_room() if begun is None else []
+        if turn.is_final:
+            self._begun[order] = _Begun(start, end, turn)
+            told += self._settle(order - 1)
+        elif turn.end_of_turn:
+            self.formats = True
+            at = now + UNFORMATTED_SECONDS
+            if begun is not None:
+                at = min(at, begun.settle_at)
+            # A copy: what is told is its receiver's, to number and to change.
+            self._begun[order] = _Begun(start, end, copy_of(turn), at)
+            told.append(turn)
+        else:
+            if turn.words:
+                self._begun[order] = _Begun(start, end)
+            told.append(turn)
+        self._set_deadline(now)
         return told
-
-    @property
-    def deadline(self) -> float:
-        """When `check` is due; infinite if nothing is waited for."""
-        if not self._unformatted_at:
-            return self._missing_at
-        return min(self._missing_at, *self._unformatted_at.values())
 
     def check(self, now: float, sent_ms: int) -> list[Turn | LostTurn]:
         """Wait no longer for what is due. `sent_ms`: so much of the stream was sent."""
         told: list[Turn | LostTurn] = []
-        due = [order for order, at in self._unformatted_at.items() if at <= now]
-        for order in due:
-            del self._unformatted_at[order]
-            told += self.order.settle(order)
-        self._wait(now)
+        due = [order for order, turn in self._begun.items() if turn.settle_at <= now]
+        if due:
+            told += self._settle(max(due))
         if self._missing_at <= now:
-            told += self._miss(now, sent_ms, everything=False)
+            told += self._give_up(self._overtaken(), sent_ms)
+        self._set_deadline(now)
         return told
 
     def finish(self, now: float, sent_ms: int) -> list[Turn | LostTurn]:
         """Nothing more will come of what was begun: wait for it no longer."""
         self._speech_started = False
-        self._unformatted_at.clear()
-        told: list[Turn | LostTurn] = [*self.order.settle()]
-        if self.order.has_open:
-            told += self._miss(now, sent_ms, everything=True)
-        self._wait(now)
+        told: list[Turn | LostTurn] = [*self._settle()]
+        missing = [order for order, turn in self._begun.items() if turn.is_open]
+        if missing:
+            told += self._give_up(sorted(missing), sent_ms)
+        self._set_deadline(now)
         return told
 
-    def _wait(self, now: float) -> None:
-        """Later turns wait for a final that is missing, but not for ever."""
-        if not self.order.is_stuck:
+    def _set_deadline(self, now: float) -> None:
+        if not self._begun:  # as behind most finals
+            self.deadline = self._missing_at = math.inf
+            return
+        if not self._overtaken():
             self._missing_at = math.inf
         elif self._missing_at == math.inf:
             self._missing_at = now + MISSING_SECONDS
+        settle_at = [turn.settle_at for turn in self._begun.values()]
+        self.deadline = min(self._missing_at, *settle_at)
 
-    def _miss(
-        self, now: float, sent_ms: int, *, everything: bool
-    ) -> list[Turn | LostTurn]:
-        """Leave turns that were not ended to another session, or give them up."""
+    def _overtaken(self) -> list[int]:
+        """The turns that are open though a later one is final."""
+        begun = self._begun
+        last = max((o for o, turn in begun.items() if turn.is_held), default=-math.inf)
+        return [o for o, turn in begun.items() if turn.is_open and o < last]
+
+    def _settle(self, last: float = math.inf) -> list[Turn]:
+        """Wait no longer for turns up to `last` to be formatted: these are final as
+        they are. Returns the finals that need not wait for earlier turns."""
+        for order, turn in self._begun.items():
+            raw = turn.ending
+            if raw is not None and not raw.is_final and order <= last:
+                raw.is_final = True
+                raw.utterance = None  # that was told
+                self._begun[order] = _Begun(*_span(raw), raw)
+        told = []
+        for order in sorted(self._begun):
+            turn = self._begun[order]
+            final = turn.ending
+            if final is None or not final.is_final:
+                break
+            del self._begun[order]
+            self._told[order] = _Told(
+                turn.start, turn.end, final.transcript, final.turn_is_formatted
+            )
+            told.append(final)
+        while len(self._told) > MOST_OPEN:
+            del self._told[next(iter(self._told))]
+        return told
+
+    def _make_room(self) -> list[Turn]:
+        """Another turn begins: of too many, wait for the oldest no longer."""
+        if len(self._begun) < MOST_OPEN:
+            return []
+        told = self._settle()
+        missing = [order for order, turn in self._begun.items() if turn.is_open]
+        if len(missing) >= MOST_OPEN:
+            del self._begun[min(missing)]
+        return told
+
+    def _give_up(self, missing: list[int], sent_ms: int) -> list[Turn | LostTurn]:
+        """Leave turns that were not ended to another session, or tell them as lost,
+        with those that were held for them."""
         self._missing_at = math.inf
         if self.insists:
             self.left_unended = True
             return []
-        lost, turns = self.order.give_up(sent_ms, everything=everything)
-        self._wait(now)
-        return [*lost, *turns]
-
-
-class TurnOrder:
-    """Passes turns on, and keeps back what came twice or too early.
-
-    The protocol promises turns in their order, each final once. A server that fails
-    may break that, and so may whatever lies between.
-
-    Attributes:
-        formats: each turn that has ended is told again, formatted.
-    """
-
-    def __init__(self) -> None:
-        self._open: dict[int, _Told] = {}  # not final yet
-        self._ended: dict[int, _Told] = {}
-        self._held: dict[int, Turn] = {}  # finals, while an earlier turn is open
-        self._raw: dict[int, Turn] = {}  # ended, and yet to be told formatted
-        self.formats = False
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether no turn has more to be told."""
-        return not self._open and not self._held and not self._raw
-
-    @property
-    def has_open(self) -> bool:
-        """Whether a turn was told that has not ended."""
-        return bool(self._open)
-
-    @property
-    def unfinished(self) -> tuple[int, int] | None:
-        """From where to where, in ms, there are words of turns that have more to be
-        told; None if there are none."""
-        waiting = [*self._held.values(), *self._raw.values()]
-        spans = [*self._open.values(), *(_told(turn) for turn in waiting)]
-        spans = [told for told in spans if told.end]
-        if not spans:
-            return None
-        return min(told.start for told in spans), max(told.end for told in spans)
-
-    @property
-    def is_stuck(self) -> bool:
-        """Whether a final came, but an earlier turn has not even ended."""
-        if not self._held or not self._open:
-            return False
-        return min(self._open) < max(self._held)
-
-    def take(self, turn: Turn) -> list[Turn]:
-        """What may be told now that `turn` has come."""
-        told = _told(turn)
-        if turn.turn_order in self._held or self._is_stale(turn, told):
-            return []
-        if turn.end_of_turn:
-            self._open.pop(turn.turn_order, None)
-        elif turn.words:
-            self._open[turn.turn_order] = told
-            while len(self._open) > MOST_OPEN:
-                del self._open[min(self._open)]
-        if turn.is_final:
-            self._raw.pop(turn.turn_order, None)
-            self._hold_raw(before=turn.turn_order)
-            self._held[turn.turn_order] = turn
-            return self._release()
-        if not turn.end_of_turn:
-            return [turn]
-        self.formats = True
-        ready = self.settle() if len(self._raw) >= MOST_OPEN else []
-        # A copy: what is told is its receiver's, to number and to change.
-        self._raw[turn.turn_order] = copy_of(turn)
-        return [*ready, turn]
-
-    def awaits_formatted(self, order: int) -> bool:
-        """Whether that turn has ended, but was not told formatted."""
-        return order in self._raw
-
-    def settle(self, last: float = math.inf) -> list[Turn]:
-        """Wait no longer for turns up to `last` to be formatted; these are final as
-        they are."""
-        self._hold_raw(before=last + 1)
-        return self._release()
-
-    def give_up(
-        self, sent_ms: int, *, everything: bool
-    ) -> tuple[list[LostTurn], list[Turn]]:
-        """Wait no longer for finals that are missing: of `everything` that is open, or
-        of what others wait for.
-
-        Returns those turns, of the `sent_ms` that there are, and the turns that were
-        held for them.
-        """
-        last = max(self._held, default=0)
-        missing = [o for o in sorted(self._open) if everything or o < last]
-        told = [(order, self._open.pop(order)) for order in missing]
+        gone = [(order, self._begun.pop(order)) for order in sorted(missing)]
         lost: list[LostTurn] = []
-        for order, turn in told:
+        for order, turn in gone:
             start, end = self._surroundings(order, sent_ms)
             words = (turn.start, turn.end) if turn.end else None
             if lost and start < lost[-1].end:  # neighbours: nothing tells them apart
                 before = lost.pop()
-                start = before.start
-                words = together(before.words, words)
+                start, words = before.start, together(before.words, words)
             lost.append(LostTurn(start, end, words))
-        return lost, self._release()
+        return [*lost, *self._settle(-math.inf)]
 
     def _surroundings(self, order: int, sent_ms: int) -> tuple[int, int]:
         """Where the words of a turn may be: behind the turn before it, before the next
         one. They are not all told in partials, and move."""
-        finals = self._ended | {o: _told(turn) for o, turn in self._held.items()}
-        before = [turn.end for o, turn in finals.items() if o < order]
-        after = [turn.start for o, turn in finals.items() if o > order and turn.end]
-        for other, turn in self._open.items():  # may yet move
+        before, after = [0], []
+        others: list[tuple[int, _Told | _Begun]]
+        others = [*self._told.items(), *self._begun.items()]
+        for other, turn in others:
+            moved = MOVED_MS if isinstance(turn, _Begun) and turn.is_open else 0
             if other < order:
-                before.append(turn.end - MOVED_MS)
-            elif turn.end:
-                after.append(turn.start + MOVED_MS)
-        start = max(before, default=0)
+                before.append(turn.end - moved)
+            elif other > order and turn.end:
+                after.append(turn.start + moved)
+        start = max(before)
         return start, max(start, min(after, default=sent_ms))
 
-    def _hold_raw(self, before: float) -> None:
-        for order in [order for order in self._raw if order < before]:
-            raw = self._raw.pop(order)
-            raw.is_final = True
-            raw.utterance = None  # that was told
-            self._held[order] = raw
-            self._open.pop(order, None)
-
-    def _release(self) -> list[Turn]:
-        turns = []
-        unfinished = min((*self._open, *self._raw), default=math.inf)
-        for order in sorted(self._held):
-            if unfinished < order:
-                break
-            turn = self._held.pop(order)
-            self._ended[order] = _told(turn)
-            turns.append(turn)
-        while len(self._ended) > MOST_OPEN:
-            del self._ended[min(self._ended)]
-        return turns
-
-    def _is_stale(self, turn: Turn, told: _Told) -> bool:
+    def _is_stale(self, turn: Turn, end: int) -> bool:
         """Whether `turn` says nothing that its own final hasn't said already."""
-        ended = self._ended.get(turn.turn_order)
-        if ended is None:
+        final = self._told.get(turn.turn_order)
+        if final is None:
             return False
-        if told.is_formatted and not ended.is_formatted and self.formats:
+        if turn.turn_is_formatted and not final.is_formatted and self.formats:
             # Too late: it was final as it was, unless this has what was said since.
-            since = self._open.get(turn.turn_order)
-            if (raw := self._raw.get(turn.turn_order)) is not None:
-                since = _told(raw)
+            since = self._begun.get(turn.turn_order)
             if since is not None:
-                return told.end + SLACK_MS < since.end
-            return told.end <= ended.end + SLACK_MS
-        if told.end > ended.end:
+                return end + SLACK_MS < since.end
+            return end <= final.end + SLACK_MS
+        if end > final.end:
             return False
         if turn.end_of_turn:
-            is_raw = ended.is_formatted and not told.is_formatted
-            return is_raw or told.transcript == ended.transcript
+            is_raw = final.is_formatted and not turn.turn_is_formatted
+            return is_raw or turn.transcript == final.transcript
         return bool(turn.words)
 
 
-def _told(turn: Turn) -> _Told:
-    start, end = 0, 0
-    if turn.words:
-        start, end = turn.words[0].start, turn.words[-1].end
-    return _Told(start, end, turn.transcript, turn.turn_is_formatted)
+def _span(turn: Turn) -> tuple[int, int]:
+    """From where to where a turn has words; both 0 if it has none."""
+    if not turn.words:
+        return 0, 0
+    return turn.words[0].start, turn.words[-1].end
 
 
 def together(
