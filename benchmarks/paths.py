@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -16,13 +17,18 @@ from aiohttp._websocket.reader import WebSocketDataQueue
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http_websocket import WebSocketWriter
 
-from aai_stream._core import AudioRing, Gate, Pacer, Timeline
+from aai_stream._core import AudioRing, FrameWriter, Gate, Pacer, Timeline
+from aai_stream.connection.credentials import Credentials
 from aai_stream.connection.wire.aiohttp import AiohttpWire
 from aai_stream.connection.wire.picows import PicowsWire
 from aai_stream.livekit.events import TurnTranslator
 from aai_stream.load.clients import noise
 from aai_stream.messages import Turn, decode
+from aai_stream.options import Options
 from aai_stream.protocol.pace import BURST_SECONDS, CATCH_UP_RATE
+from aai_stream.protocol.retry import Retries
+from aai_stream.protocol.settings import Settings
+from aai_stream.runner import Link, Runner
 
 Encoding = Literal["pcm_s16le", "pcm_mulaw"]
 Work = Callable[[], object]
@@ -142,12 +148,12 @@ def ring_to_wire(
         yield frame
 
 
-def turn(words: int, *, final: bool = False) -> bytes:
+def turn(words: int, *, order: int = 7, final: bool = False) -> bytes:
     """A Turn as the server sends it."""
     return json.dumps(
         {
             "type": "Turn",
-            "turn_order": 7,
+            "turn_order": order,
             "turn_is_formatted": final,
             "end_of_turn": final,
             "transcript": " ".join(["word"] * words),
@@ -172,6 +178,43 @@ def decoding(words: int) -> Iterator[Work]:
     """A Turn from text to struct."""
     text = turn(words)
     yield lambda: decode(text)
+
+
+@contextmanager
+def to_stream(words: int) -> Iterator[Work]:
+    """A Turn from the wire through all of a stream: now and then it is final."""
+    told: list[object] = []
+    runner = Runner(
+        told.append,
+        ring=AudioRing(16000),
+        options=Options({}),
+        settings=Settings(20.0, 20.0, 10.0, math.inf, True),
+        retries=Retries(10, patience=120.0, draw=lambda low, high: low),
+        connector=Mock(credentials=Credentials("key"), time_of_day=lambda: 0.0),
+        connect_timeout=10.0,
+    )
+    runner._loop = loop = asyncio.new_event_loop()
+    runner.protocol.start(loop.time())
+    session = runner.protocol.next_session(loop.time(), 0.0)
+    assert session is not None
+    link = runner._links[session] = Link(runner, session)
+    link.connected(Mock(frames=FrameWriter(), silent_seconds=0.0))
+    link.received(b'{"type":"Begin","id":"x","expires_at":4000000000}')
+    runner.gate.push(noise(16000 * 60), 16000)
+    texts = iter(
+        [
+            turn(words, order=order, final=part == 4)
+            for order in range(500)
+            for part in range(5)
+        ]
+    )
+
+    def turns() -> None:
+        link.received(next(texts))
+        told.clear()
+
+    yield turns
+    loop.close()
 
 
 @contextmanager
@@ -207,6 +250,7 @@ PATHS = {
         f"turn of {words} words": Path(partial(decoding, words), packages=("msgspec",))
         for words in (4, 12, 30)
     },
+    "turn of 12 words to a stream": Path(partial(to_stream, 12), packages=("msgspec",)),
     **{
         f"turn of {words} words to LiveKit": Path(
             partial(to_livekit, words), packages=("livekit-agents", "msgspec")
