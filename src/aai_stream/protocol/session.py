@@ -234,6 +234,8 @@ class Session:
 
     @property
     def _keep_alive_at(self) -> float:
+        if self._keep_alive_seconds == math.inf:
+            return math.inf
         active_at = max(self._kept_alive_at, self.timeline.sent_at)
         return active_at + self._keep_alive_seconds
 

@@ -45,22 +45,25 @@ class Transcript:
     def hear(self, event: Tells, session: Session) -> bool:
         """`session`, the present one, tells `event`; returns whether that is a final
         turn."""
-        is_final = False
+        coverage = self._coverage
         if isinstance(event, LostTurn):
-            self._coverage.take_lost(event)
+            coverage.take_lost(event)
             return False
-        if not isinstance(event, Note):
+        if self._first_turn and not isinstance(event, Note):
             renumber(event, self._first_turn)
-        if isinstance(event, (Turn, SpeechStarted)):
-            self._coverage.take_news()
-        if isinstance(event, Turn) and event.is_final:
-            is_final = True
-            self._cover(event)
+        if isinstance(event, Turn):
+            coverage.take_news()
+            if event.is_final:
+                self._cover(event)
+            self._told.append(event)
+            return event.is_final
+        if isinstance(event, SpeechStarted):
+            coverage.take_news()
         elif isinstance(event, Silence) and session.turns.is_idle:
-            end = self._coverage.sample(event.end_ms - SILENCE_OVERLAP_MS)
-            self._coverage.gaps.cover(end)
+            end = coverage.sample(event.end_ms - SILENCE_OVERLAP_MS)
+            coverage.gaps.cover(end)
         self._told.append(event)
-        return is_final
+        return False
 
     def _cover(self, final: Turn) -> None:
         if final.turn_order > self._last_turn:
