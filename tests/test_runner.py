@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from aai_stream.errors import StateError
-from aai_stream.messages import Begin, Turn
+from aai_stream.messages import AudioLost, Begin, Turn
 from aai_stream.protocol.events import Retry
 from aai_stream.protocol.stream import StreamState
 from tests.audio import hum
@@ -67,6 +67,18 @@ async def test_draining_waits_for_room() -> None:
     wire.make_room()
     await within(5, draining)
     assert wire.audio == numbers(1, 1600)
+    await run.runner.close()
+
+
+async def test_a_gap_is_told_with_the_audio_behind_it() -> None:
+    run = Run(replay_seconds=1)
+    wire = await run.open()
+    wire.frames.has_room = False
+    run.push(3 * RATE)
+    wire.make_room()
+    (lost,) = (told for told in run.told if isinstance(told, AudioLost))
+    assert (lost.start_sample, lost.end_sample) == (0, 2 * RATE)
+    assert wire.audio == numbers(2 * RATE + 1, 3 * RATE)
     await run.runner.close()
 
 

@@ -55,11 +55,6 @@ class Gaps:
             self._stretch = start, ring.sent
             self._log()
 
-    @property
-    def is_losing(self) -> bool:
-        """Whether the latest audio that was lost is yet to be told."""
-        return self._stretch is not None
-
     def cover(self, sample: int) -> None:
         """What lies before `sample`, which was sent, is needed no more."""
         if sample > self.covered:

@@ -139,10 +139,7 @@ class Sending:
         message = self._next(session, now, has_room)
         is_waiting = self._tail or self.endpoints.waiting or self.due < math.inf
         if message is None and not is_waiting:
-            # A gap that is yet to be told ends with the next chunk.
-            is_losing = self._coverage.gaps.is_losing
-            until = self._ring.sent + 1 if is_losing else self.hearing.due
-            self.gate.open(session.timeline, until)
+            self.gate.open(session.timeline, self.hearing.due)
         return message
 
     def _next(
