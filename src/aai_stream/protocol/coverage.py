@@ -31,6 +31,10 @@ last word may be the next one."""
 OVERDUE_SECONDS = 10.0
 """In such a silence a turn ends."""
 
+LATE_SECONDS = 5.0
+"""So much later than others the last turns of a session may come: 11 s in all were
+seen. That it has expired comes behind them."""
+
 MOST_SECONDS = 75.0
 """And after so long in any case: turns of 60 s have been seen."""
 
@@ -121,6 +125,7 @@ class Coverage:
 
     def resume(self) -> int:
         """The sample at which the next session begins."""
+        heard -= round(LATE_SECONDS * self._ring.sample_rate)
         self.gaps.look()
         ring, (tail, limit) = self._ring, self._tail
         if ring.acked == tail:
