@@ -163,6 +163,13 @@ def test_a_session_that_has_expired_has_heard_everything() -> None:
     assert call.resumes_at == 20 - LATE_SECONDS
 
 
+def test_what_the_server_calls_silence_covers_the_sound_of_the_last_word() -> None:
+    call = Call(*TALK)
+    call.final(0.1, 1.8)
+    call.coverage.take_silence(round(1.95 * RATE))
+    assert call.resumes_at == pytest.approx(2, abs=0.02)
+
+
 # ---- silence that waits ----
 
 

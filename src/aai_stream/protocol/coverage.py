@@ -165,6 +165,12 @@ class Coverage:
             return  # a final may still cover it
         self._guess(min(heard, end - self._lead))
 
+    def take_silence(self, end: int) -> None:
+        """The server says that nobody speaks before the sample `end`, behind all
+        finals. The last of these may have ended before its sound."""
+        self.resume()
+        self.gaps.cover(end)
+
     def take_news(self) -> None:
         """The present session tells of a turn."""
         self._news = self._ring.sent

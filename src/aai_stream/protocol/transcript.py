@@ -58,7 +58,7 @@ class Transcript:
             self._cover(event)
         elif isinstance(event, Silence) and session.turns.is_idle:
             end = self._coverage.sample(event.end_ms - SILENCE_OVERLAP_MS)
-            self._coverage.gaps.cover(end)
+            self._coverage.take_silence(end)
         self._told.append(event)
         return is_final
 
