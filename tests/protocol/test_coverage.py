@@ -8,6 +8,7 @@ from aai_stream._core import AudioRing
 from aai_stream.messages import AudioLost, SilenceSkipped
 from aai_stream.protocol.coverage import (
     KEPT_SECONDS,
+    LATE_SECONDS,
     LEAD_SECONDS,
     Coverage,
 )
@@ -154,11 +155,19 @@ def test_nor_speech_however_soft() -> None:
 
 
 def test_a_session_that_has_expired_has_heard_everything() -> None:
+    """But for what its last turns, which may be late, would have told."""
     call = Call(speech(30, 5000))
     call.coverage.expire(20 * RATE)
-    assert call.resumes_at == 20
+    assert call.resumes_at == 20 - LATE_SECONDS
     call.coverage.expire(10 * RATE)
-    assert call.resumes_at == 20
+    assert call.resumes_at == 20 - LATE_SECONDS
+
+
+def test_what_the_server_calls_silence_covers_the_sound_of_the_last_word() -> None:
+    call = Call(*TALK)
+    call.final(0.1, 1.8)
+    call.coverage.take_silence(round(1.95 * RATE))
+    assert call.resumes_at == pytest.approx(2, abs=0.02)
 
 
 # ---- silence that waits ----

@@ -148,6 +148,23 @@ def test_unless_words_were_told_there() -> None:
     assert found == (3000 - MOVED_MS, 7000 + MOVED_MS)
 
 
+def test_also_where_it_was_taken_for_silence_meanwhile() -> None:
+    """A soft speaker, of whom the server tells late."""
+    call = Call(speech(1, 5000), hum(20, 18))
+    call.final(0, 1)
+    assert call.settle(10) == 10
+    found = lost_in(call, LostTurn(1000, 12_000, (6000, 7000)))
+    assert found == (6000 - MOVED_MS, 7000 + MOVED_MS)
+
+
+def test_and_where_it_was_taken_for_the_sound_of_the_word_before() -> None:
+    call = Call(*TALK)
+    call.final(0, 1.9)
+    assert call.resumes_at > 1.9
+    start_ms, _ = lost_in(call, LostTurn(1900, 3000, (1950, 2200)))
+    assert start_ms == 1900
+
+
 def test_where_nothing_but_silence_may_be_lost_none_is() -> None:
     call = Call(hum(11, 18))
     call.coverage.take_lost(LostTurn(0, 10_500, None))

@@ -63,6 +63,16 @@ def test_a_pause_gives_a_server_no_time_to_catch_up_that_it_needs() -> None:
     assert call.heard_seconds() <= 40 - 6 - SETTLED_SECONDS - MARGIN_SECONDS + 1
 
 
+def test_what_is_left_out_takes_no_time() -> None:
+    call = Call()
+    call.send(5)
+    call.sent += 60 * RATE
+    call.hearing.skipped(60 * RATE)
+    call.send(10)
+    behind = 60 + 15 - call.heard_seconds()
+    assert 0 <= behind - SETTLED_SECONDS - MARGIN_SECONDS <= 1.1
+
+
 def test_to_another_session_all_is_new() -> None:
     call = Call()
     call.send(30)

@@ -275,6 +275,19 @@ def test_silence_is_left_out_where_the_pace_would_make_it_late() -> None:
     assert chunk[0] == skipped.end_sample
 
 
+def test_what_is_left_out_makes_the_server_no_later() -> None:
+    call = Call(1.25)
+    call.write(60 * RATE)
+    call.connect()
+    for _ in range(20):
+        call.write(RATE)
+        call.now += 1
+        call.pump()
+    (skipped,) = call.told
+    assert isinstance(skipped, SilenceSkipped)
+    assert call.sending.hearing.heard_until(call.now) > skipped.end_sample
+
+
 def test_silence_is_not_left_out_where_there_is_no_pace() -> None:
     call = Call()
     call.write(10 * RATE)

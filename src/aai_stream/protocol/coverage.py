@@ -31,6 +31,10 @@ last word may be the next one."""
 OVERDUE_SECONDS = 10.0
 """In such a silence a turn ends."""
 
+LATE_SECONDS = 5.0
+"""So much later than others the last turns of a session may come: 11 s in all were
+seen. That it has expired comes behind them."""
+
 MOST_SECONDS = 75.0
 """And after so long in any case: turns of 60 s have been seen."""
 
@@ -57,6 +61,8 @@ class Coverage:
         self._lead = round(LEAD_SECONDS * rate)
         # Where the last final ended, and how far its last word may sound.
         self._tail = -1, 0
+        # What was covered last by the look of it alone: it may have words after all.
+        self._guessed = 0, 0
         # Of the turn that a lost session left open, the words that it told.
         self._words: tuple[int, int] | None = None
 
@@ -105,7 +111,10 @@ class Coverage:
         if turn.words is not None:
             first = self.sample(turn.words[0]) - self._moved
             last = self.sample(turn.words[1]) + self._moved
-        start = max(start, self.gaps.covered)
+        covered, (guess, guess_end) = self.gaps.covered, self._guessed
+        if guess_end == covered:
+            covered = min(covered, max(guess, first))
+        start = max(start, covered)
         sound = self.silence.around(start)[1] - self.silence.click
         start = max(start, min(sound, first))
         end = min(end, max(self.silence.around(end)[0], last))
@@ -116,6 +125,7 @@ class Coverage:
     def expire(self, heard: int) -> None:
         """A session that had no turn open has reached its longest duration. Had there
         been speech up to `heard`, it would have said so, however loud it is here."""
+        heard -= round(LATE_SECONDS * self._ring.sample_rate)
         if heard > self._ring.acked:
             self._let_go(heard)
 
@@ -126,8 +136,16 @@ class Coverage:
         if ring.acked == tail:
             end = end_of_sound(ring, tail, is_last=self.input_ended)
             if end <= limit:  # or else the next turn's word has begun
-                self.gaps.cover(min(end, ring.sent))
+                self._guess(min(end, ring.sent))
         return ring.acked
+
+    def _guess(self, sample: int) -> None:
+        """Cover up to `sample` by the look of it, though no session said so."""
+        start, end = self._guessed
+        if end != self.gaps.covered:
+            start = self.gaps.covered
+        self.gaps.cover(sample)
+        self._guessed = start, self.gaps.covered
 
     def _let_go(self, sample: int) -> None:
         self.gaps.cover(sample)
@@ -145,7 +163,13 @@ class Coverage:
         end = self.silence.end_behind(self.resume())
         if self.gaps.has_hole:
             return  # a final may still cover it
-        self._let_go(min(heard, end - self._lead))
+        self._guess(min(heard, end - self._lead))
+
+    def take_silence(self, end: int) -> None:
+        """The server says that nobody speaks before the sample `end`, behind all
+        finals. The last of these may have ended before its sound."""
+        self.resume()
+        self.gaps.cover(end)
 
     def take_news(self) -> None:
         """The present session tells of a turn."""

@@ -45,6 +45,11 @@ class Hearing:
         self._marks.append((self._through_at, end))
         return True
 
+    def skipped(self, samples: int) -> None:
+        """So much behind what was sent is left out: it takes nobody any time."""
+        self._marked += samples
+        self.due += samples
+
     def heard_until(self, heard_at: float) -> int:
         """How far the server, last heard from at `heard_at`, has surely heard, and had
         time to say what. A dead one says nothing of what it was sent since."""

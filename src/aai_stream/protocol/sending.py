@@ -179,7 +179,11 @@ class Sending:
         """Leave silence out that would only make the session late."""
         if not self._skip_silence or not session.turns.is_idle:
             return False
-        return self._coverage.pass_over_silence(self._session_start)
+        sent = self._ring.sent
+        if not self._coverage.pass_over_silence(self._session_start):
+            return False
+        self.hearing.skipped(self._ring.sent - sent)
+        return True
 
     def flush(self) -> None:
         """Send what is no full chunk yet, padded to 50 ms with silence.

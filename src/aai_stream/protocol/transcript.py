@@ -61,7 +61,7 @@ class Transcript:
             coverage.take_news()
         elif isinstance(event, Silence) and session.turns.is_idle:
             end = coverage.sample(event.end_ms - SILENCE_OVERLAP_MS)
-            coverage.gaps.cover(end)
+            coverage.take_silence(end)
         self._told.append(event)
         return False
 
