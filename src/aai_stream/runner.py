@@ -65,8 +65,9 @@ class Link:
         if self.wire is None:
             self._early.append(partial(runner.protocol.receive, self.session, text))
             return
-        runner.protocol.receive(self.session, text, runner.now())
-        runner.settle()
+        now = runner.now()
+        runner.protocol.receive(self.session, text, now)
+        runner.settle(now)
 
     def closed(self, code: int, reason: str) -> None:
         """The connection is closed."""
@@ -230,18 +231,21 @@ class Runner:
 
     # ---- doing what the protocol says ----
 
-    def settle(self) -> None:
+    def settle(self, now: float | None = None) -> None:
         """Do all that the protocol wants by now."""
         if self._loop is None:
             return
+        if now is None:
+            now = self._loop.time()
         protocol = self.protocol
         self._send_all()
         while protocol.told:
             self._hand_over(protocol.told.popleft())
-        if self.now() >= protocol.lineup.open_at:
+        if now >= protocol.lineup.open_at:
             self._open_next()
         self._set_timer()
-        self._changed()
+        if self._waiter is not None:
+            self._changed()
         if protocol.is_over and not self._is_told_over:
             self._is_told_over = True
             self.gate.ask = None  # nor is a stream to hold itself in memory
