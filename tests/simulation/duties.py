@@ -28,8 +28,9 @@ LONGEST_WAIT = 14.0
 LONGEST_BUSY_WAIT = 34.0
 """The same where the account has too many sessions."""
 
-SETTLED = 30 * RATE
-"""Samples of silence that were surely heard for good."""
+SETTLED = 12 * RATE
+"""Samples of silence that were surely heard for good: those before the last five
+seconds, two more, and what comes between two looks."""
 
 ENDED = 20 * RATE
 """Samples of silence, surely heard, in which a turn has ended or never will: ten
