@@ -67,6 +67,7 @@ class Account:
     wanted_at: float = 0.0
     _over_at: float = 0.0  # a session, the last time
     _turns_since: int = 10_000
+    _forgot: Session | None = None  # lost a turn, the last time
     _end: str = ""  # of a session by itself, the last time
     _is_stale: bool = True  # the token that was minted last
     is_alone: bool = True
@@ -255,11 +256,22 @@ class Account:
             return False
         self.note(f"session {session.number} loses the turn of {_named(words)}")
         self._turns_since = 0
-        self.duties.turn_lost(session, words)
-        if not self.weather.turns_between:  # or else they come when heard again
+        if self.weather.turns_between and not self._is_heard_again(session):
+            self.duties.turn_lost(session, words)
+        else:  # or else they come when heard again
             self.failed.update(words)
+        self._forgot = session
         session.is_healthy = False
         return True
+
+    def _is_heard_again(self, session: Session) -> bool:
+        """Whether `session` tells what another one was sent that has lost a turn: what
+        it loses there is left to no third one."""
+        before = self._forgot
+        if before is None or before is session or before.expected is None:
+            return False
+        under_way = round(2 * self.terms.chunk_seconds * RATE)
+        return self.duties.told_until <= before.expected + under_way
 
     def expired(self, session: Session) -> None:
         """A session has lived out its time."""

@@ -28,8 +28,17 @@ LONGEST_WAIT = 14.0
 LONGEST_BUSY_WAIT = 34.0
 """The same where the account has too many sessions."""
 
-SETTLED = 30 * RATE
-"""Samples of silence that were surely heard for good."""
+SETTLED = 12 * RATE
+"""Samples of silence that were surely heard for good: those before the last five
+seconds, two more, and what comes between two looks."""
+
+ENDED = 20 * RATE
+"""Samples of silence, surely heard, in which a turn has ended or never will: ten
+seconds, and seven to say so."""
+
+LATE_LOOKS = 3
+"""So often, once a second, it may be found overdue: a client looks when it sends, which
+it doesn't while its caller is muted."""
 
 IDLE_SECONDS = 0.35
 """Audio that waits is sent so much later, at most, than chunk by chunk in real time."""
@@ -47,11 +56,13 @@ class Duties:
         self._refused_at = 0.0
         self._is_busy = False
         self._busy_since: float | None = None
-        self._told_until = 0  # by finals, in samples of the call
+        self.told_until = 0
+        """By finals, in samples of the call."""
         self._told: set[int] = set()  # words of finals
         self._left: Session | None = None  # though it was well
         self._before: Session | None = None  # heard the stream last
         self._unended: tuple[int, Session] | None = None  # lost a turn up to there
+        self._looks = 0  # that found it overdue
         self._pushed = 0
         self._look_at = 0.0
 
@@ -66,8 +77,10 @@ class Duties:
             self._attempts.popleft()
         if len(self._attempts) > MOST_ATTEMPTS:
             account.complain(f"{len(self._attempts)} attempts within a minute")
-        is_alone = account.terms.forbidden_model and not account.weather.short_life
-        if is_alone and len(account.sessions) > 5:
+        # Three in a row that begin and are cancelled say so.
+        is_forbidden = account.terms.forbidden_model
+        is_forbidden &= not (account.weather.short_life or account.weather.strict)
+        if is_forbidden and sum(s.has_begun for s in account.sessions) >= 3:
             account.complain("sessions are asked for that will not be had")
         latest = account.links[-3:]
         is_in_line = not account.is_alone or account.terms.per_minute < math.inf
@@ -135,17 +148,23 @@ class Duties:
         if told.words:
             self._busy_since = None
             end = self._account.script.words[told.words[-1]].end
-            self._told_until = max(self._told_until, end - EARLY_SAMPLES)
+            self.told_until = max(self.told_until, end - EARLY_SAMPLES)
 
     def turn_lost(self, session: Session, words: tuple[int, ...]) -> None:
-        """`session` will not end a turn; where that is seldom, another one can."""
+        """`session` will not end a turn; where that is seldom, another one can.
+
+        For all that the client knows, the turn goes on in what was sent by now.
+        """
         if self._account.weather.turns_between and words:
-            self._unended = self._account.script.words[words[-1]].end, session
+            end = self._account.script.words[words[-1]].end
+            self._unended = max(end, session.expected or 0), session
 
     def _check_unended(self, end: int, session: Session) -> None:
         """A silence behind `end` shows that a turn won't be ended."""
-        is_silent = not self._account.script.is_spoken(end + 1, end + SETTLED)
-        if is_silent and session.surely_heard > end + SETTLED and not session.is_over:
+        is_silent = not self._account.script.is_spoken(end + 1, session.expected or 0)
+        is_due = is_silent and session.surely_heard(ENDED) > end and not session.is_over
+        self._looks = self._looks + 1 if is_due else 0
+        if self._looks > LATE_LOOKS:
             self._account.complain("a lost turn was not left to another session")
             self._unended = None
 
@@ -157,8 +176,8 @@ class Duties:
         """A session is sent audio from `sample` on."""
         account = self._account
         is_sure = account.weather.keeps_turns and not session.formats
-        if is_sure and sample < self._told_until:
-            late = (self._told_until - sample) / RATE
+        if is_sure and sample < self.told_until:
+            late = (self.told_until - sample) / RATE
             account.complain(f"session {session.number} hears {late:.2f} s again")
         if self._unended is not None and session is not self._unended[1]:
             self._unended = None
@@ -173,7 +192,7 @@ class Duties:
         """Silence that was heard by the session `before` this one isn't heard again."""
         script, sessions = self._account.script, self._account.sessions
         earlier = [s.expected or 0 for s in sessions if s.number < before.number]
-        heard = before.surely_heard - SETTLED
+        heard = before.surely_heard(SETTLED)
         end = min(heard, sample + 5 * RATE)
         is_again = sample + 5 * RATE <= heard and max(earlier, default=0) <= heard
         if (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -55,6 +56,12 @@ class Session:
         self._busy_until = 0.0  # with what has come
         self._in_order_at = 0.0
         self._pending = 0
+        self.ended_at: float | None = None  # nothing is heard since
+        # For each message when it is worked through, at the speed of speech; how much
+        # has come by then; and where in the call that ends.
+        self._through: list[float] = []
+        self._received: list[int] = []
+        self._places: list[int] = []
         self._told_at = 0.0  # messages keep their order
         self._sign_at = 0.0  # of somebody who speaks
         self._silence_ms = 0
@@ -90,11 +97,18 @@ class Session:
         """The call's sample that would follow what has come; None if nothing has."""
         return self._recognizer.expected
 
-    @property
-    def surely_heard(self) -> int:
-        """How far in the call it has come, at the speed of speech."""
-        ahead = self.received / RATE - (self._loop.time() - self.began_at)
-        return (self.expected or 0) - int(max(0.0, ahead) * RATE)
+    def surely_heard(self, behind: int = 0) -> int:
+        """How far in the call it has come, or had when it ended; or where it was when
+        it had yet to hear so much of what it has heard: `behind` in samples.
+
+        It works through what has come at the speed of speech, and through nothing
+        before it comes.
+        """
+        now = self._loop.time() if self.ended_at is None else self.ended_at
+        count = bisect_right(self._through, now)
+        received = self._received[count - 1] if count else 0
+        place = bisect_right(self._received, received - behind)
+        return self._places[place - 1] if place else self.first_sample
 
     @property
     def may_hear(self) -> bool:
@@ -133,6 +147,7 @@ class Session:
         elif kind == "cut at a byte":
             self.link.bytes_left = self._dice.randint(0, 30_000)
         elif kind == "half-open":
+            self._stop_hearing()
             self.link.freeze()
         elif kind in ("1011", "1013"):
             self._end(int(kind), "")
@@ -149,6 +164,7 @@ class Session:
         if self.is_over:
             return
         self.is_healthy = False
+        self._stop_hearing()
         error: dict[str, Any] = {"type": "Error", "error_code": code, "error": why}
         if self._dice.random() < 0.1:
             error = {"error": why}
@@ -161,7 +177,12 @@ class Session:
         """The client has gone, or the connection has."""
         if not self.is_over:
             self.is_over = True
+            self._stop_hearing()
             self._account.over(self)
+
+    def _stop_hearing(self) -> None:
+        if self.ended_at is None:
+            self.ended_at = self._loop.time()
 
     def _end(self, code: int, reason: str) -> None:
         if not self.is_over:
@@ -195,6 +216,10 @@ class Session:
         self.received += samples
         now = self._loop.time()
         self._sign_at = now
+        before = self._through[-1] if self._through else 0.0
+        self._through.append(max(now, before) + samples / RATE)
+        self._received.append(self.received)
+        self._places.append(found[0] + found[1])
         self._busy_until = max(now, self._busy_until) + samples / RATE / self._speed
         if self._is_too_much(now):
             account.too_fast(self)
@@ -224,6 +249,7 @@ class Session:
             self._in_order(self._understand, self.received, True)
         elif kind == "Terminate":
             self._is_ending = True
+            self._stop_hearing()
             if self._is_on("speaker_labels"):
                 self._loop.call_later(0.066, self._revise)
             self._in_order(self._finish, self.received, True)
@@ -253,6 +279,8 @@ class Session:
             order = self._recognizer.next_order
             self._tell({"type": "Turn", "turn_order": order, "end_of_turn": True})
         account = self._account
+        if account.terms.forbidden_model:  # all's well, it says, and has heard nothing
+            account.vanished.update(range(len(account.script.words)))
         delay = self._dice.uniform(0.1, 0.8)
         if account.goes_wrong("late_termination"):
             delay = self._dice.uniform(2, 11)
