@@ -83,6 +83,17 @@ def test_they_are_waited_for_though_the_next_session_is_lost_sooner() -> None:
     assert call.settle(30) > 20
 
 
+def test_those_that_were_taken_for_silence_can_not_be_heard_again() -> None:
+    """A soft speaker, of whom the server told late."""
+    call = Call(speech(1, 5000), hum(20, 18))
+    call.final(0, 1)
+    assert call.settle(10) == 10
+    call.coverage.leave_unfinished((9500, 11_000))  # where it is may be wrong
+    assert call.told == []
+    call.coverage.leave_unfinished((6000, 11_000))
+    assert call.lost == [(6000, 10_000)]
+
+
 def test_they_are_told_once() -> None:
     call = left_open()
     # By the session that left it open as well.

@@ -224,6 +224,10 @@ class Coverage:
         self.silence.spoken_until = max(self.silence.spoken_until, self._ring.sent)
         if words is not None:
             words = self.sample(words[0]), self.sample(words[1])
+            start, end = self._guessed
+            if end == self.gaps.covered and words[0] + self._moved < end:
+                why = "it was taken for silence, and its turn never ended"
+                self.gaps.report(max(start, words[0]), min(end, words[1]), why)
         self._words = together(self._words, words)
 
     @property
