@@ -1,6 +1,6 @@
 """What a stream costs, whole processes of it: ours beside AssemblyAI's and LiveKit's.
 
-    python -m benchmarks.density                 # all rows, about a quarter of an hour
+    python -m benchmarks.density                 # all rows, twenty minutes
     python -m benchmarks.density --rows 1,7      # some
     python -m benchmarks.density --markdown      # the last run's table
 
