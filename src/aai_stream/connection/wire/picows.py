@@ -1,7 +1,7 @@
 """A wire on picows: its handshake and its parser, and frames of our own.
 
 picows masks what a client sends with C's `rand`, which anybody can foresee, so all that
-is sent is made by `ClientFrames` and written to the transport below.
+is sent goes through a `FrameWriter` to the transport below.
 """
 
 from __future__ import annotations
