@@ -120,6 +120,7 @@ async def test_in_a_noise_it_takes_over_when_the_old_one_has_expired(
     # As if pushed live: it was worked through long ago.
     monkeypatch.setattr("aai_stream.protocol.hearing.SETTLED_SECONDS", -10)
     monkeypatch.setattr("aai_stream.protocol.hearing.MARGIN_SECONDS", 0)
+    monkeypatch.setattr("aai_stream.protocol.coverage.LATE_SECONDS", 0)
 
     async def first(talk: Talk) -> None:
         await talk.begin(expires_at=soon())
