@@ -13,14 +13,14 @@ cdef class FrameWriter:
     """Makes the frames of one connection, each masked with a new random key, and writes
     them to its transport.
 
-    Attributes:
-        is_open: whether it is open; whoever has opened it may shut it for good. What
-            is not open writes nothing.
-        has_room: whether the transport has room for audio; for its owner to say.
-
     The safety of what lies between client and server rests on keys that nobody can
     foresee (RFC 6455, 10.3), so they are the operating system's. They are kept here,
     not in the process, so that no two forks of it share one.
+
+    Attributes:
+        is_open: whether frames are written; otherwise they are dropped. Its owner sets
+            it to False when the connection is over.
+        has_room: whether the transport has room for audio; its owner keeps it right.
     """
 
     cdef public bint is_open

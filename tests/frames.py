@@ -14,10 +14,15 @@ def unframed(frame: bytes) -> tuple[int, bytes]:
     length = frame[1] & 0x7F
     start = 2 + {126: 2, 127: 8}.get(length, 0)
     key, masked = frame[start : start + 4], frame[start + 4 :]
+    return frame[0] & 0x0F, unmasked(masked, key)
+
+
+def unmasked(masked: bytes, key: bytes) -> bytes:
+    """A payload as it was before it was masked (RFC 6455, 5.3)."""
     size = len(masked)
     mask = (key * (size // 4 + 1))[:size]
     bits = int.from_bytes(masked, "little") ^ int.from_bytes(mask, "little")
-    return frame[0] & 0x0F, bits.to_bytes(size, "little")
+    return bits.to_bytes(size, "little")
 
 
 def frames_to(

@@ -16,6 +16,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.frames import unmasked
+
 BEGIN = {"type": "Begin", "id": "session-1", "expires_at": 2_000_000_000}
 
 Handler = Callable[[web.WebSocketResponse, web.Request], Awaitable[None]]
@@ -118,8 +120,7 @@ async def read_frame(reader: asyncio.StreamReader) -> tuple[int, bytes, bytes]:
         size = int.from_bytes(await reader.readexactly(2), "big")
     key = await reader.readexactly(4)
     masked = await reader.readexactly(size)
-    payload = bytes(byte ^ key[i % 4] for i, byte in enumerate(masked))
-    return first & 0xF, key, payload
+    return first & 0xF, key, unmasked(masked, key)
 
 
 async def begin_then(socket: web.WebSocketResponse, *messages: Any) -> None:

@@ -37,7 +37,6 @@ KINDS = {
 MODELS = DEFAULT_MODEL, UNIVERSAL_STREAMING
 """Of every other job."""
 
-JOBS = 40
 FIRST_SECONDS = 4.0
 """More than a turn."""
 APART_SECONDS = 0.3

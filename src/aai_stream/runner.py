@@ -76,8 +76,9 @@ class Link:
         if self.wire is None:
             self._early.append(take)
             return
-        take(runner.now())
-        runner.settle()
+        now = runner.now()
+        take(now)
+        runner.settle(now)
 
     def room(self) -> None:
         """The socket takes more audio."""
@@ -238,14 +239,13 @@ class Runner:
         if now is None:
             now = self._loop.time()
         protocol = self.protocol
-        self._send_all()
+        self._send_all(now)
         while protocol.told:
-            self._hand_over(protocol.told.popleft())
+            self._hand_over(protocol.told.popleft(), now)
         if now >= protocol.lineup.open_at:
-            self._open_next()
+            self._open_next(now)
         self._set_timer()
-        if self._waiter is not None:
-            self._changed()
+        self._changed()
         if protocol.is_over and not self._is_told_over:
             self._is_told_over = True
             self.gate.ask = None  # nor is a stream to hold itself in memory
@@ -254,7 +254,7 @@ class Runner:
                 self._finalizer.detach()
             self._tell(None)
 
-    def _hand_over(self, told: Event | Note | Retry) -> None:
+    def _hand_over(self, told: Event | Note | Retry, now: float) -> None:
         if isinstance(told, Note):
             logger.log(told.level, "%s", told.text)
             return
@@ -264,9 +264,9 @@ class Runner:
             self._tell(told)
         except StateError as exc:  # nobody reads
             self.protocol.fail(exc)
-            self._send_all()
+            self._send_all(now)
 
-    def _send_all(self) -> None:
+    def _send_all(self, now: float) -> None:
         """Let each session say what it has to, and close those that are over."""
         protocol = self.protocol
         for session, link in tuple(self._links.items()):
@@ -281,27 +281,24 @@ class Runner:
             wire = None if present is None else present.wire
             self.gate.connect(None if wire is None else wire.frames, self.now)
         if present is not None and not self.gate.is_open:
-            self._send(present)  # by which it may be lost
+            self._send(present, now)  # by which it may be lost
             if protocol.state is StreamState.ENDING:
                 present.send_texts()
 
-    def _send(self, link: Link) -> None:
+    def _send(self, link: Link, now: float) -> None:
         """Send `link` audio, for as long as it may go and there is room."""
         wire, protocol = link.wire, self.protocol
         if wire is None:
             return
-        now = self.now()
         frames = wire.frames
         while (message := protocol.next_message(now, frames.has_room)) is not None:
             if isinstance(message, bytes):
                 frames.send_text(message)
             else:
                 frames.send_audio(message)
-        if protocol.sending.due < math.inf:
-            self._set_timer()
         if protocol.sending.is_time_to_look:
             protocol.look(now, wire.silent_seconds)
-            self.settle()
+            self.settle(now)
 
     def _set_timer(self) -> None:
         at = self.protocol.deadline
@@ -316,14 +313,15 @@ class Runner:
 
     def _on_time(self) -> None:
         self._timer = None
-        self.protocol.check(self.now())
-        self.settle()
+        now = self.now()
+        self.protocol.check(now)
+        self.settle(now)
 
     # ---- sessions ----
 
-    def _open_next(self) -> None:
+    def _open_next(self, now: float) -> None:
         unix_now = self._connector.time_of_day()
-        session = self.protocol.next_session(self.now(), unix_now)
+        session = self.protocol.next_session(now, unix_now)
         if session is not None:
             link = self._links[session] = Link(self, session)
             link.opener = self._begin(self._open(link))

@@ -118,16 +118,22 @@ asyncio.run(main())
 """
 
 
+async def run(program: str, url: str, **variables: str) -> int:
+    """The exit status of a program that is given `url`, in such an environment."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", program, url), env={**os.environ, **variables}
+    )
+    status: int = await within(30, process.wait())
+    return status
+
+
 async def test_a_machine_that_logs_its_tls_keys(tmp_path: Path) -> None:
     """picows' fast transport would crash there."""
     log, ca = tmp_path / "keys", tmp_path / "ca.pem"
     CA.cert_pem.write_to_path(str(ca))
     said = {"SSLKEYLOGFILE": str(log), "SSL_CERT_FILE": str(ca)}
     async with server(good()) as proxy:
-        call = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", CALL, proxy.url), env={**os.environ, **said}
-        )
-        assert await within(20, call.wait()) == 0
+        assert await run(CALL, proxy.url, **said) == 0
     assert "TRAFFIC_SECRET" in log.read_text()
 
 
@@ -142,11 +148,7 @@ async def test_a_machine_without_a_temporary_directory(tmp_path: Path) -> None:
         "tempfile._get_default_tempdir = fail\n"
     )
     async with server(good()) as proxy:
-        call = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", nowhere + CALL, proxy.url),
-            env={**os.environ, "SSL_CERT_FILE": str(ca)},
-        )
-        assert await within(20, call.wait()) == 0
+        assert await run(nowhere + CALL, proxy.url, SSL_CERT_FILE=str(ca)) == 0
 
 
 async def test_a_ca_that_the_caller_s_session_trusts() -> None:
@@ -178,11 +180,8 @@ async def test_a_ca_that_the_machine_trusts(tmp_path: Path) -> None:
     )
     async with server(good()) as proxy:
         for variables, status in [({"SSL_CERT_FILE": str(trusted)}, 0), ({}, 3)]:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", program, proxy.url),
-                env={**os.environ, "ASSEMBLYAI_API_KEY": KEY, **variables},
-            )
-            assert await within(30, process.wait()) == status
+            said = {"ASSEMBLYAI_API_KEY": KEY, **variables}
+            assert await run(program, proxy.url, **said) == status
 
 
 def _frame() -> rtc.AudioFrame:

@@ -94,6 +94,23 @@ async def test_a_cut_connection_is_1006_and_takes_no_more(way: Way) -> None:
         await wire.close()
 
 
+async def test_what_is_sent_before_a_lost_connection_is_told_does_no_harm(
+    way: Way,
+) -> None:
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        await read_to_end(socket)
+
+    heard = Heard()
+    async with way.websockets(handler) as url:
+        wire: Any = await heard.open(way, url)
+        wire._transport.abort()
+        wire.frames.send_audio(bytes(1600))  # in the same turn of the loop
+        wire.frames.send_text(b"{}")
+        assert await within(5, heard.end) == (1006, "")
+        wire.frames.send_audio(bytes(1600))
+        await wire.close()
+
+
 async def test_a_peer_that_does_not_read_leaves_no_room(way: Way) -> None:
     go_on = asyncio.Event()
     received = 0

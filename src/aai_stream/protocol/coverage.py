@@ -80,7 +80,7 @@ class Coverage:
     # ---- finals ----
 
     def take_final(self, end: int, lasted_ms: int, forced: int | None) -> None:
-        """A final turn has words up to the sample `end`, which `lasted_ms` in all.
+        """A final turn has words up to the sample `end`; they took `lasted_ms` in all.
 
         `forced`: where the server was asked to end this turn, which then needs no
         pause.

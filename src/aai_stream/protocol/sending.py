@@ -113,7 +113,6 @@ class Sending:
 
     def connect(self, session: Session) -> None:
         """Send to `session` from now on, beginning with what waits."""
-        self.disconnect()
         self._session = session
         self._session_start = self._ring.sent
         self.hearing = Hearing(self._ring.sample_rate, self._ring.sent)

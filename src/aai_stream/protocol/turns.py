@@ -149,7 +149,7 @@ class Turns:
         told: list[Turn | LostTurn] = [*self._settle()]
         missing = [order for order, turn in self._begun.items() if turn.is_open]
         if missing:
-            told += self._give_up(sorted(missing), sent_ms)
+            told += self._give_up(missing, sent_ms)
         self._set_deadline(now)
         return told
 

@@ -150,7 +150,6 @@ def _may_use_aiofastnet(context: ssl.SSLContext | None) -> bool:
     return context.keylog_filename is None and _has_temporary_directory()
 
 
-@functools.cache
 def _has_temporary_directory() -> bool:
     try:
         tempfile.gettempdir()
@@ -265,9 +264,8 @@ class PicowsWire(picows.WSListener):
         elif opcode == CLOSE:
             self._receive_close(frame.get_payload_as_bytes())
         elif opcode == PING:
-            if (
-                self.frames.has_room
-            ):  # or else one who doesn't read could fill our memory
+            # Without room, one who doesn't read could fill our memory.
+            if self.frames.has_room:
                 self.frames.send(PONG, frame.get_payload_as_bytes())
         elif opcode != PONG and self.frames.is_open:
             self._receive_data(opcode, frame)
