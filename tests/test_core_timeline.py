@@ -60,6 +60,14 @@ def test_padding_takes_no_stream_time() -> None:
     ]
 
 
+def test_a_part_of_a_ms_counts_for_what_was_before_it() -> None:
+    ring, timeline = AudioRing(), Timeline(RATE)
+    ring.write(bytes(20), RATE)  # ten samples, and 790 of padding
+    for chunk in ring.flush():
+        timeline.sent(chunk, 0.0)
+    assert [timeline.to_stream_ms(ms) for ms in (0, 50, 51)] == [0, 0, 1]
+
+
 def test_audio_that_was_left_out_takes_stream_time() -> None:
     ring, timeline = AudioRing(replay_seconds=1), Timeline(RATE)
     ring.write(silence(50), RATE)
