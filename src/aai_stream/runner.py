@@ -80,11 +80,6 @@ class Link:
         take(now)
         runner.settle(now)
 
-    def room(self) -> None:
-        """The socket takes more audio."""
-        self._runner.gate.shut()
-        self._runner.settle()
-
     def send_texts(self) -> None:
         """Send what the session has to say besides audio."""
         if self.wire is not None:
@@ -208,7 +203,7 @@ class Runner:
     # ---- audio and control ----
 
     def _asked(self) -> None:
-        """The gate has shut, or audio was dropped."""
+        """The gate has shut, audio was dropped, or the socket takes more again."""
         self.protocol.coverage.gaps.look()
         self.settle()
 
