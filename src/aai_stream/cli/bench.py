@@ -110,8 +110,8 @@ def _host(
         from ..load.jobs import JobProcesses
     except ImportError:
         raise MissingExtraError(
-            "a process for each stream is LiveKit's way: pip install "
-            "'aai-stream[bench,livekit]', or measure without --processes"
+            "a process for each stream is LiveKit's way: pip install livekit-agents, "
+            "or measure without --processes"
         ) from None
     with JobProcesses(setting, cores=cores, ca=ca) as jobs:
         jobs.wait()
