@@ -31,6 +31,7 @@ class Reporter:
         protocol: the stream.
         region: where its server is.
         turn_at: when a turn with words was told last, by the loop's clock; None before.
+        began_at: when the stream began, likewise.
         retries: sessions that were asked for in place of those that failed.
         counting: the stream's part in the metrics, if they are kept.
     """
@@ -40,6 +41,7 @@ class Reporter:
         self.protocol = protocol
         self.region = region_of(host)
         self.turn_at: float | None = None
+        self.began_at = 0.0
         self.retries = 0
         self.counting: Counting | None = None
         self._watched: Watched | None = None
@@ -51,6 +53,7 @@ class Reporter:
 
             self.counting = Counting(self.protocol, self.region)
         self._watched = this_loops_watched()
+        self.began_at = self._watched.loop.time()
         self._watched.add(self)
 
     def end(self) -> None:
