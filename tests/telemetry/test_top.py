@@ -215,6 +215,8 @@ async def test_without_a_runtime_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("XDG_RUNTIME_DIR")
+    assert window.directory() == f"/dev/shm/aai-stream-{os.getuid()}"
+    monkeypatch.setattr(window, "MEMORY", str(tmp_path / "nowhere"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert window.directory() == str(tmp_path / f"aai-stream-{os.getuid()}")
 

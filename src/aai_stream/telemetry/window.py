@@ -25,12 +25,17 @@ SUFFIX = ".sock"
 _numbers = itertools.count()
 
 
+MEMORY = "/dev/shm"
+"""A file system in memory: on a disk a socket may take as long as that is busy."""
+
+
 def directory() -> str:
-    """Where this user's processes have their sockets: in `XDG_RUNTIME_DIR`, or else
-    where temporary files are."""
+    """Where this user's processes have their sockets: in `XDG_RUNTIME_DIR`, or else in
+    memory, or else where temporary files are."""
     if base := os.environ.get("XDG_RUNTIME_DIR"):
         return os.path.join(base, "aai-stream")
-    return os.path.join(tempfile.gettempdir(), f"aai-stream-{os.getuid()}")
+    base = MEMORY if os.path.isdir(MEMORY) else tempfile.gettempdir()
+    return os.path.join(base, f"aai-stream-{os.getuid()}")
 
 
 def check_private(path: str) -> None:
