@@ -187,6 +187,35 @@ async def test_a_link_is_no_directory(sockets: Sockets, tmp_path: Path) -> None:
         await look()
 
 
+async def test_a_directory_of_another_user(
+    sockets: Sockets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sockets.make(0o700)
+    assert await look() == []
+    monkeypatch.setattr(os, "getuid", lambda: 12_345)
+    with pytest.raises(PermissionError):
+        await look()
+
+
+async def test_a_fork_leaves_its_parent_s_alone(sockets: Sockets) -> None:
+    """It neither listens on it, nor removes it when its copy of a stream ends."""
+    made = window.Window(lambda: b"{}")
+    if (child := os.fork()) == 0:
+        copy = socket.socket(fileno=os.dup(made.fileno()))
+        listens = copy.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        made.close()
+        os._exit(listens)
+    _, status = os.waitpid(child, 0)  # noqa: ASYNC222, the child's is no process
+    assert status == 0
+    assert len(sockets.names) == 1
+    path = str(sockets.path / sockets.names[0])
+    reader, writer = await asyncio.open_unix_connection(path)
+    assert await within(5, reader.read()) == b"{}"
+    writer.close()
+    made.close()
+    assert sockets.names == []
+
+
 async def test_a_process_that_is_held(
     sockets: Sockets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
