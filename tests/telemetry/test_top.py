@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import os
+import pty
 import signal
 import socket
 import sys
@@ -120,6 +121,27 @@ async def test_the_streams_of_two_processes(url: str, sockets: Sockets) -> None:
         assert len(sockets.names) == 1  # what it left is gone
     assert await look() == []
     assert sockets.names == []
+
+
+async def test_on_a_terminal_until_it_is_stopped(url: str) -> None:
+    ours, theirs = pty.openpty()
+    async with program(url, "1"):
+        code = "from aai_stream.cli import main; main()"
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", code, "top", "--interval", "0.1"),
+            stdout=theirs,
+            env={**os.environ, "COLUMNS": "200", "LINES": "20", "TERM": "xterm"},
+        )
+        os.close(theirs)
+        shown = b""
+        while shown.count(b"listening") < 3:  # it is shown again and again
+            shown += await within(30, asyncio.to_thread(os.read, ours, 4096))
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(OSError):  # the terminal is gone with it
+            while await within(30, asyncio.to_thread(os.read, ours, 4096)):
+                pass
+        assert await within(30, process.wait()) == 128 + signal.SIGINT
+    os.close(ours)
 
 
 async def test_a_fork_has_its_own(url: str, sockets: Sockets) -> None:
