@@ -63,6 +63,7 @@ class Duties:
         self._before: Session | None = None  # heard the stream last
         self._unended: tuple[int, Session] | None = None  # lost a turn up to there
         self._looks = 0  # that found it overdue
+        self._spoken_until = 0  # for all that an earlier session could say
         self._pushed = 0
         self._look_at = 0.0
 
@@ -153,11 +154,13 @@ class Duties:
     def turn_lost(self, session: Session, words: tuple[int, ...]) -> None:
         """`session` will not end a turn; where that is seldom, another one can.
 
-        For all that the client knows, the turn goes on in what was sent by now.
+        For all that the client knows, the turn goes on in what was sent by now, and in
+        what was sent to a session before, which ended in the middle of it.
         """
         if self._account.weather.turns_between and words:
             end = self._account.script.words[words[-1]].end
-            self._unended = max(end, session.expected or 0), session
+            end = max(end, session.expected or 0, self._spoken_until)
+            self._unended = end, session
 
     def _check_unended(self, end: int, session: Session) -> None:
         """A silence behind `end` shows that a turn won't be ended."""
@@ -182,6 +185,8 @@ class Duties:
         if self._unended is not None and session is not self._unended[1]:
             self._unended = None
         before, self._before = self._before, session
+        if before is not None and before.link.open_turns:
+            self._spoken_until = before.expected or 0
         if before is not None and is_sure:
             self._check_silence(before, sample)
         left, self._left = self._left, None
