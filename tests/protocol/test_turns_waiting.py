@@ -40,9 +40,9 @@ class Call:
             assert self.turns.deadline > self.now  # what was due is done
         self.now = end
 
-    def finish(self) -> list[Turn | LostTurn]:
-        """What is told at the end."""
-        told = self.turns.finish(self.now, SENT_MS)
+    def finish(self, before_ms: float = math.inf) -> list[Turn | LostTurn]:
+        """What is told at the end, or of what began before."""
+        told = self.turns.finish(self.now, SENT_MS, before_ms)
         self.told += told
         return told
 
@@ -227,6 +227,20 @@ def test_the_end_of_a_turn_that_another_session_shall_hear() -> None:
     call.hear(raw(0, "one"), turn(1, "two"))
     assert call.finish() == [final(0, "one")]
     assert call.turns.left_unended
+
+
+def test_the_end_of_what_began_before() -> None:
+    call = Call()
+    call.hear(raw(0, "one"), turn(1, "two"), turn(2, "three"))
+    assert call.finish(before_ms=0) == []
+    assert call.finish(before_ms=1001) == [
+        final(0, "one"),
+        LostTurn(100, 3100, (1000, 1100)),
+    ]
+    call.turns.speech_started()
+    assert call.finish(before_ms=2000) == []
+    assert not call.turns.is_idle
+    assert call.hear(final(2, "three")) == [final(2, "three")]
 
 
 def test_the_end_where_all_turns_have_theirs() -> None:

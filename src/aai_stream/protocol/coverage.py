@@ -6,6 +6,7 @@ session has heard and had nothing to say of, and where it is told as lost.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from .events import LostTurn, Told
@@ -88,11 +89,8 @@ class Coverage:
         if end <= self.gaps.covered:
             return
         self._let_go(end)
-        if forced is not None:
-            self._tail = end, forced
-        else:
-            is_sure = lasted_ms <= LONGEST_SURE_TURN_MS
-            self._tail = end, self._ring.written if is_sure else end
+        limit = self._ring.written if forced is None else forced
+        self._tail = end, end if lasted_ms > LONGEST_SURE_TURN_MS else limit
 
     def take_final_without_words(self) -> None:
         """A final turn has text, but doesn't say where: it ended at the first pause, or
@@ -119,6 +117,8 @@ class Coverage:
         start = max(start, min(sound, first))
         end = min(end, max(self.silence.around(end)[0], last))
         self.gaps.report(start, end, "the server never ended this turn")
+        if turn.words is not None:  # or else each session would hear them again
+            self.gaps.cover(min(end, self.sample(turn.words[1])))
         if self._words is not None and end >= self._words[1] - self._slack:
             self._forget_unfinished()
 
@@ -175,13 +175,15 @@ class Coverage:
         """The present session tells of a turn."""
         self._news = self._ring.sent
 
-    def is_overdue(self, heard: int) -> bool:
-        """Whether a turn that is open should long have ended. Its session has surely
-        heard the audio up to `heard`."""
+    def overdue_before(self, heard: int) -> float:
+        """Turns that are open and began before this ms should long have ended. Their
+        session has surely heard the audio up to `heard`."""
         start, end = self.silence.around(heard)
         silent = heard - max(self._news, start) if end > heard else 0
-        open_for, rate = heard - self._news, self._ring.sample_rate
-        return silent > OVERDUE_SECONDS * rate or open_for > MOST_SECONDS * rate
+        rate, most = self._ring.sample_rate, MOST_SECONDS * self._ring.sample_rate
+        if silent > OVERDUE_SECONDS * rate or heard - self._news > most:
+            return math.inf
+        return (heard - most) * 1000 / rate
 
     def pass_over_silence(self, session_start: int) -> bool:
         """Move the ring's cursor over silence that would only make the present session

@@ -266,9 +266,9 @@ class Session:
             return []
         return self._tell(self.turns.check(now, self._sent_stream_ms))
 
-    def finish_turns(self, now: float) -> list[Tells]:
-        """Wait no longer for turns that were begun."""
-        return self._tell(self.turns.finish(now, self._sent_stream_ms))
+    def finish_turns(self, now: float, before_ms: float = math.inf) -> list[Tells]:
+        """Wait no longer for turns that were begun before `before_ms`."""
+        return self._tell(self.turns.finish(now, self._sent_stream_ms, before_ms))
 
     def _tell(self, told: list[Turn | LostTurn]) -> list[Tells]:
         if self.turns.left_unended:

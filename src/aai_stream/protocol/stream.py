@@ -150,8 +150,9 @@ class StreamProtocol:
         heard = self.sending.hearing.heard_until(session.heard_at)
         if session.turns.is_idle:
             self.coverage.settle(heard)
-        elif self.coverage.is_overdue(heard):
-            self._take(session, session.finish_turns(now), now)
+        else:
+            overdue_ms = self.coverage.overdue_before(heard)
+            self._take(session, session.finish_turns(now, overdue_ms), now)
 
     def update(self, live: Mapping[str, Any]) -> None:
         """Change live parameters, of the sessions there are and of those to come.
@@ -208,7 +209,7 @@ class StreamProtocol:
         if not is_ending or not self.coverage.is_complete():
             return False
         self.coverage.gaps.forgotten()
-        self._note(Level.WARNING, f"{why}, but every word was final")
+        self._note(Level.WARNING, f"{why}, but nothing is left to be heard")
         self._stop(StreamState.ENDED)
         return True
 

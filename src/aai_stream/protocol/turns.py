@@ -143,11 +143,19 @@ class Turns:
         self._set_deadline(now)
         return told
 
-    def finish(self, now: float, sent_ms: int) -> list[Turn | LostTurn]:
-        """Nothing more will come of what was begun: wait for it no longer."""
-        self._speech_started = False
-        told: list[Turn | LostTurn] = [*self._settle()]
-        missing = [order for order, turn in self._begun.items() if turn.is_open]
+    def finish(
+        self, now: float, sent_ms: int, before_ms: float = math.inf
+    ) -> list[Turn | LostTurn]:
+        """Nothing more will come of what was begun before `before_ms` of the stream:
+        wait for it no longer."""
+        if before_ms == math.inf:
+            self._speech_started = False
+        due = [order for order, turn in self._begun.items() if turn.start < before_ms]
+        if not due:
+            return []
+        told: list[Turn | LostTurn] = [*self._settle(max(due))]
+        begun = self._begun
+        missing = [order for order in due if order in begun and begun[order].is_open]
         if missing:
             told += self._give_up(missing, sent_ms)
         self._set_deadline(now)
