@@ -76,7 +76,7 @@ def hold_call(seed: int) -> Call:
     random.seed(seed)  # the client's jitter is drawn from here
     loop = VirtualLoop()
     dice = random.Random(seed)
-    plan = draw_plan(dice)
+    plan = draw_plan(dice, random.Random(-1 - seed))
     call = Call(seed, plan.seconds * plan.streams, plan.weather.name)
     call.log += [f"seed {seed}", *(str(part) for part in vars(plan).values())]
     door = Door(plan.terms, random.Random(dice.getrandbits(32)))

@@ -197,11 +197,31 @@ class Coverage:
         is_kept = position - start < KEPT_SECONDS * ring.sample_rate
         if is_kept and session_start < start:
             return False
+        self._pass_up_to(end)
+        self.gaps.skipped(position, ring.sent)
+        return ring.sent > position
+
+    def _pass_up_to(self, end: int) -> None:
+        """Move the ring's cursor on, over silence that ends at `end`."""
+        ring = self._ring
+        position = ring.sent
         while ring.sent < end and ring.next_chunk() is not None:
             pass
         ring.rewind(max(position, min(ring.sent, end) - self._lead))
-        self.gaps.skipped(position, ring.sent)
-        return ring.sent > position
+
+    def let_go_of_silence(self) -> bool:
+        """No session is sent what follows: let go of it as far as it is silent.
+        Returns whether there is nothing else."""
+        ring = self._ring
+        self.gaps.look()
+        self._pass_up_to(self.silence.calm_until(ring.sent))
+        if self.is_calm():
+            self._guess(ring.sent)
+        return self.silence.is_calm(ring.sent, ring.written)
+
+    def take_all(self, sample: int) -> None:
+        """A session has come to its end as asked: it told all up to `sample`."""
+        self._guess(min(sample, self.silence.calm_until(sample) - self._lead))
 
     @property
     def silent_seconds(self) -> float:

@@ -125,6 +125,11 @@ class Sending:
         self._tail.clear()
         self.gate.shut()
 
+    def look_soon(self) -> None:
+        """Let it be asked how far the session has heard, though nothing is sent."""
+        self.gate.shut()
+        self.is_time_to_look = True
+
     def next(self, now: float, has_room: bool) -> Chunk | bytes | None:
         """The next binary or text message, which counts as sent; None if there is none
         for now. `has_room`: the socket takes more audio."""
