@@ -40,6 +40,13 @@ LATE_LOOKS = 3
 """So often, once a second, it may be found overdue: a client looks when it sends, which
 it doesn't while its caller is muted."""
 
+PARKED_LATE = 20 * RATE
+"""Samples of silence behind those after which there is to be no session: in which turns
+come to their end, and what is sent is surely heard."""
+
+SOUND_SAMPLES = RATE // 25
+"""So much of a sound is enough to hear it."""
+
 IDLE_SECONDS = 0.35
 """Audio that waits is sent so much later, at most, than chunk by chunk in real time."""
 
@@ -64,6 +71,9 @@ class Duties:
         self._unended: tuple[int, Session] | None = None  # lost a turn up to there
         self._looks = 0  # that found it overdue
         self._spoken_until = 0  # for all that an earlier session could say
+        self._open_looks = 0  # that found a session in silence
+        self._rests_from: int | None = None  # there is no session from there on
+        self._sound_at: float | None = None  # that ended it
         self._pushed = 0
         self._look_at = 0.0
 
@@ -86,7 +96,16 @@ class Duties:
         latest = account.links[-3:]
         is_in_line = not account.is_alone or account.terms.per_minute < math.inf
         is_ending = now >= account.ends_at
-        if is_in_line or is_ending or any(link.over_at is None for link in latest):
+        has_rested = self._rests_from is not None
+        if (
+            self._sound_at is not None
+            and now - self._sound_at > IDLE_SECONDS
+            and not is_in_line
+        ):
+            account.complain(f"a sound waits, since {now - self._sound_at:.2f} s")
+        self._rests_from = self._sound_at = None
+        is_free = not is_in_line and not has_rested
+        if not is_free or is_ending or any(link.over_at is None for link in latest):
             return
         since = max([self._refused_at, *(link.over_at or 0.0 for link in latest)])
         most = LONGEST_BUSY_WAIT if self._is_busy else LONGEST_WAIT
@@ -111,12 +130,38 @@ class Duties:
     def pushed(self, now: float, sample: int) -> None:
         """The caller has pushed audio up to `sample`: what waits is on its way."""
         self._pushed = sample
+        self._listen(now)
         if now < self._look_at:
             return
         self._look_at = now + 1
         self._look(now)
         if self._unended is not None:
             self._check_unended(*self._unended)
+
+    def _listen(self, now: float) -> None:
+        """Whoever has no session since nobody speaks wants one at the first sound."""
+        if self._rests_from is None or self._sound_at is not None:
+            return
+        script = self._account.script
+        for word in script.words[script.ending_behind(self._rests_from) :]:
+            if word.sounds_from + SOUND_SAMPLES > self._pushed:
+                return
+            if not word.is_soft:
+                self._sound_at = now
+                return
+
+    def _check_parked(self, session: Session) -> None:
+        """There is no session in a long silence, if that is wanted."""
+        account = self._account
+        if account.park_after is None or not account.weather.keeps_turns:
+            return
+        silent = round(account.park_after * RATE) + PARKED_LATE
+        start = session.surely_heard() - silent
+        is_silent = not account.script.is_spoken(start, session.expected or 0)
+        is_due = start > session.first_sample and is_silent
+        self._open_looks = self._open_looks + 1 if is_due else 0
+        if self._open_looks > LATE_LOOKS:
+            account.complain(f"nobody speaks, but session {session.number} is open")
 
     def has_room(self) -> None:
         """The network takes audio again."""
@@ -133,6 +178,7 @@ class Duties:
         session = hearing[0]
         if session.expected is None:
             return
+        self._check_parked(session)
         chunk = round(account.terms.chunk_seconds * RATE)
         waits = session.expected + chunk, sample - 2 * chunk
         idle = now - max(session.link.sent_at, session.link.room_since)
@@ -175,9 +221,22 @@ class Duties:
         """`session` has been left, though it was well."""
         self._left = session
 
+    def terminated(self, session: Session) -> None:
+        """`session` is told to terminate, before the end of the call."""
+        account = self._account
+        is_present = session.has_begun and session is account.sessions[-1]
+        if account.park_after is not None and is_present:
+            self._rests_from, self._sound_at = session.expected or self._pushed, None
+
+    def is_parted_from(self, session: Session) -> bool:
+        """Whether `session` may tell its last turns, though nobody speaks any more."""
+        return self._account.park_after is not None and session is self._before
+
     def begins(self, session: Session, sample: int) -> None:
         """A session is sent audio from `sample` on."""
         account = self._account
+        if session.link.terminated_at is None:
+            self._rests_from = self._sound_at = None
         is_sure = account.weather.keeps_turns and not session.formats
         if is_sure and sample < self.told_until:
             late = (self.told_until - sample) / RATE
@@ -212,7 +271,7 @@ class Duties:
         `sample`, where the next one begins."""
         words = self._account.script.words
         for word in words[self._account.script.ending_behind(left.first_sample) :]:
-            if word.end > sample:
+            if word.end > min(sample, left.expected or 0):
                 return
             is_told = word.is_soft or word.number in self._told
             if word.start >= left.first_sample and not is_told:

@@ -122,6 +122,7 @@ class _Conversation:
             call.log,
             call.problems,
             is_alone=plan.streams == 1,
+            park_after=plan.settings.park_after,
         )
         self.speaker = Speaker(
             plan.habits,

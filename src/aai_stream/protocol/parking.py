@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 1.0
 """So much silence is kept, at most, before it is let go of."""
 
+HEARD_SECONDS = 1.0
+"""How far a session has heard is known to the second."""
+
 
 class Parking:
     """Says when a stream has been silent for so long that it needs no session.
@@ -61,13 +64,16 @@ class Parking:
         """Audio is being sent, or a session has begun."""
         self.look_at = now + self._after
 
-    def is_due(self, session: Session, now: float) -> bool:
-        """Whether there has been silence for long enough, all of which was sent to
-        `session`."""
+    def is_due(self, session: Session, heard: int, now: float) -> bool:
+        """Whether there has been silence for long enough. All was sent to `session`,
+        which has surely heard it up to `heard`."""
         if session.state is not State.OPEN:
             return False
+        ring, silent = self._ring, self._coverage.silent_seconds
         mute = now - max(session.timeline.sent_at, session.began_at)
-        return self._coverage.silent_seconds + mute >= self._after
+        seconds = silent + HEARD_SECONDS
+        unheard = ring.written - max(heard, ring.acked) - seconds * ring.sample_rate
+        return silent + mute >= self._after and unheard <= 0
 
     def begin(self, now: float) -> None:
         """The stream is parked."""

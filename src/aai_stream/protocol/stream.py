@@ -165,7 +165,7 @@ class StreamProtocol:
         heard = self.sending.hearing.heard_until(session.heard_at)
         if session.turns.is_idle:
             self.coverage.settle(heard)
-            if self._may_park() and self.parking.is_due(session, now):
+            if self._may_park() and self.parking.is_due(session, heard, now):
                 self._park(session, now)
         else:
             overdue_ms = self.coverage.overdue_before(heard)
