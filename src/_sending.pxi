@@ -175,6 +175,7 @@ cdef class Gate:
     cdef int64_t until
     cdef int64_t dropped  # of the ring's, so many are known of
     cdef Steadiness steady  # None unless it waits for a sound
+    cdef int64_t steady_since
 
     def __cinit__(self, AudioRing ring not None, Pacer pacer not None):
         self.ring = ring
@@ -206,6 +207,8 @@ cdef class Gate:
         something else; None for nothing."""
         self.steady = steady
         self.until = until
+        if steady is not None:
+            self.steady_since = steady.since
 
     def push(self, data, sample_rate, num_channels=1):
         """Write to the ring, and send what may go.
@@ -231,7 +234,9 @@ cdef class Gate:
         """Whether there is what it waits for."""
         if self.steady is None:
             return False
-        return self.ring.written >= self.until or not self.steady.goes_on()
+        return (self.ring.written >= self.until
+                or self.steady.since != self.steady_since  # others have followed it
+                or not self.steady.goes_on())
 
     cdef bint flow(self) except -1:
         """Send what may go; returns whether the gate may stay open."""

@@ -61,6 +61,8 @@ class Account:
     forced_into: set[int] = field(default_factory=set)
     """Words in the middle of which a turn was to be ended."""
     too_fast_count: int = 0
+    billed_seconds: float = 0.0
+    """How long there was a session, in all."""
     ends_at: float = math.inf
     """When the caller wanted no more."""
     wanted: dict[str, Any] = field(default_factory=dict)
@@ -200,6 +202,8 @@ class Account:
     def over(self, session: Session) -> None:
         """A session has ended; its place is free before long."""
         self._over_at = asyncio.get_running_loop().time()
+        if session.has_begun:
+            self.billed_seconds += self._over_at - session.began_at
         if session.has_place:
             self.door.leave(is_late=self.goes_wrong("too_many"))
 

@@ -74,6 +74,7 @@ class Duties:
         self._open_looks = 0  # that found a session in silence
         self._rests_from: int | None = None  # there is no session from there on
         self._sound_at: float | None = None  # that ended it
+        self._may_wait = 0.0  # for the next attempt
         self._pushed = 0
         self._look_at = 0.0
 
@@ -96,21 +97,23 @@ class Duties:
         latest = account.links[-3:]
         is_in_line = not account.is_alone or account.terms.per_minute < math.inf
         is_ending = now >= account.ends_at
-        has_rested = self._rests_from is not None
-        if (
-            self._sound_at is not None
-            and now - self._sound_at > IDLE_SECONDS
-            and not is_in_line
-        ):
-            account.complain(f"a sound waits, since {now - self._sound_at:.2f} s")
-        self._rests_from = self._sound_at = None
-        is_free = not is_in_line and not has_rested
-        if not is_free or is_ending or any(link.over_at is None for link in latest):
+        if self._has_rested(now, is_in_line=is_in_line) or is_in_line or is_ending:
+            return
+        if any(link.over_at is None for link in latest):
             return
         since = max([self._refused_at, *(link.over_at or 0.0 for link in latest)])
         most = LONGEST_BUSY_WAIT if self._is_busy else LONGEST_WAIT
         if now - since > most:
             account.complain(f"no session was asked for in {now - since:.1f} s")
+
+    def _has_rested(self, now: float, *, is_in_line: bool) -> bool:
+        """Whether there was no session up to now since nobody spoke."""
+        has_rested, sound_at = self._rests_from is not None, self._sound_at
+        self._rests_from = self._sound_at = None
+        waited = 0.0 if sound_at is None else now - sound_at
+        if waited > self._may_wait and not is_in_line:
+            self._account.complain(f"a sound waits, since {waited:.2f} s")
+        return has_rested
 
     def refused(self, now: float, *, is_busy: bool) -> None:
         """An attempt came to nothing; `is_busy`: since there are too many sessions."""
@@ -227,6 +230,7 @@ class Duties:
         is_present = session.has_begun and session is account.sessions[-1]
         if account.park_after is not None and is_present:
             self._rests_from, self._sound_at = session.expected or self._pushed, None
+            self._may_wait = IDLE_SECONDS if session.is_healthy else LONGEST_WAIT
 
     def is_parted_from(self, session: Session) -> bool:
         """Whether `session` may tell its last turns, though nobody speaks any more."""

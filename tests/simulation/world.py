@@ -62,6 +62,7 @@ class Call:
     weather: str
     words: int = 0
     lost: int = 0
+    billed_seconds: float = 0.0
     problems: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
 
@@ -164,6 +165,7 @@ class _Conversation:
                 call.problems.append(f"the stream ended with {exc!r}")
         self._judge()
         await asyncio.sleep(CLOSING_SECONDS)
+        call.billed_seconds += account.billed_seconds
         if left := [s.number for s in account.sessions if not s.is_over]:
             call.problems.append(f"sessions {left} are still open")
 

@@ -230,6 +230,12 @@ class Coverage:
         start, end = self.silence.around(last)
         return (end - start) / self._ring.sample_rate
 
+    @property
+    def quiet_seconds(self) -> float:
+        """How much of that is behind what the present session told of a turn last."""
+        told = (self._ring.written - self._news) / self._ring.sample_rate
+        return min(self.silent_seconds, told)
+
     def is_calm(self) -> bool:
         """Whether there is no sound in what was sent that isn't covered."""
         return self.silence.is_calm(self.resume(), self._ring.sent)

@@ -57,6 +57,4 @@ class Hearing:
         while self._marks and self._marks[0][0] <= before:
             settled = self._marks.popleft()[1] - int(MARGIN_SECONDS * self._rate)
             self._settled = max(self._settled, settled)
-        if self._through_at > -math.inf and before - MARGIN_SECONDS >= self._through_at:
-            self._settled = self._marked  # nothing has followed
         return self._settled

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 1.0
 """So much silence is kept, at most, before it is let go of."""
 
-HEARD_SECONDS = 1.0
-"""How far a session has heard is known to the second."""
+HEARD_SECONDS = 4.0
+"""How far a session has heard is known to the second, with a margin, by the chunk."""
 
 
 class Parking:
@@ -69,7 +69,7 @@ class Parking:
         which has surely heard it up to `heard`."""
         if session.state is not State.OPEN:
             return False
-        ring, silent = self._ring, self._coverage.silent_seconds
+        ring, silent = self._ring, self._coverage.quiet_seconds
         mute = now - max(session.timeline.sent_at, session.began_at)
         seconds = silent + HEARD_SECONDS
         unheard = ring.written - max(heard, ring.acked) - seconds * ring.sample_rate

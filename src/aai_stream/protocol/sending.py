@@ -130,6 +130,13 @@ class Sending:
         self.gate.shut()
         self.is_time_to_look = True
 
+    def finish(self) -> None:
+        """The session is asked to end, which ends its turn here, by force."""
+        ring, endpoints = self._ring, self.endpoints
+        self.disconnect()
+        endpoints.add(ring.sent, ring.sent)
+        endpoints.force(ring.sent, ring.acked)
+
     def next(self, now: float, has_room: bool) -> Chunk | bytes | None:
         """The next binary or text message, which counts as sent; None if there is none
         for now. `has_room`: the socket takes more audio."""

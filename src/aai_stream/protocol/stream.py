@@ -281,7 +281,7 @@ class StreamProtocol:
     def _park(self, session: Session, now: float) -> None:
         """Let `session`, the present one, tell its end: nothing more is sent to it."""
         self._note(Level.INFO, f"session {session.id} is ended: nobody speaks")
-        self.sending.disconnect()
+        self.sending.finish()
         self.lineup.keep_only_present()
         session.terminate(now, self._settings.close_timeout)
         self.parking.begin(now)

@@ -31,13 +31,15 @@ class _Begun(msgspec.Struct, gc=False):
     """A turn of which more is to be told, with words from `start` to `end`, in ms.
 
     `ending` has come if the turn is not open any more. Until `settle_at` it waits to be
-    formatted; once it is final, for earlier turns alone.
+    formatted; once it is final, for earlier turns alone. `began_by` is the latest start
+    that was told: what is told too early may seem to lie before audio left out.
     """
 
     start: int
     end: int
     ending: Turn | None = None
     settle_at: float = math.inf
+    began_by: int = 0
 
     @property
     def is_open(self) -> bool:
@@ -112,6 +114,7 @@ class Turns:
         if begun is not None and not turn.end_of_turn:
             if turn.words:
                 begun.start, begun.end = start, end
+                begun.began_by = max(begun.began_by, start)
             return [turn]
         told = self._make_room() if begun is None else []
         if turn.is_final:
@@ -127,7 +130,7 @@ class Turns:
             told.append(turn)
         else:
             if turn.words:
-                self._begun[order] = _Begun(start, end)
+                self._begun[order] = _Begun(start, end, began_by=start)
             told.append(turn)
         self._set_deadline(now)
         return told
@@ -150,7 +153,7 @@ class Turns:
         wait for it no longer."""
         if before_ms == math.inf:
             self._speech_started = False
-        due = [order for order, turn in self._begun.items() if turn.start < before_ms]
+        due = [order for order, one in self._begun.items() if one.began_by < before_ms]
         if not due:
             return []
         told: list[Turn | LostTurn] = [*self._settle(max(due))]
