@@ -233,14 +233,19 @@ def test_the_end_of_what_began_before() -> None:
     call = Call()
     call.hear(raw(0, "one"), turn(1, "two"), turn(2, "three"))
     assert call.finish(before_ms=0) == []
-    assert call.finish(before_ms=1001) == [
-        final(0, "one"),
-        LostTurn(100, 3100, (1000, 1100)),
-    ]
+    assert call.finish(before_ms=1001) == [LostTurn(100, 3100, (1000, 1100))]
     call.turns.speech_started()
     assert call.finish(before_ms=2000) == []
     assert not call.turns.is_idle
-    assert call.hear(final(2, "three")) == [final(2, "three")]
+    assert call.hear(final(2, "three")) == [final(0, "one"), final(2, "three")]
+
+
+def test_what_began_before_by_some_partial_alone_did_not() -> None:
+    """Words that are told too early may seem to lie before audio that was left out."""
+    call = Call()
+    call.hear(turn(0, "one"), turn(0, "one", start=5000), turn(0, "one"))
+    assert call.finish(before_ms=5000) == []
+    assert len(call.finish(before_ms=5001)) == 1
 
 
 def test_the_end_where_all_turns_have_theirs() -> None:

@@ -40,8 +40,8 @@ LATE_LOOKS = 3
 """So often, once a second, it may be found overdue: a client looks when it sends, which
 it doesn't while its caller is muted."""
 
-PARKED_LATE = 20 * RATE
-"""Samples of silence behind those after which there is to be no session: in which turns
+PARKED_LATE = 20.0
+"""Seconds of silence behind those after which there is to be no session: in which turns
 come to their end, and what is sent is surely heard."""
 
 SOUND_SAMPLES = RATE // 25
@@ -153,15 +153,16 @@ class Duties:
                 self._sound_at = now
                 return
 
-    def _check_parked(self, session: Session) -> None:
+    def _check_parked(self, session: Session, now: float) -> None:
         """There is no session in a long silence, if that is wanted."""
         account = self._account
         if account.park_after is None or not account.weather.keeps_turns:
             return
-        silent = round(account.park_after * RATE) + PARKED_LATE
-        start = session.surely_heard() - silent
+        seconds = account.park_after + PARKED_LATE
+        start = session.surely_heard() - round(seconds * RATE)
         is_silent = not account.script.is_spoken(start, session.expected or 0)
-        is_due = start > session.first_sample and is_silent
+        is_old = start > session.first_sample and now > session.began_at + PARKED_LATE
+        is_due = is_old and is_silent
         self._open_looks = self._open_looks + 1 if is_due else 0
         if self._open_looks > LATE_LOOKS:
             account.complain(f"nobody speaks, but session {session.number} is open")
@@ -181,7 +182,7 @@ class Duties:
         session = hearing[0]
         if session.expected is None:
             return
-        self._check_parked(session)
+        self._check_parked(session, now)
         chunk = round(account.terms.chunk_seconds * RATE)
         waits = session.expected + chunk, sample - 2 * chunk
         idle = now - max(session.link.sent_at, session.link.room_since)

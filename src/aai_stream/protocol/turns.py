@@ -31,8 +31,9 @@ class _Begun(msgspec.Struct, gc=False):
     """A turn of which more is to be told, with words from `start` to `end`, in ms.
 
     `ending` has come if the turn is not open any more. Until `settle_at` it waits to be
-    formatted; once it is final, for earlier turns alone. `began_by` is the latest start
-    that was told: what is told too early may seem to lie before audio left out.
+    formatted; once it is final, for earlier turns alone. `began_by`, of one that is
+    open, is the latest start that was told: what is told too early may seem to lie
+    before audio that was left out.
     """
 
     start: int
@@ -149,16 +150,17 @@ class Turns:
     def finish(
         self, now: float, sent_ms: int, before_ms: float = math.inf
     ) -> list[Turn | LostTurn]:
-        """Nothing more will come of what was begun before `before_ms` of the stream:
-        wait for it no longer."""
+        """Nothing more will come of turns that are open and began before `before_ms` of
+        the stream: wait for them no longer. Without it, for nothing that was begun."""
+        missing = [
+            order
+            for order, turn in self._begun.items()
+            if turn.is_open and turn.began_by < before_ms
+        ]
+        told: list[Turn | LostTurn] = []
         if before_ms == math.inf:
             self._speech_started = False
-        due = [order for order, one in self._begun.items() if one.began_by < before_ms]
-        if not due:
-            return []
-        told: list[Turn | LostTurn] = [*self._settle(max(due))]
-        begun = self._begun
-        missing = [order for order in due if order in begun and begun[order].is_open]
+            told += self._settle()
         if missing:
             told += self._give_up(missing, sent_ms)
         self._set_deadline(now)
