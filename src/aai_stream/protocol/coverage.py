@@ -217,7 +217,7 @@ class Coverage:
         self._pass_up_to(self.silence.calm_until(ring.sent))
         if self.is_calm():
             self._guess(ring.sent)
-        return self.silence.is_calm(ring.sent, ring.written)
+        return self.silence.is_calm_since(ring.sent)
 
     def take_all(self, sample: int) -> None:
         """A session has come to its end as asked: it told all up to `sample`."""

@@ -71,6 +71,10 @@ class Silence:
         """Whether there is no sound from `start` to `stop`."""
         return self.calm_until(start) + self.click >= stop
 
+    def is_calm_since(self, start: int) -> bool:
+        """Likewise, up to the end, where the beginning of a sound may be short."""
+        return self.calm_until(start) >= self.steadiness.seen
+
     def calm_until(self, start: int) -> int:
         """Where the first sound behind `start` begins: up to there is nothing but
         silence, or what has been steady since `start`, however short."""
