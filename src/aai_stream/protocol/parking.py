@@ -87,9 +87,10 @@ class Parking:
         """The session that was there has told all that it was sent."""
         self._coverage.take_all(self._since)
 
-    def is_silent(self) -> bool:
-        """Let go of silence; returns whether there is nothing else."""
-        if not self._coverage.let_go_of_silence():
+    def is_silent(self, *, is_last_told: bool) -> bool:
+        """Pass over silence; returns whether there is nothing else. `is_last_told`: the
+        session that was there is over."""
+        if not self._coverage.leave_silence_out(is_last_told=is_last_told):
             return False
         self._watch()
         return True

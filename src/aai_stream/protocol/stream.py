@@ -121,7 +121,9 @@ class StreamProtocol:
     def wrote(self, now: float) -> None:
         """Audio was written that the gate has not sent."""
         self.coverage.gaps.look()
-        if self.parking.is_on and not self.parking.is_silent():
+        if not self.parking.is_on:
+            return
+        if not self.parking.is_silent(is_last_told=not self.lineup.is_open):
             self._wake(now)
 
     def next_message(self, now: float, has_room: bool) -> Chunk | bytes | None:
@@ -307,6 +309,7 @@ class StreamProtocol:
         if not self.coverage.is_complete():
             self._wake(now)
             return
+        self.parking.end(now, self.ring.written)
         if self.session is not None and self.session.termination is not None:
             self.told.append(self.session.termination)
         self._stop(StreamState.ENDED, now)
