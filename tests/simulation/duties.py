@@ -228,8 +228,8 @@ class Duties:
     def terminated(self, session: Session) -> None:
         """`session` is told to terminate, before the end of the call."""
         account = self._account
-        is_present = session.has_begun and session is account.sessions[-1]
-        if account.park_after is not None and is_present:
+        begun = [one for one in account.sessions if one.has_begun]
+        if account.park_after is not None and begun and session is begun[-1]:
             self._rests_from, self._sound_at = session.expected or self._pushed, None
             self._may_wait = IDLE_SECONDS if session.is_healthy else LONGEST_WAIT
 
