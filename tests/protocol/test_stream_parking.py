@@ -347,6 +347,23 @@ def test_what_is_flushed_waits_for_the_next_sound() -> None:
     assert call.open().asked == ["ForceEndpoint"]
 
 
+def test_an_endpoint_keeps_its_place_where_all_is_heard_again() -> None:
+    call = a_call(skip_silence=False)
+    first = call.open()
+    live(call, speech(2, 5000) + hum(PARK + 3, 20))
+    forced = []
+    for seed in (2, 3):
+        live(call, hum(1, 20, seed=seed))
+        forced.append(call.ring.written)
+        call.force_endpoint()
+    first.cut()
+    second = call.open()
+    call.run(60)
+    before, _ = second.around({"type": "ForceEndpoint"})
+    assert len(before) == pytest.approx(forced[0], abs=CHUNK)
+    assert second.asked == ["ForceEndpoint"] * 2
+
+
 def test_an_end_needs_no_session() -> None:
     call = a_call()
     parked(call).finish(audio_duration_seconds=23)

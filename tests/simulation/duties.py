@@ -66,6 +66,7 @@ class Duties:
         self.told_until = 0
         """By finals, in samples of the call."""
         self._told: set[int] = set()  # words of finals
+        self._told_at = 0.0
         self._left: Session | None = None  # though it was well
         self._before: Session | None = None  # heard the stream last
         self._unended: tuple[int, Session] | None = None  # lost a turn up to there
@@ -158,11 +159,12 @@ class Duties:
         account = self._account
         if account.park_after is None or not account.weather.keeps_turns:
             return
-        seconds = account.park_after + PARKED_LATE
+        seconds, end = account.park_after + PARKED_LATE, session.expected or 0
         start = session.surely_heard() - round(seconds * RATE)
-        is_silent = not account.script.is_spoken(start, session.expected or 0)
-        is_old = start > session.first_sample and now > session.began_at + PARKED_LATE
-        is_due = is_old and is_silent
+        since = max(self._told_at, session.began_at)
+        is_old = start > session.first_sample and now > since + seconds
+        is_live = end > self._pushed - 2 * RATE
+        is_due = is_old and is_live and not account.script.is_spoken(start, end)
         self._open_looks = self._open_looks + 1 if is_due else 0
         if self._open_looks > LATE_LOOKS:
             account.complain(f"nobody speaks, but session {session.number} is open")
@@ -196,6 +198,7 @@ class Duties:
     def told_final(self, told: Told) -> None:
         """The client was told a final."""
         self._told.update(told.words)
+        self._told_at = asyncio.get_running_loop().time()
         if told.words:
             self._busy_since = None
             end = self._account.script.words[told.words[-1]].end

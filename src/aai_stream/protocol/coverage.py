@@ -210,14 +210,14 @@ class Coverage:
         ring.rewind(max(position, min(ring.sent, end) - self._lead))
 
     def leave_silence_out(self, *, is_last_told: bool) -> bool:
-        """No session is sent what follows: pass over it as far as it is silent, and let
-        go of it if the last session has told all. Returns whether there is nothing
-        else."""
+        """No session is sent what follows. Let go of it as far as it is silent, once
+        the last session has told all; returns whether there is nothing else."""
         ring = self._ring
         self.gaps.look()
-        self._pass_up_to(self.silence.calm_until(ring.sent))
-        if is_last_told and self.is_calm():
-            self._guess(ring.sent)
+        if is_last_told:
+            self._pass_up_to(self.silence.calm_until(ring.sent))
+            if self.is_calm():
+                self._guess(ring.sent)
         return self.silence.is_calm_since(ring.sent)
 
     def take_all(self, sample: int) -> None:

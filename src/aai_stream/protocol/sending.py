@@ -57,6 +57,11 @@ class Endpoints:
             self._forced.append(forced)
         return True
 
+    def cut(self, sent: int) -> None:
+        """A turn ends now that so much was `sent`, wanted or not: no other session is
+        asked for it."""
+        self._forced.append((0, sent))
+
     def forced_behind(self, sample: int) -> int | None:
         """Where the present session was asked to end the turn that `sample` is in."""
         return next((forced for _, forced in self._forced if forced >= sample), None)
@@ -131,11 +136,9 @@ class Sending:
         self.is_time_to_look = True
 
     def finish(self) -> None:
-        """The session is asked to end, which ends its turn here, by force."""
-        ring, endpoints = self._ring, self.endpoints
+        """The session is asked to end, and with it its turn."""
         self.disconnect()
-        endpoints.add(ring.sent, ring.sent)
-        endpoints.force(ring.sent, ring.acked)
+        self.endpoints.cut(self._ring.sent)
 
     def next(self, now: float, has_room: bool) -> Chunk | bytes | None:
         """The next binary or text message, which counts as sent; None if there is none
