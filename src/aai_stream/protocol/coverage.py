@@ -212,17 +212,18 @@ class Coverage:
     def leave_silence_out(self, *, is_last_told: bool) -> bool:
         """No session is sent what follows. Let go of it as far as it is silent, once
         the last session has told all; returns whether there is nothing else."""
-        ring = self._ring
+        ring, silence = self._ring, self.silence
         self.gaps.look()
+        end = silence.end_behind(ring.sent)
         if is_last_told:
-            self._pass_up_to(self.silence.calm_until(ring.sent))
+            self._pass_up_to(end)
             if self.is_calm():
                 self._guess(ring.sent)
-        return self.silence.is_calm_since(ring.sent)
+        return end >= silence.steadiness.seen
 
     def take_all(self, sample: int) -> None:
         """A session has come to its end as asked: it told all up to `sample`."""
-        self._guess(min(sample, self.silence.calm_until(sample) - self._lead))
+        self._guess(min(sample, self.silence.end_behind(sample) - self._lead))
 
     @property
     def silent_seconds(self) -> float:

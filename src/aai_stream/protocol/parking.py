@@ -96,7 +96,9 @@ class Parking:
         return True
 
     def _watch(self) -> None:
-        until = self._ring.written + round(LOOK_SECONDS * self._ring.sample_rate)
+        # Where audio stopped in the middle of sound, any that comes is a sound.
+        seconds = LOOK_SECONDS if self._coverage.silent_seconds else 0.0
+        until = self._ring.written + round(seconds * self._ring.sample_rate) + 1
         self._gate.wait(self._coverage.silence.steadiness, until)
 
     def end(self, now: float, skipped_until: int) -> None:

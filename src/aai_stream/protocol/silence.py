@@ -68,21 +68,13 @@ class Silence:
         return max(self.around(sample)[1], end if start < end else sample)
 
     def is_calm(self, start: int, stop: int) -> bool:
-        """Whether there is no sound from `start` to `stop`."""
-        return self.calm_until(start) + self.click >= stop
-
-    def is_calm_since(self, start: int) -> bool:
-        """Likewise, up to the end, where the beginning of a sound may be short."""
-        return self.calm_until(start) >= self.steadiness.seen
-
-    def calm_until(self, start: int) -> int:
-        """Where the first sound behind `start` begins: up to there is nothing but
-        silence, or what has been steady since `start`, however short."""
+        """Whether there is no sound from `start` to `stop`: nothing but silence, or
+        what has been steady since `start`, however short."""
         end, near = self.end_behind(start), start + self.click
         # What is steady behind silence may be a sound.
         if end == start and max(self.steadiness.since, self.spoken_until) <= near:
             end = self.steadiness.seen
-        return end
+        return end + self.click >= stop
 
     def _stretches(self) -> Iterable[tuple[int, int]]:
         now = self.steadiness
