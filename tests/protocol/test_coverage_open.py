@@ -9,13 +9,12 @@ import pytest
 from aai_stream._core import AudioRing
 from aai_stream.messages import AudioLost
 from aai_stream.protocol.coverage import (
-    MOST_SECONDS,
     OVERDUE_SECONDS,
     Coverage,
 )
 from aai_stream.protocol.events import LostTurn
 from aai_stream.protocol.silence import CLICK_MS
-from aai_stream.protocol.turns import MOVED_MS
+from aai_stream.protocol.turns import MOST_SECONDS, MOVED_MS
 from tests.audio import hum, speech
 from tests.protocol.test_coverage import RATE, TALK, Call
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from .events import LostTurn, Told
 from .gaps import Gaps
 from .silence import Silence, end_of_sound, first_pause
-from .turns import MOVED_MS, together
+from .turns import MOST_SECONDS, MOVED_MS, together
 
 if TYPE_CHECKING:
     from collections.abc import MutableSequence
@@ -35,9 +35,6 @@ OVERDUE_SECONDS = 10.0
 LATE_SECONDS = 5.0
 """So much later than others the last turns of a session may come: 11 s in all were
 seen. That it has expired comes behind them."""
-
-MOST_SECONDS = 75.0
-"""And after so long in any case: turns of 60 s have been seen."""
 
 SLACK_MS = 250
 """Another session may end the same words so much earlier."""

@@ -16,6 +16,9 @@ UNFORMATTED_SECONDS = 2.0
 """How long a turn that has ended waits for its formatted version, unless the next one
 is formatted before."""
 
+MOST_SECONDS = 75.0
+"""No turn is longer: some of 60 s have been seen."""
+
 MOVED_MS = 1100
 """The words of a turn that is still open may be so far from where they turn out to be;
 1008 ms were seen."""
@@ -31,16 +34,15 @@ class _Begun(msgspec.Struct, gc=False):
     """A turn of which more is to be told, with words from `start` to `end`, in ms.
 
     `ending` has come if the turn is not open any more. Until `settle_at` it waits to be
-    formatted; once it is final, for earlier turns alone. `began_by`, of one that is
-    open, is the latest start that was told: what is told too early may seem to lie
-    before audio that was left out.
+    formatted; once it is final, for earlier turns alone. `told_at`: if it is open, when
+    it was first told of.
     """
 
     start: int
     end: int
     ending: Turn | None = None
     settle_at: float = math.inf
-    began_by: int = 0
+    told_at: float = math.inf
 
     @property
     def is_open(self) -> bool:
@@ -115,7 +117,6 @@ class Turns:
         if begun is not None and not turn.end_of_turn:
             if turn.words:
                 begun.start, begun.end = start, end
-                begun.began_by = max(begun.began_by, start)
             return [turn]
         told = self._make_room() if begun is None else []
         if turn.is_final:
@@ -131,7 +132,7 @@ class Turns:
             told.append(turn)
         else:
             if turn.words:
-                self._begun[order] = _Begun(start, end, began_by=start)
+                self._begun[order] = _Begun(start, end, told_at=now)
             told.append(turn)
         self._set_deadline(now)
         return told
@@ -150,15 +151,18 @@ class Turns:
     def finish(
         self, now: float, sent_ms: int, before_ms: float = math.inf
     ) -> list[Turn | LostTurn]:
-        """Nothing more will come of turns that are open and began before `before_ms` of
-        the stream: wait for them no longer. Without it, for nothing that was begun."""
+        """Nothing more will come of what was begun: wait for it no longer. With
+        `before_ms`, only of turns that are open, and began before that as well as
+        `MOST_SECONDS` ago: between their words, audio may have been left out."""
+        is_all, told_by = before_ms == math.inf, now - MOST_SECONDS
         missing = [
             order
             for order, turn in self._begun.items()
-            if turn.is_open and turn.began_by < before_ms
+            if turn.is_open
+            and (is_all or (turn.start < before_ms and turn.told_at < told_by))
         ]
         told: list[Turn | LostTurn] = []
-        if before_ms == math.inf:
+        if is_all:
             self._speech_started = False
             told += self._settle()
         if missing:
