@@ -55,6 +55,7 @@ class ConnectOptions(Parameters, total=False):
     dead_after: float
     max_retries: int
     skip_silence: bool
+    park_after: float | None
     sessions_per_minute: float | None
     allow_unencrypted: bool
     extra_params: Mapping[str, Any] | None
@@ -80,6 +81,7 @@ def connect(
     dead_after: float = DEAD_AFTER_SECONDS,
     max_retries: int = 10,
     skip_silence: bool = True,
+    park_after: float | None = None,
     sessions_per_minute: float | None = None,
     allow_unencrypted: bool = False,
     extra_params: Mapping[str, Any] | None = None,
@@ -118,6 +120,9 @@ def connect(
             but waited out for `replay_seconds`.
         skip_silence: leave out long silence of audio that had to wait, so that what is
             said now is heard the sooner.
+        park_after: pay only for speech: after so many seconds of silence, 10 or more,
+            there is no session until there is a sound; None for never. See
+            docs/parking.md.
         sessions_per_minute: that all streams of this process open for this account, so
             that they don't exceed its limit when they lose their server at once. If
             None, 100, the least of a paid account; none on loopback.
@@ -141,6 +146,7 @@ def connect(
         dead_after=dead_after,
         catch_up_rate=catch_up_rate,
         skip_silence=skip_silence,
+        park_after=park_after,
     )
     connector = Connector(
         Credentials(api_key, token, host=host_of(base_url)),

@@ -130,9 +130,8 @@ class Runner:
         self._waiting_since: float | None = None  # for other new sessions
 
     def now(self) -> float:
-        """The loop's clock, in seconds."""
-        assert self._loop is not None
-        return self._loop.time()
+        """The loop's clock, in seconds; 0 while there is no loop."""
+        return 0.0 if self._loop is None else self._loop.time()
 
     # ---- life ----
 
@@ -169,12 +168,12 @@ class Runner:
         """Wait until no full chunk waits, or none ever will be sent."""
         await asyncio.sleep(0)  # a socket that is never full would starve the others
         protocol = self.protocol
-        await self._until(lambda: not protocol.sending.has_backlog or protocol.is_over)
+        await self._until(lambda: not protocol.has_backlog or protocol.is_over)
 
     def stop(self) -> None:
         """Close at once; the server is told to terminate all the same."""
         self._loop = self._loop or running_loop()
-        self.protocol.close()
+        self.protocol.close(self.now())
         self.settle()
 
     async def close(self) -> None:
@@ -210,9 +209,11 @@ class Runner:
     # ---- audio and control ----
 
     def _asked(self) -> None:
-        """The gate has shut, audio was dropped, or the socket takes more again."""
-        self.protocol.coverage.gaps.look()
-        self.settle()
+        """The gate has shut, audio was dropped, the socket takes more again, or there
+        is a sound."""
+        now = self.now()
+        self.protocol.wrote(now)
+        self.settle(now)
 
     def do(self, call: Callable[P, object], *args: P.args, **named: P.kwargs) -> None:
         """Call something of the protocol, and do what that wants then.
@@ -227,10 +228,10 @@ class Runner:
     @property
     def stats(self) -> StreamStats:
         """What the stream did so far."""
-        waited = self._waited_seconds
+        waited, now = self._waited_seconds, self.now()
         if self._waiting_since is not None:
-            waited += self.now() - self._waiting_since
-        return stats_of(self.protocol, waited)
+            waited += now - self._waiting_since
+        return stats_of(self.protocol, waited, now)
 
     # ---- doing what the protocol says ----
 
@@ -264,7 +265,7 @@ class Runner:
         try:
             self._tell(told)
         except StateError as exc:  # nobody reads
-            self.protocol.fail(exc)
+            self.protocol.fail(exc, now)
             self._send_all(now)
 
     def _send_all(self, now: float) -> None:

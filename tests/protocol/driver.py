@@ -177,6 +177,7 @@ class Call:
         close_timeout: float = 20.0,
         skip_silence: bool = True,
         keeps_alive: bool = False,
+        park_after: float | None = None,
         extra_params: Mapping[str, Any] | None = None,
         **parameters: Any,
     ) -> None:
@@ -199,6 +200,7 @@ class Call:
                 catch_up_rate=catch_up_rate,
                 skip_silence=skip_silence,
                 keeps_alive=keeps_alive,
+                park_after=park_after,
             ),
             Retries(max_retries, patience=patience, draw=lambda low, high: high),
             identity or Identity(),
@@ -215,7 +217,7 @@ class Call:
     def write(self, audio: bytes, sample_rate: int = RATE) -> None:
         """Push that audio."""
         self.ring.write(audio, sample_rate)
-        self.protocol.coverage.gaps.look()
+        self.protocol.wrote(self.now)
         self.settle()
 
     def do(self, call: Callable[[StreamProtocol], object]) -> None:
@@ -236,7 +238,7 @@ class Call:
         self.do(lambda protocol: protocol.end(self.now))
 
     def close(self) -> None:
-        self.do(StreamProtocol.close)
+        self.do(lambda protocol: protocol.close(self.now))
 
     # ---- sessions ----
 
@@ -314,6 +316,7 @@ class Call:
         peer.take_texts()
         if protocol.sending.is_time_to_look:
             protocol.look(self.now, peer.silent_seconds)
+            peer.take_texts()
 
     def _hang_up(self, peer: Peer) -> None:
         peer.take_texts()
@@ -342,7 +345,7 @@ class Call:
 
     @property
     def stats(self) -> StreamStats:
-        return stats_of(self.protocol, 0)
+        return stats_of(self.protocol, 0, self.now)
 
     @property
     def acked_ms(self) -> float:
@@ -357,7 +360,7 @@ class Call:
     @property
     def has_backlog(self) -> bool:
         """Whether a full chunk waits."""
-        return self.protocol.sending.has_backlog
+        return self.protocol.has_backlog
 
 
 def _samples(seen: list[Any]) -> list[int]:

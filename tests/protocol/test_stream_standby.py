@@ -132,7 +132,7 @@ def test_where_nothing_would_end_it_it_is_left_alone() -> None:
 
 UNWANTED: dict[str, Callable[[Call], None]] = {
     "closed": Call.close,
-    "failed": lambda call: call.do(lambda p: p.fail(DroppedError("gone"))),
+    "failed": lambda call: call.do(lambda p: p.fail(DroppedError("gone"), call.now)),
 }
 
 

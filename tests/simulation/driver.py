@@ -91,6 +91,7 @@ class ProtocolFace:
                 dead_after=DEAD_AFTER,
                 catch_up_rate=settings.rate,
                 skip_silence=settings.skip_silence,
+                park_after=settings.park_after,
             ),
             retries,
             _Identity(has_token_source=callable(token)),
@@ -119,7 +120,7 @@ class ProtocolFace:
     def push(self, pcm: Buffer) -> None:
         self._check_not_failed()
         self.protocol.ring.write(bytes(pcm), RATE)
-        self.protocol.coverage.gaps.look()
+        self.protocol.wrote(self.now())
         self.settle()
 
     def flush(self) -> None:
@@ -143,7 +144,7 @@ class ProtocolFace:
         self.settle()
 
     async def drain(self) -> None:
-        await self._until(lambda: not self.protocol.sending.has_backlog)
+        await self._until(lambda: not self.protocol.has_backlog)
 
     async def end(self) -> None:
         self._check_not_failed()
@@ -152,7 +153,7 @@ class ProtocolFace:
         await self._until(lambda: False)
 
     async def aclose(self) -> None:
-        self.protocol.close()
+        self.protocol.close(self.now())
         self.settle()
 
     @property

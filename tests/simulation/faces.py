@@ -41,6 +41,7 @@ class Settings:
     per_minute: float
     skip_silence: bool
     max_retries: int
+    park_after: float | None
 
     @property
     def is_livekit(self) -> bool:
@@ -199,6 +200,7 @@ async def open_face(
         catch_up_rate=settings.rate,
         max_retries=settings.max_retries,
         skip_silence=settings.skip_silence,
+        park_after=settings.park_after,
         sessions_per_minute=settings.per_minute,
         **settings.parameters,
     )
@@ -233,6 +235,7 @@ def _livekit_face(
         replay_seconds=settings.replay_seconds,
         catch_up_rate=settings.rate,
         skip_silence=settings.skip_silence,
+        park_after=settings.park_after,
         sessions_per_minute=settings.per_minute,
         extra_params={name: str(value).lower() for name, value in extra.items()},
         **parameters,

@@ -137,7 +137,8 @@ class Invariants:
         if not lineup.is_open:
             if lineup.standby is not None:
                 self._complain("a session is ready, but none hears the stream")
-            if lineup.opening is None and lineup.open_at == math.inf:
+            is_wanted = not protocol.parking.is_on
+            if is_wanted and lineup.opening is None and lineup.open_at == math.inf:
                 self._complain("no session is open, and none will be")
 
     def _check_sending(self, now: float) -> None:

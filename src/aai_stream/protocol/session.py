@@ -274,9 +274,9 @@ class Session:
             return []
         return self._tell(self.turns.check(now, self._sent_stream_ms))
 
-    def finish_turns(self, now: float) -> list[Tells]:
-        """Wait no longer for turns that were begun."""
-        return self._tell(self.turns.finish(now, self._sent_stream_ms))
+    def finish_turns(self, now: float, before_ms: float = math.inf) -> list[Tells]:
+        """Wait no longer for turns that were begun before `before_ms`."""
+        return self._tell(self.turns.finish(now, self._sent_stream_ms, before_ms))
 
     def _tell(self, told: list[Turn | LostTurn]) -> list[Tells]:
         if self.turns.left_unended:
@@ -306,14 +306,15 @@ class Session:
 
     def update(self, options: Options, message: Mapping[str, Any]) -> None:
         """Send an UpdateConfiguration that was made by `Options.updated`."""
-        if self.state is not State.OVER:
+        if self.state in (State.OPENING, State.OPEN):
             self.options = options
             self._texts.append(msgspec.json.encode(message))
 
     def keep_alive(self, now: float) -> None:
         """Reset the server's `inactivity_timeout` without sending audio."""
         self._kept_alive_at = now
-        self._texts.append(KEEP_ALIVE)
+        if self.state is State.OPEN:
+            self._texts.append(KEEP_ALIVE)
 
     def terminate(self, now: float, seconds: float) -> None:
         """Ask for the end: the last turn and Termination are told first.
