@@ -21,7 +21,7 @@ needs_redis = pytest.mark.skipif(
 class RedisServer:
     """redis-server on a port, with nothing kept on disk."""
 
-    def __init__(self, directory: Path, *, host: str = "127.0.0.1") -> None:
+    def __init__(self, directory: Path, host: str = "127.0.0.1") -> None:
         with socket.create_server((host, 0)) as listener:
             self._port: int = listener.getsockname()[1]
         self._directory = directory
@@ -31,6 +31,7 @@ class RedisServer:
 
     def start(self) -> None:
         options = ["--port", str(self._port), "--bind", self._host, "--save", ""]
+        options += ["--protected-mode", "no"]  # other hosts may ask
         self._process = subprocess.Popen(
             ["redis-server", *options, "--dir", str(self._directory)],
             stdout=subprocess.DEVNULL,
@@ -57,8 +58,9 @@ class RedisServer:
 
 
 @contextmanager
-def redis_server(directory: Path) -> Iterator[RedisServer]:
-    server = RedisServer(directory)
+def redis_server(directory: Path, host: str = "127.0.0.1") -> Iterator[RedisServer]:
+    """On that address of this machine."""
+    server = RedisServer(directory, host)
     server.start()
     try:
         yield server

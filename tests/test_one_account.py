@@ -28,9 +28,15 @@ WORDS = 120
 
 
 class Recorder(Emulator):
-    """Notes who comes, and when nobody else may."""
+    """Notes who comes."""
 
-    arrivals: list[str]
+    def __init__(self) -> None:
+        super().__init__(MarkedEngine(), service=Service(place_seconds=0))
+        self.arrivals: list[str] = []
+
+    async def __aenter__(self) -> Recorder:
+        await super().__aenter__()
+        return self
 
     async def _websocket(self, request: web.Request) -> web.StreamResponse:
         self.arrivals.append(request.query["name"])
@@ -73,7 +79,7 @@ class Job:
 
     async def read(self) -> str:
         assert self._process.stdout is not None
-        line = await within(60, self._process.stdout.readline())
+        line: bytes = await within(60, self._process.stdout.readline())
         return line.decode().strip()
 
     async def tell(self, words: str) -> str:
@@ -86,7 +92,8 @@ class Job:
             self._process.kill()
 
     async def ended(self) -> int:
-        return await within(60, self._process.wait())
+        code: int = await within(60, self._process.wait())
+        return code
 
 
 async def until_others(condition: Callable[[], bool]) -> None:
@@ -105,8 +112,7 @@ async def come_back(count: int, directory: Path) -> None:
     per_minute = 2 * count
     interval = 120 / per_minute
     clock = Clock(directory)
-    async with Recorder(MarkedEngine(), service=Service(place_seconds=0)) as server:
-        server.arrivals = []
+    async with Recorder() as server:
 
         def came_and_wait(came: int, waiting: int) -> bool:
             return len(server.arrivals) == came and clock.waiting() == waiting
