@@ -13,6 +13,7 @@ from aai_stream.connection.budget.book import Ask
 from aai_stream.connection.budget.fleet import LEASE_SECONDS, STATED_SECONDS, FleetBook
 from aai_stream.connection.budget.host import HostBook
 from aai_stream.connection.budget.limits import Limits
+from aai_stream.errors import OptionError
 from tests.connection.budget.books import Process
 from tests.redises import RedisServer, needs_redis, redis_server
 
@@ -68,6 +69,13 @@ def test_the_server_s_own_clock_counts(server: RedisServer) -> None:
     asks = [Ask(f"{number:02}", 0.0) for number in range(20)]
     assert books[0].turn(MINUTE, asks, 0, 0).admitted == 20
     assert books[1].turn(MINUTE, asks, 0, 0).admitted == 10
+
+
+def test_a_url_with_an_option_that_is_none(server: RedisServer) -> None:
+    book = FleetBook(f"{server.url}?secret=1", "account", HostBook(None))
+    with pytest.raises(OptionError, match="budget has an option that is none") as told:
+        book.turn(MINUTE, [], 0, 0)
+    assert told.value.__cause__ is None
 
 
 def test_accounts_and_urls_tell_nothing(server: RedisServer) -> None:
