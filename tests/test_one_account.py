@@ -11,6 +11,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -21,6 +22,7 @@ from aai_stream.emulator.faults import fault
 from aai_stream.emulator.server import Emulator, Service
 from aai_stream.protocol import lineup
 from tests.jobs import LAYOUT
+from tests.redises import needs_redis, redis_server
 from tests.servers import until, within
 from tests.talks import collect, connect, turns_of
 
@@ -183,3 +185,20 @@ async def test_a_stream_moves_on_when_its_account_is_full(
         assert server.sessions_opened == stream.stats.sessions  # none too many
     words = [(w.text, w.start) for t in turns if t.end_of_turn for w in t.words]
     assert check_marked(words, count=14) == []
+
+
+@needs_redis
+async def test_streams_share_a_redis(tmp_path: Path) -> None:
+    with redis_server(tmp_path) as redis:
+        async with Emulator(MarkedEngine()) as server:
+            limits: dict[str, Any] = {"budget": redis.url, "max_sessions": 1}
+            first = connect(base_url=server.url, **limits)
+            second = connect(base_url=server.url, **limits)
+            await first.__aenter__()
+            opening = asyncio.ensure_future(second.__aenter__())
+            await until(lambda: second.stats.waited_seconds > 0.1)
+            assert not opening.done()
+            await first.aclose()
+            await within(10, opening)
+            assert server.sessions_opened == 2
+            await second.aclose()

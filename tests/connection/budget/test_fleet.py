@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -212,3 +214,25 @@ def test_a_server_that_is_no_redis_is_as_good_as_none(
     assert ask(process, MINUTE, 1) == 1
     assert "Redis is lost (AuthenticationError)" in caplog.text
     assert "wr0ng" not in caplog.text
+
+
+ENDS = """
+import asyncio, sys
+from aai_stream.connection.limiter import Limits, shared_limiter
+
+async def main():
+    limiter = shared_limiter("there", "account", Limits(max_sessions=3), sys.argv[1])
+    await asyncio.gather(*(limiter.admit(lambda: 0.0) for _ in range(3)))
+    print(limiter.waiting)
+
+asyncio.run(main())
+"""
+
+
+def test_a_process_that_ends_gives_its_places_back_at_once(server: RedisServer) -> None:
+    for _ in range(2):
+        command = [sys.executable, "-c", ENDS, server.url]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert (done.stdout, done.stderr) == ("0\n", "")
+        with server.client() as client:
+            assert client.hget(_key(client, "account"), "held") == "0"
