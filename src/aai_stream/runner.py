@@ -279,8 +279,7 @@ class Runner:
         for session, link in tuple(self._links.items()):
             if not session.is_over:
                 link.send_texts()
-            elif session in self._links:  # or a wire that broke just now did it
-                self._close(link)
+        self._close_ended()
         hears = protocol.lineup.present
         present = None if hears is None else self._links.get(hears)
         if present is not self._present:
@@ -291,6 +290,13 @@ class Runner:
             self._send(present, now)  # by which it may be lost
             if protocol.state is StreamState.ENDING:
                 present.send_texts()
+                self._close_ended()  # a successor that waits holds up others
+
+    def _close_ended(self) -> None:
+        for session, link in tuple(self._links.items()):
+            # Unless a wire that broke just now did it.
+            if session.is_over and session in self._links:
+                self._close(link)
 
     def _send(self, link: Link, now: float) -> None:
         """Send `link` audio, for as long as it may go and there is room."""
