@@ -279,7 +279,8 @@ class Runner:
         for session, link in tuple(self._links.items()):
             if not session.is_over:
                 link.send_texts()
-        self._close_ended()
+            elif session in self._links:  # or a wire that broke just now did it
+                self._close(link)
         hears = protocol.lineup.present
         present = None if hears is None else self._links.get(hears)
         if present is not self._present:
@@ -290,12 +291,12 @@ class Runner:
             self._send(present, now)  # by which it may be lost
             if protocol.state is StreamState.ENDING:
                 present.send_texts()
-                self._close_ended()  # a successor that waits holds up others
+                self._leave_line()
 
-    def _close_ended(self) -> None:
-        for session, link in tuple(self._links.items()):
-            # Unless a wire that broke just now did it.
-            if session.is_over and session in self._links:
+    def _leave_line(self) -> None:
+        """Have no successor wait for a place that isn't wanted any more."""
+        for link in tuple(self._links.values()):
+            if link.session.is_over and link.wire is None:
                 self._close(link)
 
     def _send(self, link: Link, now: float) -> None:
