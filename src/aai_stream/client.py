@@ -57,6 +57,8 @@ class ConnectOptions(Parameters, total=False):
     skip_silence: bool
     park_after: float | None
     sessions_per_minute: float | None
+    max_sessions: int | None
+    budget: str | None
     allow_unencrypted: bool
     extra_params: Mapping[str, Any] | None
 
@@ -83,6 +85,8 @@ def connect(
     skip_silence: bool = True,
     park_after: float | None = None,
     sessions_per_minute: float | None = None,
+    max_sessions: int | None = None,
+    budget: str | None = None,
     allow_unencrypted: bool = False,
     extra_params: Mapping[str, Any] | None = None,
     **parameters: Unpack[Parameters],
@@ -123,9 +127,15 @@ def connect(
         park_after: pay only for speech: after so many seconds of silence, 10 or more,
             there is no session until there is a sound; None for never. See
             docs/parking.md.
-        sessions_per_minute: that all streams of this process open for this account, so
-            that they don't exceed its limit when they lose their server at once. If
-            None, 100, the least of a paid account; none on loopback.
+        sessions_per_minute: that are opened for this account by all streams of this
+            host and user, in whichever process, so that they don't exceed its limit
+            when they lose their server at once. If None, 100, the least of a paid
+            account; on loopback any number.
+        max_sessions: that all these streams may have open at once; others wait for one
+            to end. If None, any number. In a process, what was given last counts.
+        budget: the URL of a Redis, `redis://…`, through which these two limits hold for
+            all hosts that name it; or the environment variable AAI_STREAM_BUDGET. Needs
+            the extra `redis`. See docs/fleet.md.
         allow_unencrypted: let `base_url` be without TLS on a machine that isn't this.
         extra_params: query parameters sent as they are, unchecked.
         **parameters: v3's own, by their names in `aai_stream.PARAMETERS`, such as
@@ -133,6 +143,7 @@ def connect(
 
     Raises:
         OptionError: a parameter is unknown or bad, or there is no key.
+        MissingExtraError: `budget` needs a package that isn't installed.
         SessionError: on entering the context, by type: `RefusedError`,
             `UnreachableError`, `TimedOutError`, ….
     """
@@ -154,6 +165,8 @@ def connect(
         http_session=http_session,
         dead_after=dead_after,
         sessions_per_minute=sessions_per_minute,
+        max_sessions=max_sessions,
+        budget=budget,
         allow_unencrypted=allow_unencrypted,
     )
     ring = make_ring(sample_rate, encoding, chunk_ms, replay_seconds, resampler)
