@@ -346,10 +346,11 @@ class Runner:
         session = link.session
         try:
             link.place = await self._admitted()
-            wire = await self._connector.open(
-                session.handshake(), link, self._connect_timeout
-            )
-            link.connected(wire)
+            if not session.is_over:  # it may have been wanted no more meanwhile
+                wire = await self._connector.open(
+                    session.handshake(), link, self._connect_timeout
+                )
+                link.connected(wire)
         except Exception as exc:
             self.protocol.not_opened(session, exc, self.now())
         finally:

@@ -385,9 +385,9 @@ class StreamProtocol:
         """The present session tells this; returns whether a final turn is in it."""
         transcript = self.transcript
         covered, has_final = transcript.final_samples, False
+        if session.termination is not None and self._goes_on(session):
+            told = [event for event in told if not isinstance(event, Termination)]
         for event in told:
-            if isinstance(event, Termination) and self._goes_on(session):
-                continue
             if transcript.hear(event, session):
                 has_final = True
         if transcript.final_samples > covered:
