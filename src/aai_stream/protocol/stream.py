@@ -157,10 +157,7 @@ class StreamProtocol:
             self.coverage.gaps.over()
             self.sending.disconnect()
             self._stalled_at = math.inf
-            for other in (self.lineup.standby, self.lineup.opening):
-                if other is not None:
-                    self._reports.over(other, Outcome.CLOSED)
-            self.lineup.keep_only_present()
+            self._keep_only_present()
             session.terminate(now, self._settings.close_timeout)
         return message
 
@@ -248,6 +245,13 @@ class StreamProtocol:
         self._stop(StreamState.ENDED, now)
         return True
 
+    def _keep_only_present(self) -> None:
+        """Want no successor of the present session."""
+        for other in (self.lineup.standby, self.lineup.opening):
+            if other is not None:
+                self._reports.over(other, Outcome.CLOSED)
+        self.lineup.keep_only_present()
+
     def _stop(self, state: StreamState, now: float) -> None:
         self.state = state
         self.is_over = True
@@ -296,9 +300,10 @@ class StreamProtocol:
 
     def _park(self, session: Session, now: float) -> None:
         """Let `session`, the present one, tell its end: nothing more is sent to it."""
-        self._note(Level.INFO, f"session {session.id} is ended: nobody speaks")
+        text = f"session {session.id} is ended: nobody speaks"
+        self._note(Level.INFO, text, session)
         self.sending.finish()
-        self.lineup.keep_only_present()
+        self._keep_only_present()
         session.terminate(now, self._settings.close_timeout)
         self.parking.begin(now)
 
@@ -363,7 +368,7 @@ class StreamProtocol:
         """Deal with what `session` told, and with its end."""
         lineup = self.lineup
         if session is lineup.present:
-            if self._hear(session, told):
+            if self._hear(session, told) and not session.is_over:
                 self._move_on(now)
         elif session in (lineup.opening, lineup.standby):
             self.told += lineup.keep_early(told)
