@@ -288,6 +288,18 @@ def test_a_session_that_can_not_be_had_is_tried_for_again() -> None:
     assert call.is_open
 
 
+def test_a_word_in_which_a_stream_falls_mute_is_heard_again() -> None:
+    call = a_call()
+    peer = call.open()
+    live(call, speech(2, 5000))
+    call.run(2 * PARK)
+    peer.finish()
+    live(call, speech(1, 5000))
+    second = call.open()
+    live(call, hum(0.1, 20))
+    assert second.session.timeline.to_stream_ms(0) == 0
+
+
 def test_to_a_mute_stream_any_audio_is_a_sound() -> None:
     """Nothing is known of how loud its silence is."""
     call = a_call()

@@ -219,8 +219,12 @@ class Coverage:
         return end >= silence.steadiness.seen
 
     def take_all(self, sample: int) -> None:
-        """A session has come to its end as asked: it told all up to `sample`."""
-        self._guess(min(sample, self.silence.end_behind(sample) - self._lead))
+        """A session has come to its end as asked: it told all up to `sample`, but for a
+        word in the middle of which that is."""
+        start, end = self.silence.around(max(0, sample - self.silence.click))
+        if start < end:
+            end = self.silence.end_behind(sample)
+            self._guess(min(sample, end - self._lead))
 
     @property
     def silent_seconds(self) -> float:

@@ -286,8 +286,8 @@ class StreamProtocol:
         if standby is not None:
             at = min(at, standby.deadline)
         if listening is not None:
-            at = min(at, listening.deadline, self.sending.due, self._stalled_at)
-            at = min(at, self.parking.look_at)
+            due, look_at = self.sending.due, self.parking.look_at
+            at = min(at, listening.deadline, due, look_at, self._stalled_at)
         return at
 
     # ---- parked: nobody speaks ----
