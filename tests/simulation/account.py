@@ -216,7 +216,7 @@ class Account:
             number = session.number
             self.note(f"session {number} tells turn {told.order}: {_named(told.words)}")
             if is_heard:
-                self.duties.told_final(told)
+                self.duties.told_final(told, session)
         if is_heard:
             self.shown.update(told.words)
 

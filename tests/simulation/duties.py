@@ -96,7 +96,9 @@ class Duties:
         if is_forbidden and sum(s.has_begun for s in account.sessions) >= 3:
             account.complain("sessions are asked for that will not be had")
         latest = account.links[-3:]
-        is_in_line = not account.is_alone or account.terms.per_minute < math.inf
+        # Or its own last session has yet to leave the only place.
+        bounds = account.terms.per_minute, account.terms.places
+        is_in_line = not account.is_alone or min(bounds) < math.inf
         is_ending = now >= account.ends_at
         if self._has_rested(now, is_in_line=is_in_line) or is_in_line or is_ending:
             return
@@ -195,11 +197,13 @@ class Duties:
 
     # ---- turns ----
 
-    def told_final(self, told: Told) -> None:
-        """The client was told a final."""
+    def told_final(self, told: Told, session: Session) -> None:
+        """The client was told a final. Of a session that it has left for another it
+        hears nothing more, not even what came along with what made it leave."""
         self._told.update(told.words)
         self._told_at = asyncio.get_running_loop().time()
-        if told.words:
+        may_hear = session is not self._left or self._account.park_after is not None
+        if told.words and may_hear:
             self._busy_since = None
             end = self._account.script.words[told.words[-1]].end
             self.told_until = max(self.told_until, end - EARLY_SAMPLES)
