@@ -190,7 +190,9 @@ def to_stream(words: int) -> Iterator[Work]:
         options=Options({}),
         settings=Settings(20.0, 20.0, 10.0, math.inf, True),
         retries=Retries(10, patience=120.0, draw=lambda low, high: low),
-        connector=Mock(credentials=Credentials("key"), time_of_day=lambda: 0.0),
+        connector=Mock(
+            credentials=Credentials("key"), host="127.0.0.1", time_of_day=lambda: 0.0
+        ),
         connect_timeout=10.0,
     )
     runner._loop = loop = asyncio.new_event_loop()

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+import prometheus_client
 import pytest
 import trustme
 from aiohttp import web
@@ -18,6 +19,7 @@ from livekit import rtc
 from livekit.agents import APIConnectOptions, APIError
 
 import aai_stream
+import aai_stream.metrics
 from aai_stream.errors import AaiStreamError
 from aai_stream.livekit import STT
 from aai_stream.protocol.retry import Retries
@@ -318,6 +320,15 @@ async def over(request: pytest.FixtureRequest) -> AsyncIterator[dict[str, Any]]:
     """Options for each of the wires."""
     async with aiohttp.ClientSession() as session:
         yield {"http_session": session} if request.param == "aiohttp" else {}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_in_metrics() -> Iterator[None]:
+    """Nor in a label, or a name."""
+    yield
+    shown = prometheus_client.generate_latest().decode()
+    assert "aai_stream_sessions_total" in shown
+    assert not leaks([shown])
 
 
 @pytest.fixture(autouse=True)

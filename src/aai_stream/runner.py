@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 from .errors import StateError
 from .lifetime import running_loop, when_dropped
 from .messages import Event
-from .protocol.events import Note, Retry
+from .protocol.events import Admitted, Report, Retry
 from .protocol.session import Session
 from .protocol.stream import StreamProtocol, StreamState
 from .stats import StreamStats, stats_of
+from .telemetry.reporter import Reporter
 
 if TYPE_CHECKING:
     from ._core import AudioRing
@@ -95,6 +96,7 @@ class Runner:
     Attributes:
         protocol: what decides; it may be asked anything at any time.
         gate: takes audio, and sends what may go before that returns.
+        reporter: logs, counts and shows what becomes of the stream.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class Runner:
             ring, options, settings, retries, connector.credentials
         )
         self.gate = self.protocol.sending.gate
+        self.reporter = Reporter(self.protocol, connector.host)
         self._connector = connector
         self._connect_timeout = connect_timeout
         self._tell = tell
@@ -139,6 +142,7 @@ class Runner:
         self.protocol.ring.check_owner()
         self._loop = asyncio.get_running_loop()
         self.gate.ask = self._asked
+        self.reporter.begin()
         self.protocol.start(self.now())
         self.settle()
 
@@ -184,7 +188,10 @@ class Runner:
 
     def _abandon(self) -> None:
         if not self.protocol.is_over:
-            logger.warning("a stream was dropped and not closed; its session is ended")
+            logger.warning(
+                "a stream was dropped and not closed; its session is ended",
+                extra=self.reporter.fields(),
+            )
             self.stop()
 
     async def _until(self, is_so: Callable[[], bool]) -> None:
@@ -243,18 +250,17 @@ class Runner:
         self._changed()
         if protocol.is_over and not self._is_told_over:
             self._is_told_over = True
+            self.reporter.end()
             self.gate.ask = None  # nor is a stream to hold itself in memory
             if self._finalizer is not None:
                 # It is known everywhere, and would keep what the stream failed with.
                 self._finalizer.detach()
             self._tell(None)
 
-    def _hand_over(self, told: Event | Note | Retry, now: float) -> None:
-        if isinstance(told, Note):
-            logger.log(told.level, "%s", told.text)
+    def _hand_over(self, told: Event | Retry | Report, now: float) -> None:
+        self.reporter.take(told, now)
+        if isinstance(told, Report):
             return
-        if isinstance(told, Retry):
-            logger.warning("%s; trying again in %.1f s", told.failure, told.seconds)
         try:
             self._tell(told)
         except StateError as exc:  # nobody reads
@@ -342,8 +348,10 @@ class Runner:
         try:
             await self._connector.admit(lambda: self.protocol.unheard_seconds)
         finally:
-            self._waited_seconds += self.now() - began
+            waited = self.now() - began
+            self._waited_seconds += waited
             self._waiting_since = None
+        self.protocol.told.append(Admitted(waited))
 
     def _close(self, link: Link) -> None:
         """The session of `link` is over."""

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 from aai_stream._core import AudioRing, Chunk
 from aai_stream.messages import Turn
 from aai_stream.options import Options
-from aai_stream.protocol.events import Note, Retry
+from aai_stream.protocol.events import Note, Report, Retry
 from aai_stream.protocol.retry import Retries
 from aai_stream.protocol.session import Session
 from aai_stream.protocol.settings import Settings
@@ -159,6 +159,7 @@ class Call:
     Attributes:
         told: messages and retries, oldest first.
         notes: lines for the log.
+        reports: what became of sessions.
         peers: one for each session that was asked for.
     """
 
@@ -181,6 +182,7 @@ class Call:
         self.now = 100.0
         self.told: list[Any] = []
         self.notes: list[Note] = []
+        self.reports: list[Report] = []
         self.peers: list[Peer] = []
         self.pushed = 0
         self.ring = AudioRing(RATE, replay_seconds=replay_seconds, resampler=resampler)
@@ -291,6 +293,8 @@ class Call:
             told = protocol.told.popleft()
             if isinstance(told, Note):
                 self.notes.append(told)
+            elif isinstance(told, Report):
+                self.reports.append(told)
             else:
                 self.told.append(told)
         for peer in self.peers:

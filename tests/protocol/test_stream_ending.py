@@ -89,7 +89,7 @@ def test_what_the_server_counted_otherwise_is_logged() -> None:
     call.end()
     peer.finish(audio_duration_seconds=8)
     text = "session session-1 was sent 5.00 s of audio, the server counted 8.00 s"
-    assert Note(Level.WARNING, text) in call.notes
+    assert Note(Level.WARNING, text, "session-1") in call.notes
 
 
 # ---- the server says nothing, or takes nothing ----
@@ -270,7 +270,7 @@ def test_likewise_if_it_was_lost_before_the_end() -> None:
     call.end()
     assert call.protocol.state is StreamState.ENDED
     text = "the connection was lost, but every word was final"
-    assert call.notes[-1] == Note(Level.WARNING, text)
+    assert call.notes[-1] == Note(Level.WARNING, text, "session-1")
     assert not call.is_asking
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from ..errors import (
 )
 from ..options import told_model
 from .coverage import Coverage
-from .events import Level, Note, Retry, Tells
+from .events import CaughtUp, Level, Note, Opened, Outcome, Over, Resumed, Retry, Tells
 from .lineup import Lineup
 from .pace import slow_down
 from .retry import PROGRESS_SECONDS, Retries
@@ -100,6 +101,7 @@ class StreamProtocol:
         self._credentials = credentials
         self._stalled_at = math.inf  # a stream that ends is lost if nothing is sent
         self._token_renewed = False  # since the last other answer
+        self._behind_since = math.inf  # audio waited for the present session
         self._unfinished = 0  # sessions in a row that did not end when asked
         self._insists_beyond = 0  # finals must reach so far to insist on ends again
 
@@ -114,9 +116,18 @@ class StreamProtocol:
         """What the present session is sent next: audio, or a ForceEndpoint in its
         place. It counts as sent. `has_room`: the socket takes more audio."""
         message = self.sending.next(now, has_room)
+        if message is None and self._behind_since < math.inf:
+            self._look_behind(now)
         if self.state is StreamState.ENDING:
             return self._next_at_end(message, now)
         return message
+
+    def _look_behind(self, now: float) -> None:
+        """Tell it if the present session has been sent all that waited for it."""
+        session = self.lineup.listening
+        if session is not None and not self.sending.has_backlog:
+            self.told.append(CaughtUp(session.id, now - self._behind_since))
+            self._behind_since = math.inf
 
     def _next_at_end(
         self, message: Chunk | bytes | None, now: float
@@ -134,6 +145,9 @@ class StreamProtocol:
             self.coverage.gaps.over()
             self.sending.disconnect()
             self._stalled_at = math.inf
+            for other in (self.lineup.standby, self.lineup.opening):
+                if other is not None:
+                    self._tell_over(other, Outcome.CLOSED)
             self.lineup.keep_only_present()
             session.terminate(now, self._settings.close_timeout)
         return message
@@ -208,7 +222,9 @@ class StreamProtocol:
         if not is_ending or not self.coverage.is_complete():
             return False
         self.coverage.gaps.forgotten()
-        self._note(Level.WARNING, f"{why}, but every word was final")
+        text = f"{why}, but every word was final"
+        failure = why if isinstance(why, Exception) else None
+        self._note(Level.WARNING, text, self.session, failure)
         self._stop(StreamState.ENDED)
         return True
 
@@ -216,6 +232,8 @@ class StreamProtocol:
         self.state = state
         self.is_over = True
         self.sending.disconnect()
+        for session in self.lineup.living:
+            self._tell_over(session, Outcome.CLOSED)
         self.lineup.stop()
 
     def check(self, now: float) -> None:
@@ -271,7 +289,6 @@ class StreamProtocol:
     def closed(self, session: Session, code: int, reason: str, now: float) -> None:
         """The connection of `session` is closed."""
         if not session.is_over:
-            self._note(Level.DEBUG, f"session {session.id} closed with code {code}")
             session.closed(code, reason)
             self._take(session, [], now)
 
@@ -291,6 +308,9 @@ class StreamProtocol:
             self._lost(session, now)
         elif session is lineup.standby:
             lineup.standby = None
+            self._tell_over(session, Outcome.LOST)
+            text = f"session {session.id}, on standby, was lost: {session.failure}"
+            self._note(Level.DEBUG, text, session, session.failure)
         elif session.failure is not None:
             self.not_opened(session, session.failure, now)
 
@@ -309,6 +329,11 @@ class StreamProtocol:
 
     def _opened(self, session: Session, now: float) -> None:
         self._token_renewed = False
+        self.told.append(
+            Opened(
+                session.id, session.model, session.expires_at, now - session.asked_at
+            )
+        )
         self.lineup.stand_by()
         dead_after = self._settings.dead_after
         if session.options.heartbeat and dead_after != math.inf:
@@ -327,6 +352,7 @@ class StreamProtocol:
         if session is not self.lineup.opening:
             return
         session.over()
+        self._tell_over(session, Outcome.NOT_OPENED, failure)
         self.lineup.opening = None
         self._token_renewed = (
             isinstance(failure, TokenExpiredError)
@@ -334,10 +360,12 @@ class StreamProtocol:
             and not self._token_renewed
         )
         if self._token_renewed:
-            self._note(Level.INFO, "the token had expired; trying another")
+            text = "the token had expired; trying another"
+            self._note(Level.INFO, text, failure=failure)
             self.lineup.open_at = now
         elif self.lineup.is_open:
-            self._note(Level.INFO, f"no session is ready to take over: {failure}")
+            text = f"no session is ready to take over: {failure}"
+            self._note(Level.INFO, text, failure=failure)
         else:
             self._try_again(failure, now)
 
@@ -346,8 +374,10 @@ class StreamProtocol:
         on, or another is opened."""
         self.sending.disconnect()
         if session.failure is None:
+            self._tell_over(session, Outcome.ENDED)
             self._stop(StreamState.ENDED)
             return
+        self._tell_over(session, Outcome.LOST)
         self.transcript.leave_open(session)
         if session.turns.left_unended:
             self._insists_beyond = self.ring.sent
@@ -364,17 +394,22 @@ class StreamProtocol:
         self._unfinished = self._unfinished + 1 if is_unfinished else 0
         if isinstance(failure, TooFastError):
             slow_down(self.sending.pacer)
-        if self._move_on(now) or self._end_early(failure):
+        standby = self.lineup.standby
+        if standby is not None and self._move_on(now):
+            text = f"session {session.id} was lost, {standby.id} takes over: {failure}"
+            self._note(Level.INFO, text, session, failure, lasted)
+            return
+        if self._end_early(failure):
             return
         if self._unfinished > 1:
             self.fail(failure)
         else:
-            self._try_again(failure, now)
+            self._try_again(failure, now, session.id)
 
-    def _try_again(self, failure: Exception, now: float) -> None:
+    def _try_again(self, failure: Exception, now: float, lost: str = "") -> None:
         plan = self.retries.plan(failure, now)
         if isinstance(plan, Retry):
-            self.told.append(plan)
+            self.told.append(replace(plan, session=lost))
             self.lineup.open_at = now + plan.seconds
         else:
             self.fail(plan)
@@ -389,7 +424,8 @@ class StreamProtocol:
         if old is not None:
             if not old.turns.is_idle or self.coverage.gaps.has_hole:
                 return False
-            self._note(Level.DEBUG, f"session {new.id} takes over from {old.id}")
+            text = f"session {new.id} takes over from {old.id}"
+            self._note(Level.DEBUG, text, new)
         self._begin(new, now)
         return True
 
@@ -398,6 +434,8 @@ class StreamProtocol:
         before = self.session
         self.sending.disconnect()
         self.coverage.gaps.over()
+        if before is not None and not before.is_over:
+            self._tell_over(before, Outcome.REPLACED)
         early = self.lineup.take_over(now)
         if before is not None:
             # Of some audio neither it nor its successor can be asked: tell that.
@@ -405,7 +443,11 @@ class StreamProtocol:
                 heard = self.sending.hearing.heard_until(before.heard_at)
                 self.coverage.expire(heard)
             self.coverage.gaps.forgotten()
+        sent = self.ring.sent
         self.ring.rewind(self.coverage.resume())
+        after = "" if before is None else before.id
+        self.told.append(Resumed(session.id, self.ring.sent, sent, after))
+        self._behind_since = now if self.sending.has_backlog else math.inf
         self.transcript.begin()
         is_insisting = self.transcript.final_samples >= self._insists_beyond
         session.turns.insists = self.retries.may_try and is_insisting
@@ -416,8 +458,30 @@ class StreamProtocol:
         if self.state is StreamState.ENDING:
             self._stalled_at = now + self._settings.close_timeout
 
-    def _note(self, level: Level, text: str) -> None:
-        self.told.append(Note(level, text))
+    def _note(
+        self,
+        level: Level,
+        text: str,
+        session: Session | None = None,
+        failure: Exception | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        name = "" if session is None else session.id
+        self.told.append(Note(level, text, name, failure, seconds))
+
+    def _tell_over(
+        self, session: Session, outcome: Outcome, failure: Exception | None = None
+    ) -> None:
+        self.told.append(
+            Over(
+                session.id,
+                outcome,
+                session.failure if failure is None else failure,
+                session.asked_at,
+                session.began_at if session.has_begun else None,
+                session.timeline.samples / self.ring.sample_rate,
+            )
+        )
 
     # ---- what may be asked at any time ----
 
