@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import aiohttp
 import pytest
 import uvloop
 from hypothesis import settings
 
-from aai_stream.connection import watchdog
+from aai_stream.connection import limiter, watchdog
 from aai_stream.protocol import coverage, hearing, retry
 from tests.wires import Way, trusting_http_session, trusting_machine
 
@@ -27,6 +28,16 @@ def pytest_asyncio_loop_factories(
     if item.get_closest_marker("every_loop"):
         factories["uvloop"] = uvloop.new_event_loop
     return factories
+
+
+@pytest.fixture(autouse=True)
+def _sessions_of_its_own(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No test counts another's sessions, nor those of whoever runs the tests."""
+    with tempfile.TemporaryDirectory() as directory:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", directory)
+        monkeypatch.delenv("AAI_STREAM_BUDGET", raising=False)
+        monkeypatch.setattr(limiter, "_limiters", {})
+        yield
 
 
 @pytest.fixture(

@@ -128,7 +128,7 @@ async def test_nobody_loses_a_word_while_they_wait_for_their_place(
             call.speak(1 if number < 4 else TURN_SECONDS - 2)
             await call.stream.drain()
         server.faults.append(fault("reset"))
-        await until(lambda: len(queue.limiter._line.waiting) == len(calls))
+        await until(lambda: queue.limiter.waiting == len(calls))
         server.faults.clear()
         await pass_places(16, calls)
         assert max(call.seconds for call in calls) > 130
@@ -185,7 +185,7 @@ async def test_those_that_hold_most_lose_their_oldest_audio_and_tell(
             call.speak(2)
             await call.stream.drain()
         server.faults.append(fault("reset"))
-        await until(lambda: len(queue.limiter._line.waiting) == len(calls))
+        await until(lambda: queue.limiter.waiting == len(calls))
         server.faults.clear()
         for second in range(2, 120):
             for call, seconds in zip(calls, talk, strict=True):

@@ -56,6 +56,8 @@ class ConnectOptions(Parameters, total=False):
     max_retries: int
     skip_silence: bool
     sessions_per_minute: float | None
+    max_sessions: int | None
+    budget: str | None
     allow_unencrypted: bool
     extra_params: Mapping[str, Any] | None
 
@@ -81,6 +83,8 @@ def connect(
     max_retries: int = 10,
     skip_silence: bool = True,
     sessions_per_minute: float | None = None,
+    max_sessions: int | None = None,
+    budget: str | None = None,
     allow_unencrypted: bool = False,
     extra_params: Mapping[str, Any] | None = None,
     **parameters: Unpack[Parameters],
@@ -118,9 +122,15 @@ def connect(
             but waited out for `replay_seconds`.
         skip_silence: leave out long silence of audio that had to wait, so that what is
             said now is heard the sooner.
-        sessions_per_minute: that all streams of this process open for this account, so
-            that they don't exceed its limit when they lose their server at once. If
-            None, 100, the least of a paid account; none on loopback.
+        sessions_per_minute: that are opened for this account by all streams of this
+            host and user, in whichever process, so that they don't exceed its limit
+            when they lose their server at once. The number given last counts. If None,
+            100, the least of a paid account; on loopback any number.
+        max_sessions: that all these streams may have open at once; others wait for one
+            to end. If None, any number.
+        budget: the URL of a Redis, `redis://…`, through which these two limits hold for
+            all hosts that name it; or the environment variable AAI_STREAM_BUDGET. Needs
+            `aai-stream[redis]`. See docs/fleet.md.
         allow_unencrypted: let `base_url` be without TLS on a machine that isn't this.
         extra_params: query parameters sent as they are, unchecked.
         **parameters: v3's own, by their names in `aai_stream.PARAMETERS`, such as
@@ -128,6 +138,7 @@ def connect(
 
     Raises:
         OptionError: a parameter is unknown or bad, or there is no key.
+        MissingExtraError: `budget` needs a package that isn't installed.
         SessionError: on entering the context, by type: `RefusedError`,
             `UnreachableError`, `TimedOutError`, ….
     """
@@ -148,6 +159,8 @@ def connect(
         http_session=http_session,
         dead_after=dead_after,
         sessions_per_minute=sessions_per_minute,
+        max_sessions=max_sessions,
+        budget=budget,
         allow_unencrypted=allow_unencrypted,
     )
     ring = make_ring(sample_rate, encoding, chunk_ms, replay_seconds, resampler)

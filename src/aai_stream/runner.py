@@ -26,6 +26,7 @@ from .telemetry.reporter import Reporter
 if TYPE_CHECKING:
     from ._core import AudioRing
     from .connection.connector import Connector
+    from .connection.limiter import Place
     from .connection.wire import Wire
     from .options import Options
     from .protocol.retry import Retries
@@ -47,6 +48,7 @@ class Link:
         self.session = session
         self.wire: Wire | None = None  # once connected
         self.opener: asyncio.Task[None] | None = None  # until then
+        self.place: Place | None = None  # among the account's sessions
         self._runner = runner
         # What came with the answer to the upgrade: calls that want but the moment.
         self._early: list[Callable[[float], None]] = []
@@ -80,6 +82,11 @@ class Link:
         now = runner.now()
         take(now)
         runner.settle(now)
+
+    def release(self) -> None:
+        """There is no session any more: another may be opened."""
+        if self.place is not None:
+            self.place.release()
 
     def send_texts(self) -> None:
         """Send what the session has to say besides audio."""
@@ -330,23 +337,26 @@ class Runner:
     async def _open(self, link: Link) -> None:
         session = link.session
         try:
-            await self._admitted()
+            link.place = await self._admitted()
             wire = await self._connector.open(
                 session.handshake(), link, self._connect_timeout
             )
             link.connected(wire)
         except Exception as exc:
             self.protocol.not_opened(session, exc, self.now())
+        finally:
+            if link.wire is None:
+                link.release()
         link.opener = None
         if session.is_over:
             self._close(link)
         self.settle()
 
-    async def _admitted(self) -> None:
-        """Wait for a place among this process's new sessions."""
+    async def _admitted(self) -> Place | None:
+        """Wait for a place among the account's sessions."""
         self._waiting_since = began = self.now()
         try:
-            await self._connector.admit(lambda: self.protocol.unheard_seconds)
+            return await self._connector.admit(lambda: self.protocol.unheard_seconds)
         finally:
             waited = self.now() - began
             self._waited_seconds += waited
@@ -360,7 +370,8 @@ class Runner:
             link.opener.cancel()
         if link.wire is not None:
             link.send_texts()
-            self._begin(link.wire.close())
+            closing = self._begin(link.wire.close())
+            closing.add_done_callback(lambda _: link.release())
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         # By name: in a fork there is no running loop.

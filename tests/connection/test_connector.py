@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import sys
 from typing import Any
 
 import aiohttp
@@ -13,12 +14,21 @@ from aiohttp import web
 
 import aai_stream
 from aai_stream.connection import limiter
+from aai_stream.connection.budget.limits import Limits
 from aai_stream.connection.connector import DEAD_AFTER_SECONDS, Connector
 from aai_stream.connection.credentials import Credentials
+from aai_stream.connection.limiter import ConnectLimiter
 from aai_stream.connection.watchdog import this_loops_ticker
-from aai_stream.errors import OptionError, RefusedError, TimedOutError
+from aai_stream.errors import (
+    MissingExtraError,
+    OptionError,
+    RefusedError,
+    TimedOutError,
+)
 from aai_stream.options import Options
+from tests.clocks import Clock
 from tests.connection.helpers import Heard
+from tests.queues import limiter_on, settle
 from tests.servers import (
     BEGIN,
     begin_then,
@@ -33,8 +43,11 @@ REMOTE = "wss://streaming.assemblyai.com"
 
 
 @pytest.fixture(autouse=True)
-def no_limiters_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limiter, "_limiters", {})
+def _time_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    def of_this_process(limits: Limits, _: object) -> ConnectLimiter:
+        return limiter_on(Clock(), limits)
+
+    monkeypatch.setattr(limiter, "ConnectLimiter", of_this_process)
 
 
 def connector(base_url: str = REMOTE, key: str = "k", **options: Any) -> Connector:
@@ -83,8 +96,7 @@ async def waits(*connectors: Connector) -> list[bool]:
     waited = []
     for one in connectors:
         asking = asyncio.ensure_future(one.admit(lambda: 0.0))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await settle()
         waited.append(not asking.done())
         asking.cancel()
         await asyncio.wait([asking])
@@ -113,6 +125,43 @@ async def test_on_this_machine_nobody_waits_unless_told_to() -> None:
     assert not any(await waits(*(connector(url) for _ in range(200))))
     few: dict[str, Any] = {"sessions_per_minute": 1}
     assert await waits(connector(url, **few), connector(url, **few)) == [False, True]
+
+
+async def test_no_more_than_are_to_be_open_at_once() -> None:
+    some: dict[str, Any] = {"max_sessions": 2}
+    url = "ws://127.0.0.1:1"
+    places = [await connector(url, **some).admit(lambda: 0.0) for _ in range(2)]
+    assert await waits(connector(url, **some)) == [True]
+    assert places[0] is not None
+    places[0].release()
+    assert await waits(connector(url, **some)) == [False]
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        ("localhost:6379", r"must begin with one of redis://, .*, not 'localhost'"),
+        ("http://:secret@there", "must begin with one of redis://, .*, not 'http'"),
+        ("there", "must begin with one of redis://"),
+        ("redis://there:secret", "is no URL"),
+        (5, "is no URL"),
+    ],
+)
+def test_a_budget_that_is_none(
+    bad: Any, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(OptionError, match=said) as failure:
+        connector(budget=bad)
+    assert "secret" not in str(failure.value)
+    monkeypatch.setenv("AAI_STREAM_BUDGET", str(bad))
+    with pytest.raises(OptionError, match="budget"):
+        connector()
+
+
+def test_a_budget_without_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "redis", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'aai-stream\[redis\]'"):
+        connector(budget="redis://there")
 
 
 async def test_tokens_are_one_account() -> None:

@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import math
 import threading
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -16,23 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import aai_stream
-from aai_stream.connection import connector, limiter
-from aai_stream.connection.limiter import (
-    SESSIONS_PER_MINUTE,
-    ConnectLimiter,
-    Line,
-    Urgency,
-    Waiting,
-    shared_limiter,
-)
+from aai_stream.connection import connector
+from aai_stream.connection.budget.limits import Limits
+from aai_stream.connection.limiter import Place, Urgency, shared_limiter
 from aai_stream.errors import OptionError
 from tests.queues import Queue, settle
 from tests.servers import begin_then, read_to_end, until, websocket_server, within
-
-
-@pytest.fixture(autouse=True)
-def no_limiters_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limiter, "_limiters", {})
 
 
 def most_in_a_minute(moments: list[float]) -> int:
@@ -46,122 +34,15 @@ def most_in_a_minute(moments: list[float]) -> int:
 # ---- who goes, and when ----
 
 
-def admitted(per_minute: float, *steps: tuple[Any, ...]) -> list[tuple[str, float]]:
-    """Who is admitted at which second.
-
-    Steps are `("join", name, urgency)`, with a number or a function of the second,
-    `("leave", name)` and `("at", second)`.
-    """
-    now = 0.0
-    line = Line(per_minute, lambda: 0.0)
-    names: dict[Waiting, str] = {}
-    seen: list[tuple[str, float]] = []
-
-    def look() -> None:
-        while (one := line.admit(now)) is not None:
-            seen.append((names[one], now))
-
-    def join(name: str, urgency: Any) -> None:
-        asked = urgency if callable(urgency) else lambda _: urgency
-        one = Waiting(lambda: asked(now), None)  # type: ignore[arg-type]
-        names[one] = name
-        line.join(one)
-
-    for step, *what in steps:
-        if step == "join":
-            join(*what)
-        elif step == "leave":
-            line.leave(next(one for one, name in names.items() if [name] == what))
-        else:
-            while line.waiting and now + line.wait(now) <= what[0]:
-                now += line.wait(now)
-                look()
-            now = what[0]
-        look()
-    return seen
-
-
-FULL = [("join", f"first {number}", 0) for number in range(30)]
-"""Takes what 60 a minute let in at once; then there is one place every two seconds."""
-
-
-@pytest.mark.parametrize(
-    ("steps", "expected"),
-    [
-        pytest.param(
-            [("join", "a", 1), ("join", "b", 3), ("join", "c", 2), ("at", 9)],
-            [("b", 2), ("c", 4), ("a", 6)],
-            id="most at stake first",
-        ),
-        pytest.param(
-            [("join", name, 5) for name in "abc"] + [("at", 9)],
-            [("a", 2), ("b", 4), ("c", 6)],
-            id="equals in the order in which they came",
-        ),
-        pytest.param(
-            [("join", "a", 0), ("at", 1), ("join", "b", 9), ("at", 9)],
-            [("b", 2), ("a", 4)],
-            id="a late one with more",
-        ),
-        pytest.param(
-            [
-                ("join", "steady", 3),
-                ("join", "growing", lambda second: second),
-                ("join", "other", 3),
-                ("at", 9),
-            ],
-            [("steady", 2), ("growing", 4), ("other", 6)],
-            id="what counts is the moment at which the place is free",
-        ),
-        pytest.param(
-            [
-                ("join", "a", 5),
-                ("at", 1),
-                ("join", "b", 5),
-                ("at", 3),
-                ("join", "c", 5),
-                ("at", 9),
-            ],
-            [("a", 2), ("b", 4), ("c", 6)],
-            id="equals who keep coming don't overtake",
-        ),
-        pytest.param(
-            [("join", "a", 1), ("join", "b", 9), ("leave", "b"), ("at", 3)],
-            [("a", 2)],
-            id="who leaves takes no place",
-        ),
-        pytest.param(
-            [("join", "a", 0), ("leave", "first 7"), ("at", 3)],
-            [("a", 0)],
-            id="who leaves gives the place back",
-        ),
-        pytest.param(
-            [("at", 100), ("join", "a", 0), ("join", "b", 1)],
-            [("a", 100), ("b", 100)],
-            id="nobody waits where places are free",
-        ),
-    ],
-)
-def test_who_goes_when(
-    steps: list[tuple[Any, ...]], expected: list[tuple[str, float]]
-) -> None:
-    assert admitted(60, *FULL, *steps)[30:] == expected
-
-
 @given(
     st.integers(2, 60),
     st.lists(st.tuples(st.floats(0, 90), st.integers(1, 40)), min_size=1, max_size=6),
-    st.lists(st.floats(0, 0.999), min_size=1, max_size=9),
     st.lists(st.integers(0, 5), min_size=1, max_size=9),
 )
 async def test_no_minute_sees_too_many_and_equals_go_in_their_order(
-    per_minute: int,
-    arrivals: list[tuple[float, int]],
-    jitters: list[float],
-    urgencies: list[int],
+    per_minute: int, arrivals: list[tuple[float, int]], urgencies: list[int]
 ) -> None:
-    draws: Iterator[float] = itertools.cycle(jitters)
-    queue = Queue(per_minute, lambda: next(draws))
+    queue = Queue(per_minute)
     stakes = itertools.cycle(urgencies)
     urgency: dict[int, int] = {}
     for seconds, count in arrivals:
@@ -179,8 +60,7 @@ async def test_no_minute_sees_too_many_and_equals_go_in_their_order(
 
 @pytest.mark.parametrize("per_minute", [1, 2.5])
 async def test_no_minute_sees_too_many_of_few(per_minute: float) -> None:
-    draws = itertools.cycle([0.9, 0.0, 0.0])
-    queue = Queue(per_minute, lambda: next(draws))
+    queue = Queue(per_minute)
     for _ in range(8):
         await queue.ask()
     await queue.finish()
@@ -206,22 +86,56 @@ async def test_it_is_full_again_after_a_minute() -> None:
     assert queue.moments == [0.0] * 30 + [60.0] * 30 + [120.0] * 30
 
 
-@pytest.mark.parametrize("jitter", [0.0, 0.25, 0.999])
-async def test_jitter_delays_by_less_than_one_place(jitter: float) -> None:
-    queue = Queue(60, lambda: jitter)
-    for _ in range(33):
-        await queue.ask()
-    await queue.finish()
-    late = [2 * (place + jitter) for place in (1, 2, 3)]
-    assert queue.moments == pytest.approx([0.0] * 30 + late)
-
-
 async def test_one_a_minute_is_one_in_two_minutes() -> None:
     queue = Queue(1)
     for _ in range(3):
         await queue.ask()
     await queue.finish()
     assert queue.moments == [0.0, 120.0, 240.0]
+
+
+# ---- sessions at once ----
+
+
+async def test_who_comes_later_waits_for_a_session_s_end() -> None:
+    queue = Queue(math.inf, max_sessions=2)
+    tasks = [await queue.ask() for _ in range(2)]
+    later = [await queue.ask(), await queue.ask(lambda: 9.0)]
+    assert queue.names == [0, 1]
+    assert queue.next_moment == math.inf
+    (await tasks[0]).release()
+    await settle()
+    assert queue.names == [0, 1, 3]
+    (await tasks[0]).release()  # once more, which is none
+    await settle()
+    assert queue.names == [0, 1, 3]
+    (await later[1]).release()
+    await settle()
+    assert queue.names == [0, 1, 3, 2]
+
+
+async def test_who_is_cancelled_when_admitted_holds_no_session() -> None:
+    queue = Queue(math.inf, max_sessions=1)
+    first = await queue.ask()
+    second, third = [await queue.ask(), await queue.ask()]
+    (await first).release()  # the second is admitted, but hasn't gone on yet
+    second.cancel()
+    await settle()
+    assert second.cancelled()
+    assert third.done()
+    assert queue.names == [0, 2]
+
+
+async def test_a_thousand_wait_and_the_most_urgent_go_first() -> None:
+    """More than are in the account's line at a time."""
+    queue = Queue(math.inf, max_sessions=1)
+    held = await queue.ask()
+    for number in range(1000):
+        await queue.ask(lambda number=number: number)  # type: ignore[misc]
+    queue.limiter.limits = Limits(math.inf, 701)
+    (await held).release()
+    await settle()
+    assert queue.names[1:] == list(range(1000, 299, -1))
 
 
 # ---- waiting ----
@@ -276,6 +190,12 @@ class Elsewhere:
         self.loop.close()
 
 
+async def has_asked(loop: asyncio.AbstractEventLoop) -> None:
+    """Wait until what was begun in that loop waits there."""
+    next_step = asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop)
+    await within(5, asyncio.wrap_future(next_step))
+
+
 async def test_the_most_urgent_goes_first_in_whichever_thread_it_waits() -> None:
     queue = Queue(60)
     for _ in range(30):
@@ -285,11 +205,8 @@ async def test_the_most_urgent_goes_first_in_whichever_thread_it_waits() -> None
         urgent = asyncio.run_coroutine_threadsafe(
             queue.limiter.admit(lambda: 2.0), loop
         )
-        await until(lambda: len(queue.limiter._line.waiting) == 2)
-        # Of the two loops' timers, this one's is the first to look.
-        timers = iter(queue.time.waiting)
-        queue.time.now = queue.begin + 2
-        next(timers).callback()
+        await has_asked(loop)
+        await queue.go_to(queue.begin + 2)
         await within(5, asyncio.wrap_future(urgent))
         assert len(queue.admitted) == 30
         await queue.go_to(queue.begin + 4)
@@ -304,60 +221,44 @@ async def test_a_loop_that_is_gone_holds_nobody_up() -> None:
         forgotten = asyncio.run_coroutine_threadsafe(
             queue.limiter.admit(lambda: 9.0), loop
         )
-        await until(lambda: len(queue.limiter._line.waiting) == 1)
+        await has_asked(loop)
     await queue.ask()
     await queue.go_to(queue.begin + 4)
     assert queue.names[30:] == [30]
     assert not forgotten.done()
 
 
-@pytest.mark.parametrize(
-    "bad", [0, 0.5, -1, -math.inf, math.nan, "100", None, pytest.param([], id="list")]
-)
-def test_a_rate_that_is_none(bad: Any) -> None:
-    with pytest.raises(OptionError, match="sessions_per_minute"):
-        ConnectLimiter(bad)
-
-
 # ---- shared ----
+
+SOME = Limits(50)
+SERVER = "streaming.assemblyai.com"
 
 
 def test_who_shares_a_limiter() -> None:
-    one = shared_limiter("streaming.assemblyai.com", "a", 50)
+    one = shared_limiter(SERVER, "a", SOME, None)
     assert one is not None
-    assert shared_limiter("streaming.assemblyai.com", "a", 50) is one
-    assert shared_limiter("streaming.eu.assemblyai.com", "a", 50) is not one
-    assert shared_limiter("streaming.assemblyai.com", "b", 50) is not one
-    assert shared_limiter("streaming.assemblyai.com", "a", 60) is not one
-    default = shared_limiter("streaming.assemblyai.com", "a", None)
-    assert default is shared_limiter(
-        "streaming.assemblyai.com", "a", SESSIONS_PER_MINUTE
-    )
-    assert default is not one
+    assert shared_limiter(SERVER, "a", SOME, None) is one
+    assert shared_limiter("streaming.eu.assemblyai.com", "a", SOME, None) is not one
+    assert shared_limiter(SERVER, "b", SOME, None) is not one
+    assert shared_limiter(SERVER, "a", SOME, "redis://there") is not one
 
 
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1"])
-def test_there_is_none_on_loopback_unless_asked_for(host: str) -> None:
-    assert shared_limiter(host, "a", None) is None
-    assert shared_limiter(host, "a", 5) is not None
+def test_the_limits_given_last_count() -> None:
+    one = shared_limiter(SERVER, "a", SOME, None)
+    assert one is not None
+    assert shared_limiter(SERVER, "a", Limits(60, 7), None) is one
+    assert one.limits == Limits(60, 7)
 
 
-def test_infinity_is_no_limit() -> None:
-    assert shared_limiter("streaming.assemblyai.com", "a", math.inf) is None
+def test_no_limits_are_no_limiter() -> None:
+    assert shared_limiter(SERVER, "a", Limits(), None) is None
 
 
-@pytest.mark.parametrize(
-    "bad",
-    [
-        0,
-        math.nan,
-        "100",
-        [],
-    ],
-)
-def test_a_stream_with_a_rate_that_is_none(bad: Any) -> None:
-    with pytest.raises(OptionError, match="sessions_per_minute"):
-        aai_stream.connect(api_key="k", sessions_per_minute=bad)
+@pytest.mark.parametrize("bad", [0, math.nan, "100", [], True])
+@pytest.mark.parametrize("name", ["sessions_per_minute", "max_sessions"])
+def test_a_stream_with_a_limit_that_is_none(name: str, bad: Any) -> None:
+    with pytest.raises(OptionError, match=name):
+        aai_stream.connect(api_key="k", **{name: bad})
 
 
 # ---- under streams ----
@@ -405,9 +306,9 @@ async def test_a_hundred_streams_that_lose_their_server_come_back_in_order(
             super().__init__(*args, **kwargs)
             self._name = str(next(numbers))
 
-        async def admit(self, urgency: Urgency) -> None:
+        async def admit(self, urgency: Urgency) -> Place | None:
             asked.append(self._name)
-            await super().admit(urgency)
+            return await super().admit(urgency)
 
     monkeypatch.setattr("aai_stream.client.Connector", Watched)
     monkeypatch.setattr("aai_stream.client.uniform", lambda low, high: low)

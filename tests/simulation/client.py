@@ -7,17 +7,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 from collections.abc import Iterator, Mapping
 from unittest import mock
 from urllib.parse import urlsplit
 
 from aai_stream.connection import connector as connecting
+from aai_stream.connection.budget.limits import Limits
 from aai_stream.connection.failures import http_failure
 from aai_stream.connection.limiter import ConnectLimiter
 from aai_stream.connection.wire import Owner
 from aai_stream.errors import AaiStreamError, UnreachableError
 from tests.frames import frames_to
+from tests.queues import limiter_on
 from tests.simulation.account import EPOCH, Account, Refusal
 from tests.simulation.link import Link
 
@@ -69,17 +70,18 @@ def world_of(accounts: list[Account]) -> Iterator[None]:
     the same to it, and clocks be the loop's."""
     loop = asyncio.get_running_loop()
     by_host = {account.host: account for account in accounts}
-    limiters: dict[float, ConnectLimiter] = {}
+    limiters: dict[Limits, ConnectLimiter] = {}
 
     async def open_wire(url: str, headers: Mapping[str, str], owner: Owner) -> _Wire:
         account = by_host[urlsplit(url).hostname or ""]
         return await _Wire().connect(account, url, headers, owner)
 
-    def limiter(host: str, name: str, per_minute: float) -> ConnectLimiter | None:
-        if per_minute == math.inf:
+    def limiter(
+        host: str, name: str, limits: Limits, budget: str | None
+    ) -> ConnectLimiter | None:
+        if limits == Limits():
             return None
-        one = ConnectLimiter(per_minute, clock=loop.time)
-        return limiters.setdefault(per_minute, one)
+        return limiters.setdefault(limits, limiter_on(loop, limits))
 
     def time_of_day() -> float:
         return EPOCH + loop.time()

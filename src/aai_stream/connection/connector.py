@@ -1,9 +1,10 @@
-"""How sessions are opened: where, as whom, over what, and how many a minute."""
+"""How sessions are opened: where, as whom, over what, and how many."""
 
 from __future__ import annotations
 
 import asyncio
 import math
+import os
 import time
 from collections.abc import Callable
 from functools import partial
@@ -13,7 +14,9 @@ from urllib.parse import urlencode
 from .. import timeouts
 from ..errors import TimedOutError
 from ..rules import check_seconds
-from .addresses import STREAMING_PATH, endpoint, host_of
+from .addresses import STREAMING_PATH, endpoint, host_of, is_loopback
+from .budget.fleet import check_budget
+from .budget.limits import SESSIONS_PER_MINUTE, Limits
 from .limiter import shared_limiter
 
 if TYPE_CHECKING:
@@ -21,7 +24,10 @@ if TYPE_CHECKING:
 
     from ..options import Options
     from .credentials import Credentials
+    from .limiter import Place
     from .wire import OpenWire, Owner, Wire
+
+BUDGET_VARIABLE = "AAI_STREAM_BUDGET"
 
 DEAD_AFTER_SECONDS = 10.0
 """A connection is lost when its peer has been silent for this long, asked or not."""
@@ -33,10 +39,12 @@ class Connector:
     Sessions go over picows, or over aiohttp on the caller's `http_session`, which is
     the way through a proxy: neither takes one from the environment on its own.
     `dead_after` is in seconds, `math.inf` to believe in every connection.
-    `sessions_per_minute` is for all streams of the process with this account and
-    server; see `limiter`.
+    `sessions_per_minute` and `max_sessions` are for all streams with this account and
+    server, in all processes of this host, and of all that have the same `budget`; see
+    `limiter`.
 
-    Raises `OptionError` for an argument that won't do.
+    Raises `OptionError` for an argument that won't do, and `MissingExtraError` for a
+    `budget` without the package that it takes.
     """
 
     time_of_day = staticmethod(time.time)
@@ -50,6 +58,8 @@ class Connector:
         http_session: ClientSession | None = None,
         dead_after: float = DEAD_AFTER_SECONDS,
         sessions_per_minute: float | None = None,
+        max_sessions: int | None = None,
+        budget: str | None = None,
         allow_unencrypted: bool = False,
     ) -> None:
         check_seconds("dead_after", dead_after)
@@ -60,15 +70,25 @@ class Connector:
             base_url, STREAMING_PATH, allow_unencrypted=allow_unencrypted
         )
         self.host = host_of(self._url)
-        self._limiter = shared_limiter(
-            self.host, credentials.account, sessions_per_minute
+        if sessions_per_minute is None:  # on loopback no account is at risk
+            sessions_per_minute = (
+                math.inf if is_loopback(self.host) else SESSIONS_PER_MINUTE
+            )
+        self._limits = Limits(
+            sessions_per_minute, math.inf if max_sessions is None else max_sessions
         )
+        self._budget = budget or os.environ.get(BUDGET_VARIABLE) or None
+        if self._budget is not None:
+            check_budget(self._budget)
 
-    async def admit(self, urgency: Callable[[], float]) -> None:
-        """Wait for a place among the new sessions of this minute; see
-        `ConnectLimiter.admit`."""
-        if self._limiter is not None:
-            await self._limiter.admit(urgency)
+    async def admit(self, urgency: Callable[[], float]) -> Place | None:
+        """Wait until the account lets one more session be opened; see
+        `ConnectLimiter.admit`. None if it has no limit."""
+        # Looked up each time: in a fork it is another one.
+        limiter = shared_limiter(
+            self.host, self.credentials.account, self._limits, self._budget
+        )
+        return None if limiter is None else await limiter.admit(urgency)
 
     async def open(self, options: Options, owner: Owner, timeout: float) -> Wire:
         """A websocket that asks for a session with `options`; `owner` gets what comes.

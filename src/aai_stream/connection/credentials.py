@@ -8,7 +8,6 @@ from __future__ import annotations
 import inspect
 import os
 import re
-import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable
 from hashlib import blake2b
@@ -45,8 +44,6 @@ API_VERSION = "2025-05-12"
 
 _QUERY = re.compile(r"\?[^\s\"'<>]*=[^\s\"'<>]*")
 
-_SALT = secrets.token_bytes(16)
-
 
 class Credentials:
     """An API key or a source of tokens.
@@ -82,9 +79,9 @@ class Credentials:
 
     @property
     def account(self) -> str:
-        """A name for whose they are, good within this process, that tells no secret."""
+        """A name for whose they are, in all processes, that tells no secret."""
         if self._key:
-            return blake2b(self._key.encode(), key=_SALT, digest_size=16).hexdigest()
+            return blake2b(self._key.encode(), digest_size=16).hexdigest()
         return "token"
 
     @property

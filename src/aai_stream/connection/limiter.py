@@ -1,173 +1,212 @@
-"""How many new sessions a minute this process asks for, over all of its streams.
+"""Has streams wait until their account lets them open a session.
 
-AssemblyAI counts new sessions a minute and refuses what is over an account's limit.
-A hundred streams that lose their server at once would be over it at once.
+AssemblyAI counts an account's new sessions a minute, and its sessions at once, and
+refuses what is over its limits. A hundred streams that lose their server at once would
+be over them at once.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
-import random
+import atexit
+import heapq
+import itertools
+import os
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+from typing import Protocol
 
-from ..errors import OptionError
-from .addresses import is_loopback
-
-SESSIONS_PER_MINUTE = 100
-"""The least limit of a paid account."""
+from .budget.book import Ask, Book
+from .budget.limits import Limits
+from .budget.pump import Pump
 
 Urgency = Callable[[], float]
-"""How much is at stake for one who waits; asked whenever a place is free."""
+"""How much is at stake for one who waits; asked again and again, in any thread."""
+
+MOST_ASKS = 256
+"""So many of those who wait are in the account's line, those with most at stake; none
+of the others would go before they have."""
 
 
-class Waiting:
-    """One who waits for a place."""
+class Wakes(Protocol):
+    """Works soon; see `Pump`."""
 
-    def __init__(self, urgency: Urgency, placed: asyncio.Future[None]) -> None:
+    def wake(self) -> None:
+        """Have it work."""
+
+
+class Place:
+    """One who waits for a place, and then has it."""
+
+    def __init__(self, came: str, urgency: Urgency, leave: Callable[[], None]) -> None:
+        self.came = came
         self.urgency = urgency
-        self.placed = placed
+        self.taken = asyncio.get_running_loop().create_future()
+        self._leave: Callable[[], None] | None = leave
 
+    def release(self) -> None:
+        """The session is over, or was never opened. Again, it does nothing."""
+        if self._leave is not None:
+            self._leave()
+            self._leave = None
 
-class Line:
-    """Decides who may open a session, and when: those with most at stake first, among
-    equals those who came first. Moments are in seconds, `now` is an argument.
+    def take(self) -> bool:
+        """It is free now. Whether there still is somebody to take it."""
+        with suppress(RuntimeError):  # closed: nobody waits there any more
+            self.taken.get_loop().call_soon_threadsafe(self._taken)
+            return True
+        return False
 
-    A token bucket with jitter: half a minute's sessions at once, then the rest. Half is
-    the bucket's size and half its flow, so that no minute sees more than `per_minute`.
-    """
-
-    def __init__(self, per_minute: float, jitter: Callable[[], float]) -> None:
-        self._interval = 120 / per_minute
-        self._burst_seconds = max(0.0, 60 - self._interval)
-        # A longer one would bring those before and behind it too close together.
-        self._longest_jitter = min(self._interval, self._burst_seconds)
-        self._jitter = jitter
-        self._spent = -math.inf  # the moment at which all admitted are paid for
-        self._next = -math.inf  # when the next place is free
-        self.waiting: list[Waiting] = []
-        """In the order in which they came."""
-
-    def join(self, one: Waiting) -> None:
-        """Wait for a place."""
-        self.waiting.append(one)
-
-    def leave(self, one: Waiting) -> None:
-        """Wait no longer; a place that `one` has already is free again."""
-        if one in self.waiting:
-            self.waiting.remove(one)
-        else:
-            self._spent -= self._interval
-            self._next = self._spent - self._burst_seconds
-
-    def admit(self, now: float) -> Waiting | None:
-        """Who goes now, if there is somebody and a place."""
-        if not self.waiting or now < self._next:
-            return None
-        one = max(self.waiting, key=lambda one: one.urgency())  # the first of equals
-        self.waiting.remove(one)
-        self._spent = max(now, self._spent) + self._interval
-        self._next = self._spent - self._burst_seconds
-        if self._next > now:
-            self._next += self._jitter() * self._longest_jitter
-        return one
-
-    def wait(self, now: float) -> float:
-        """Seconds until the next place is free."""
-        return max(0.0, self._next - now)
-
-
-def _call_later(seconds: float, callback: Callable[[], object]) -> asyncio.TimerHandle:
-    return asyncio.get_running_loop().call_later(seconds, callback)
+    def _taken(self) -> None:
+        if not self.taken.done():
+            self.taken.set_result(None)
 
 
 class ConnectLimiter:
-    """Has streams, also of several event loops, wait in one `Line`.
+    """Has streams, also of several event loops, wait for an account's places.
 
-    Raises `OptionError` unless `per_minute` is at least 1.
+    What `open_book` gives counts these; `pump` calls the function that it is made with
+    whenever there is something to ask the book. `limits` may be changed. `clock`, in
+    seconds, tells who came first.
     """
 
     def __init__(
         self,
-        per_minute: float,
+        limits: Limits,
+        open_book: Callable[[], Book],
         *,
-        clock: Callable[[], float] = time.monotonic,
-        jitter: Callable[[], float] = random.random,
-        call_later: Callable[
-            [float, Callable[[], object]], asyncio.TimerHandle
-        ] = _call_later,
+        clock: Callable[[], float] = time.time,
+        pump: Callable[[Callable[[], float]], Wakes] = Pump,
     ) -> None:
-        if not isinstance(per_minute, (int, float)) or not per_minute >= 1:
-            raise OptionError(
-                f"sessions_per_minute must be at least 1, not {per_minute!r}"
-            )
-        self._line = Line(per_minute, jitter)
+        self.limits = limits
+        self._open_book = open_book
+        self._book: Book | None = None  # once there was something to ask
+        self._asking = threading.Lock()  # the book takes one at a time
         self._clock = clock
-        self._call_later = call_later
-        self._lock = threading.Lock()  # loops in several threads may share a limiter
-        self._timers: dict[asyncio.AbstractEventLoop, asyncio.TimerHandle] = {}
+        self._pump = pump(self._ask)
+        self._lock = threading.Lock()  # of what follows
+        self._waiting: dict[str, Place] = {}  # in the order in which they came
+        self._held = 0  # sessions
+        self._back = 0  # places that were given back since the book was asked
+        self._numbers = itertools.count()
 
-    async def admit(self, urgency: Urgency) -> None:
-        """Wait until one more session may be opened.
+    @property
+    def waiting(self) -> int:
+        """How many wait here."""
+        return len(self._waiting)
 
-        `urgency` says how much is at stake for this one: of those who wait when a place
-        is free, the one with most gets it. It may be called in any thread.
+    async def admit(self, urgency: Urgency) -> Place:
+        """Wait until one more session may be opened; it counts until the place is
+        released.
+
+        `urgency` says how much is at stake for this one: of all who wait for this
+        account when a place is free, the one with most gets it, among equals the first.
         """
-        one = Waiting(urgency, asyncio.get_running_loop().create_future())
+        came = f"{int(self._clock() * 1e6):017}-{next(self._numbers):06}"
+        place = Place(came, urgency, self._end)
         with self._lock:
-            self._line.join(one)
-        self._let_in()
+            self._waiting[came] = place
+        self._pump.wake()
         try:
-            await one.placed
+            await place.taken
         except asyncio.CancelledError:
             with self._lock:
-                self._line.leave(one)
-            self._let_in()
+                if self._waiting.pop(came, None) is None:
+                    self._give_back()
+            self._pump.wake()
             raise
+        return place
 
-    def _let_in(self) -> None:
-        """Admit whom there is a place for. While somebody waits in this loop, do so
-        again when the next place is free."""
-        here = asyncio.get_running_loop()
+    def _give_back(self) -> None:
+        """A place was had and not used."""
+        self._held -= 1
+        self._back += 1
+
+    def _end(self) -> None:
         with self._lock:
-            now = self._clock()
-            while (one := self._line.admit(now)) is not None:
-                loop = one.placed.get_loop()
-                if loop is here:
-                    _resolve(one.placed)
-                    continue
-                with suppress(RuntimeError):  # closed: nobody waits there any more
-                    loop.call_soon_threadsafe(_resolve, one.placed)
-            if (timer := self._timers.pop(here, None)) is not None:
-                timer.cancel()
-            if any(one.placed.get_loop() is here for one in self._line.waiting):
-                self._timers[here] = self._call_later(
-                    self._line.wait(now), self._let_in
-                )
+            self._held -= 1
+        self._pump.wake()
+
+    def _ask(self) -> float:
+        """Let in whom there is a place for. Returns the seconds until it is to be
+        called again."""
+        with self._lock:
+            first = heapq.nsmallest(
+                MOST_ASKS,
+                (Ask(place.came, place.urgency()) for place in self._waiting.values()),
+                key=lambda ask: (-ask.urgency, ask.came),
+            )
+            held, back, self._back = self._held, self._back, 0
+        with self._asking:
+            if self._book is None:
+                self._book = self._open_book()
+            turn = self._book.turn(self.limits, first, held, back)
+        with self._lock:
+            for ask in first[: turn.admitted]:
+                self._held += 1
+                place = self._waiting.pop(ask.came, None)
+                if place is None or not place.take():  # it left in the meantime
+                    self._give_back()
+            if self._back or turn.admitted == MOST_ASKS:
+                return 0.0
+        return turn.wait
+
+    def leave(self) -> None:
+        """Give all places back: this process ends, and asks for nothing any more."""
+        self._asking.acquire()
+        if self._book is not None and (self._held or self._waiting):
+            self._book.turn(self.limits, [], 0, 0)
 
 
-def _resolve(placed: asyncio.Future[None]) -> None:
-    if not placed.done():
-        placed.set_result(None)
-
-
-_limiters: dict[tuple[str, str, float], ConnectLimiter] = {}
+_limiters: dict[tuple[str, str, str | None], ConnectLimiter] = {}
+_parents: list[
+    ConnectLimiter
+] = []  # a fork keeps them: SQLite mustn't close files here
 
 
 def shared_limiter(
-    host: str, account: str, per_minute: float | None
+    host: str, account: str, limits: Limits, budget: str | None
 ) -> ConnectLimiter | None:
-    """The limiter of all streams to `host` for `account`, an opaque name.
+    """The limiter of all streams to `host` for `account`, an opaque name; None if there
+    is no limit. The limits given last count.
 
-    `per_minute` is `SESSIONS_PER_MINUTE` if None, but on loopback, where no account is
-    at risk; `math.inf` is no limit at all.
+    It is shared by all processes of this host, and by those of all hosts with the same
+    `budget`, a Redis's URL.
     """
-    if per_minute is None:
-        per_minute = math.inf if is_loopback(host) else SESSIONS_PER_MINUTE
-    if per_minute == math.inf:
+    if limits == Limits():
         return None
-    limiter = ConnectLimiter(per_minute)
-    return _limiters.setdefault((host, account, per_minute), limiter)
+    key = host, account, budget
+    if (limiter := _limiters.get(key)) is None:
+        made = ConnectLimiter(limits, partial(_open_book, *key))
+        limiter = _limiters.setdefault(key, made)
+    limiter.limits = limits
+    return limiter
+
+
+def _open_book(host: str, account: str, budget: str | None) -> Book:
+    # Imported here: SQLite is needed for sessions only.
+    from .budget.host import host_book
+
+    here = host_book(host, account)
+    if budget is None:
+        return here
+    from .budget.fleet import FleetBook
+
+    return FleetBook(budget, f"{host}\0{account}", here)
+
+
+@atexit.register
+def _leave() -> None:
+    for limiter in _limiters.values():
+        limiter.leave()
+
+
+def _forget_parents() -> None:
+    _parents.extend(_limiters.values())
+    _limiters.clear()
+
+
+os.register_at_fork(after_in_child=_forget_parents)

@@ -91,8 +91,13 @@ class STT(stt.STT[Literal["server_message"]]):
             such as 24 or 48 to 16 kHz, `soxr` for any, `auto` to choose.
         dead_after: seconds without a sign of the server after which a connection
             counts as lost.
-        sessions_per_minute: that all streams of this process open for this account; if
-            None, 100, and any number on loopback.
+        sessions_per_minute: that all streams of this host and user open for this
+            account, in whichever process; if None, 100, and any number on loopback.
+        max_sessions: that they may have open at once; others wait for one to end. If
+            None, any number.
+        budget: the URL of a Redis, `redis://…`, through which these two limits hold for
+            all hosts that name it; or the environment variable AAI_STREAM_BUDGET. See
+            docs/fleet.md.
         allow_unencrypted: let `base_url` be without TLS on a machine that isn't this.
         extra_params: query parameters sent as they are, unchecked.
         agent_context_carryover: deprecated, use
@@ -106,6 +111,7 @@ class STT(stt.STT[Literal["server_message"]]):
     Raises:
         OptionError: a `ValueError`, for a parameter that is bad or that the model
             doesn't take, or when there is no key.
+        MissingExtraError: `budget` needs `aai-stream[redis]`.
     """
 
     def __init__(
@@ -151,6 +157,8 @@ class STT(stt.STT[Literal["server_message"]]):
         resampler: Literal["auto", "soxr", "fir"] = "auto",
         dead_after: float = DEAD_AFTER_SECONDS,
         sessions_per_minute: float | None = None,
+        max_sessions: int | None = None,
+        budget: str | None = None,
         allow_unencrypted: bool = False,
         min_end_of_turn_silence_when_confident: NotGivenOr[int] = NOT_GIVEN,
         agent_context_carryover: NotGivenOr[bool] = NOT_GIVEN,
@@ -174,6 +182,8 @@ class STT(stt.STT[Literal["server_message"]]):
                 http_session=http_session,
                 dead_after=dead_after,
                 sessions_per_minute=sessions_per_minute,
+                max_sessions=max_sessions,
+                budget=budget,
                 allow_unencrypted=allow_unencrypted,
             ),
             parameters={**parameters, "speech_model": model},

@@ -1,0 +1,55 @@
+"""Where an account's sessions are counted, seen from one process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from .limits import Limits
+
+LOOK_SECONDS = 0.5
+"""How often the first of the line asks, in case that another process left a place."""
+
+LOOK_SECONDS_LATER = 5.0
+"""How often those ask who are far behind."""
+
+FORGOTTEN_SECONDS = LOOK_SECONDS_LATER + 2
+"""Who hasn't asked for so long holds nobody up."""
+
+
+class Ask(NamedTuple):
+    """One who waits for a place."""
+
+    came: str
+    """When, such that the earlier sorts first; no two are alike."""
+    urgency: float
+    """How much is at stake."""
+
+
+class Turn(NamedTuple):
+    """What became of it."""
+
+    admitted: int
+    """So many go, from the first on."""
+    wait: float
+    """Seconds until the book is to be asked again; infinity if there is no need."""
+
+
+class Book(Protocol):
+    """Counts an account's sessions. What a process states, it states anew each time, so
+    that a book that forgot all of it soon knows it again."""
+
+    def turn(self, limits: Limits, asks: Sequence[Ask], held: int, back: int) -> Turn:
+        """Let in whom there is a place for. Blocks; one thread at a time may call it.
+
+        `asks` are those of this process who wait, most at stake first and then in the
+        order in which they came; `held` is how many sessions it has; `back` of those
+        that it was let open since the last turn, it doesn't.
+        """
+        ...
+
+
+def look_again(until: float, ahead: int) -> float:
+    """When to ask again, who has `ahead` others before it and would go in `until`
+    seconds: sooner, as others leave and end; those at the end, not so often."""
+    return min(until, LOOK_SECONDS + ahead / 100, LOOK_SECONDS_LATER)
