@@ -9,6 +9,8 @@ docs/fleet.md goes on from there. It takes from the environment:
     DRAIN_TIMEOUT=1800    seconds that calls may go on when the worker has to stop
     LOAD_THRESHOLD=0.7    the load from which on it takes no more calls
     ASSEMBLYAI_BASE_URL   another region, or the embedded server
+    SESSIONS_PER_MINUTE   new sessions that the account may open, if not 100
+    MAX_SESSIONS          sessions that it may have at once, if that has an end
     RECORDING             a WAV file that every call hears, instead of its room
 
 Others take theirs from there, too: LiveKit LIVEKIT_URL, LIVEKIT_API_KEY and
@@ -34,11 +36,25 @@ server = AgentServer(
 )
 
 
+OPTIONS: dict[str, tuple[str, type]] = {
+    "ASSEMBLYAI_BASE_URL": ("base_url", str),
+    "SESSIONS_PER_MINUTE": ("sessions_per_minute", float),
+    "MAX_SESSIONS": ("max_sessions", int),
+}
+"""Of `STT`, by variable."""
+
+
+def build_stt() -> STT:
+    """AssemblyAI, as the environment wants it."""
+    given = [name for name in OPTIONS if name in os.environ]
+    options = {OPTIONS[name][0]: OPTIONS[name][1](os.environ[name]) for name in given}
+    return STT(**options)
+
+
 @server.rtc_session()
 async def join(ctx: JobContext) -> None:
     """What the worker does with each room: put the agent into it."""
-    elsewhere = os.environ.get("ASSEMBLYAI_BASE_URL")
-    session = build_session(STT(base_url=elsewhere) if elsewhere else STT())
+    session = build_session(build_stt())
     if recording := os.environ.get("RECORDING"):
         await listen(ctx, session, recording)
         return

@@ -356,12 +356,13 @@ class Runner:
         """Wait for a place among the account's sessions."""
         self._waiting_since = began = self.now()
         try:
-            return await self._connector.admit(lambda: self.protocol.unheard_seconds)
+            place = await self._connector.admit(lambda: self.protocol.unheard_seconds)
         finally:
             waited = self.now() - began
             self._waited_seconds += waited
             self._waiting_since = None
         self.protocol.told.append(Admitted(waited))
+        return place
 
     def _close(self, link: Link) -> None:
         """The session of `link` is over."""

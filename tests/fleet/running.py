@@ -133,21 +133,17 @@ class Prometheus:
         values = [float(each["value"][1]) for each in data["result"]]
         return [value for value in values if value == value]
 
-    async def has(self, query: str) -> bool:
-        """Whether a query gives anything."""
-        return await self.values(query) != []
-
 
 @asynccontextmanager
 async def prometheus(
-    directory: Path, targets: dict[str, dict[str, str]]
+    directory: Path, target: str, labels: dict[str, str]
 ) -> AsyncIterator[Prometheus]:
-    """The configuration of the example, with targets (and their labels) of a test's."""
+    """One that scrapes `target` and keeps what it sees in a new directory."""
     path = shutil.which("prometheus")
     if path is None:
         pytest.skip("prometheus isn't installed")
     port = free_port()
-    write_config(directory, targets)
+    write_config(directory, target, labels)
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(aiohttp.ClientSession())
         await stack.enter_async_context(
@@ -163,15 +159,13 @@ async def prometheus(
         yield Prometheus(f"http://127.0.0.1:{port}", http)
 
 
-def write_config(directory: Path, targets: dict[str, dict[str, str]]) -> None:
+def write_config(directory: Path, target: str, labels: dict[str, str]) -> None:
     """The example's, but for what is scraped, and how often."""
     config = load(FLEET / "prometheus" / "prometheus.yml")
     config["global"] = {"scrape_interval": "500ms", "evaluation_interval": "500ms"}
     (job,) = config["scrape_configs"]
     del job["dns_sd_configs"]
-    job["static_configs"] = [
-        {"targets": [target], "labels": labels} for target, labels in targets.items()
-    ]
+    job["static_configs"] = [{"targets": [target], "labels": labels}]
     directory.mkdir()
     shutil.copy(FLEET / "prometheus" / "rules.yml", directory)
     (directory / "prometheus.yml").write_text(yaml.safe_dump(config))
@@ -190,11 +184,17 @@ async def answers(http: aiohttp.ClientSession, url: str) -> None:
     await eventually(answered)
 
 
-async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Ask until it holds; it should take no 10 s."""
+async def eventually(
+    condition: Callable[[], Awaitable[bool]], left: object = None
+) -> None:
+    """Ask until it holds; it should take no 20 s. `left` is what it waits for."""
 
     async def ask() -> None:
         while not await condition():  # noqa: ASYNC110, it is another process's
             await asyncio.sleep(0.1)
 
-    await within(10, ask())
+    try:
+        await within(20, ask())
+    except AssertionError as exc:
+        exc.add_note(f"left: {left}")
+        raise
