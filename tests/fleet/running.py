@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import pytest
 import yaml
 
 from aai_stream.emulator.engines.script import ScriptEngine, say
@@ -139,16 +138,13 @@ async def prometheus(
     directory: Path, target: str, labels: dict[str, str]
 ) -> AsyncIterator[Prometheus]:
     """One that scrapes `target` and keeps what it sees in a new directory."""
-    path = shutil.which("prometheus")
-    if path is None:
-        pytest.skip("prometheus isn't installed")
     port = free_port()
     write_config(directory, target, labels)
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(aiohttp.ClientSession())
         await stack.enter_async_context(
             process(
-                path,
+                "prometheus",
                 f"--config.file={directory / 'prometheus.yml'}",
                 f"--storage.tsdb.path={directory / 'data'}",
                 f"--web.listen-address=127.0.0.1:{port}",

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.fleet.running import Prometheus, eventually, fleet, prometheus
 from tests.fleet.test_files import FLEET, KUBERNETES, load
@@ -52,6 +55,9 @@ def scaling() -> str:
     )
 
 
+@pytest.mark.skipif(
+    shutil.which("prometheus") is None, reason="prometheus isn't installed"
+)
 async def test_all_is_seen(tmp_path: Path) -> None:
     async with (
         fleet(CALLS, FAULTS) as calls,
