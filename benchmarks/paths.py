@@ -181,8 +181,9 @@ def decoding(words: int) -> Iterator[Work]:
 
 
 @contextmanager
-def to_stream(words: int) -> Iterator[Work]:
-    """A Turn from the wire through all of a stream: now and then it is final."""
+def to_stream(words: int, *, counted: bool = False) -> Iterator[Work]:
+    """A Turn from the wire through all of a stream: now and then it is final. `counted`
+    in metrics, too."""
     told: list[object] = []
     runner = Runner(
         told.append,
@@ -195,6 +196,10 @@ def to_stream(words: int) -> Iterator[Work]:
         ),
         connect_timeout=10.0,
     )
+    if counted:
+        from aai_stream.telemetry.counting import Counting
+
+        runner.reporter.counting = Counting(runner.protocol, "local")
     runner._loop = loop = asyncio.new_event_loop()
     runner.protocol.start(loop.time())
     session = runner.protocol.next_session(loop.time(), 0.0)
@@ -249,6 +254,9 @@ PATHS = {
         for words in (4, 12, 30)
     },
     "turn of 12 words to a stream": Path(partial(to_stream, 12), packages=("msgspec",)),
+    "turn of 12 words to a stream, in metrics": Path(
+        partial(to_stream, 12, counted=True), packages=("msgspec", "prometheus-client")
+    ),
     **{
         f"turn of {words} words to LiveKit": Path(
             partial(to_livekit, words), packages=("livekit-agents", "msgspec")

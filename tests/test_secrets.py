@@ -23,6 +23,7 @@ import aai_stream.metrics
 from aai_stream.errors import AaiStreamError
 from aai_stream.livekit import STT
 from aai_stream.protocol.retry import Retries
+from aai_stream.telemetry.loops import this_loops_watched
 from tests.servers import begin_then, http_server, within
 
 KEY = "key-that-nobody-may-see"
@@ -240,7 +241,7 @@ async def use_stream(url: str, **secret: Any) -> list[BaseException]:
         async with stream:
             stream.push(bytes(3200))
             async for _ in stream:
-                pass
+                assert not leaks([this_loops_watched().snapshot().decode()])
     except AaiStreamError as exc:
         raised.append(exc)
     with pytest.raises(AaiStreamError) as caught:

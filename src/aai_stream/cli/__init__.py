@@ -1,4 +1,4 @@
-"""The command line: `aai-stream transcribe`, `serve`, `bench` and `doctor`."""
+"""The command line: `aai-stream transcribe`, `serve`, `bench`, `doctor` and `top`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..version import __version__
 try:
     import typer
 
-    from . import bench, doctor, serve, transcribe
+    from . import bench, doctor, serve, top, transcribe
 except ImportError as exc:
     sys.exit(f"aai-stream: {exc.name} is missing: pip install 'aai-stream[cli]'")
 
@@ -39,6 +39,7 @@ app.command(epilog=transcribe.EPILOG)(transcribe.transcribe)
 app.command(epilog=serve.EPILOG)(serve.serve)
 app.command()(bench.bench)
 app.command()(doctor.doctor)
+app.command()(top.top)
 
 
 def main() -> None:

@@ -1,14 +1,18 @@
 """The metrics themselves, in prometheus_client's default registry.
 
 Imported where that package is in use, see `reporter`. In its multiprocess mode gauges
-add up over the processes that live.
+add up over the processes that live. Of one that died without a word nobody tells it,
+LiveKit's worker neither: the next process that begins does, see `forget_dead`.
 """
 
 from __future__ import annotations
 
+import os
+import re
+from contextlib import suppress
 from functools import cache
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, multiprocess
 
 STREAM = "model", "region"
 """Labels of all that is told by stream."""
@@ -89,6 +93,30 @@ class Family:
         self.final_delay = FINAL_DELAY_SECONDS.labels(*labels)
         self.catch_up = CATCH_UP_SECONDS.labels(*labels)
         self.admission_wait = ADMISSION_WAIT_SECONDS.labels(*labels)
+
+
+@cache
+def forget_dead(process: int) -> None:
+    """Let gauges count no process that is dead. `process` is this one, which does so
+    once."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if folder is None or not os.path.isdir(folder):
+        return
+    for name in os.listdir(folder):
+        found = re.fullmatch(r"gauge_live\w+_(\d+)\.db", name)
+        if found is not None and not _lives(int(found[1])):
+            with suppress(FileNotFoundError):  # another process did so just now
+                multiprocess.mark_process_dead(int(found[1]), folder)  # type: ignore[no-untyped-call]
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is another user's
+        pass
+    return True
 
 
 @cache

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 from typing import TYPE_CHECKING
+
+import msgspec
+
+from .snapshot import ProcessShown, shown
+from .window import Window, open_window
 
 if TYPE_CHECKING:
     from .reporter import Reporter
@@ -24,9 +31,12 @@ class Watched:
         self.loop = loop
         self.reporters: dict[Reporter, None] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._window: Window | None = None
 
     def add(self, reporter: Reporter) -> None:
         """Watch that stream, too."""
+        if not self.reporters:
+            self._window = open_window(self.snapshot)
         self.reporters[reporter] = None
         if self._timer is None and reporter.counting is not None:
             self._wait()
@@ -39,8 +49,19 @@ class Watched:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._window is not None:
+            self._window.close()
+            self._window = None
         if _local.watched is self:  # nor should it keep its loop in memory
             _local.watched = None
+
+    def snapshot(self) -> bytes:
+        """A `ProcessShown`, as JSON."""
+        now = self.loop.time()
+        program = os.path.basename(sys.argv[0] if sys.argv else "")[:100]
+        streams = [shown(reporter, now) for reporter in self.reporters]
+        process = ProcessShown(pid=os.getpid(), program=program, streams=streams)
+        return msgspec.json.encode(process)
 
     def _wait(self) -> None:
         due = self.loop.time() + SAMPLE_SECONDS

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..protocol.stream import StreamProtocol
     from .counting import Counting
     from .loops import Watched
+    from .spans import Spans
 
 logger = logging.getLogger("aai_stream")
 
@@ -24,13 +25,15 @@ class Reporter:
     """Logs what a stream tells, counts it, and shows it to whoever looks.
 
     Metrics are kept where `prometheus_client` is loaded when the stream begins: then
-    somebody wants them, and to load it costs nothing. `host` is the server's.
+    somebody wants them, and to load it costs nothing. Likewise spans, where
+    OpenTelemetry's API is. `host` is the server's.
 
     Attributes:
         name: of the stream, in logs and in `aai-stream top`; ours, and random.
         protocol: the stream.
         region: where its server is.
         turn_at: when a turn with words was told last, by the loop's clock; None before.
+        began_at: when the stream began, likewise.
         retries: sessions that were asked for in place of those that failed.
         counting: the stream's part in the metrics, if they are kept.
     """
@@ -39,9 +42,12 @@ class Reporter:
         self.name = os.urandom(4).hex()
         self.protocol = protocol
         self.region = region_of(host)
+        self._host = host
         self.turn_at: float | None = None
+        self.began_at = 0.0
         self.retries = 0
         self.counting: Counting | None = None
+        self._spans: Spans | None = None
         self._watched: Watched | None = None
 
     def begin(self) -> None:
@@ -50,7 +56,12 @@ class Reporter:
             from .counting import Counting
 
             self.counting = Counting(self.protocol, self.region)
+        if "opentelemetry.trace" in sys.modules:
+            from .spans import Spans
+
+            self._spans = Spans(self.protocol, self._host)
         self._watched = this_loops_watched()
+        self.began_at = self._watched.loop.time()
         self._watched.add(self)
 
     def end(self) -> None:
@@ -86,6 +97,8 @@ class Reporter:
             logger.info(text, *said, extra=fields)
         if counting is not None:
             counting.take(told)
+        if self._spans is not None:
+            self._spans.take(told, now)
 
     def fields(
         self,
