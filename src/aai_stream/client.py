@@ -124,10 +124,10 @@ def connect(
             said now is heard the sooner.
         sessions_per_minute: that are opened for this account by all streams of this
             host and user, in whichever process, so that they don't exceed its limit
-            when they lose their server at once. The number given last counts. If None,
-            100, the least of a paid account; on loopback any number.
+            when they lose their server at once. If None, 100, the least of a paid
+            account; on loopback any number.
         max_sessions: that all these streams may have open at once; others wait for one
-            to end. If None, any number.
+            to end. If None, any number. In a process, what was given last counts.
         budget: the URL of a Redis, `redis://…`, through which these two limits hold for
             all hosts that name it; or the environment variable AAI_STREAM_BUDGET. Needs
             `aai-stream[redis]`. See docs/fleet.md.

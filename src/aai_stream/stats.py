@@ -40,7 +40,7 @@ class StreamStats:
     sessions: int
     """Sessions that were opened, one after the other."""
     waited_seconds: float
-    """How long new sessions had to wait for others of this process; see
+    """How long new sessions had to wait for others of the account; see
     `sessions_per_minute`."""
     malformed_messages: int
     """Messages of the server that could not be read."""

@@ -17,7 +17,12 @@ from hypothesis import strategies as st
 import aai_stream
 from aai_stream.connection import connector
 from aai_stream.connection.budget.limits import Limits
-from aai_stream.connection.limiter import Place, Urgency, shared_limiter
+from aai_stream.connection.limiter import (
+    ConnectLimiter,
+    Place,
+    Urgency,
+    shared_limiter,
+)
 from aai_stream.errors import OptionError
 from tests.queues import Queue, settle
 from tests.servers import begin_then, read_to_end, until, websocket_server, within
@@ -30,6 +35,8 @@ def most_in_a_minute(moments: list[float]) -> int:
         for start in moments
     )
 
+
+SOME = Limits(50)
 
 # ---- who goes, and when ----
 
@@ -228,9 +235,21 @@ async def test_a_loop_that_is_gone_holds_nobody_up() -> None:
     assert not forgotten.done()
 
 
+async def test_who_waits_for_a_book_that_fails_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    failing = ConnectLimiter(SOME, lambda: 1 / 0)  # type: ignore[arg-type, return-value]
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            await within(5, failing.admit(lambda: 0.0))
+    told = [record for record in caplog.records if record.name == "aai_stream"]
+    assert {record.getMessage() for record in told} == {
+        "an account's sessions can't be counted: ZeroDivisionError"
+    }
+
+
 # ---- shared ----
 
-SOME = Limits(50)
 SERVER = "streaming.assemblyai.com"
 
 

@@ -7,6 +7,7 @@ import math
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
@@ -15,7 +16,6 @@ from .. import timeouts
 from ..errors import TimedOutError
 from ..rules import check_seconds
 from .addresses import STREAMING_PATH, endpoint, host_of, is_loopback
-from .budget.fleet import check_budget
 from .budget.limits import SESSIONS_PER_MINUTE, Limits
 from .limiter import shared_limiter
 
@@ -79,6 +79,8 @@ class Connector:
         )
         self._budget = budget or os.environ.get(BUDGET_VARIABLE) or None
         if self._budget is not None:
+            from .budget.fleet import check_budget
+
             check_budget(self._budget)
 
     async def admit(self, urgency: Callable[[], float]) -> Place | None:
@@ -123,6 +125,10 @@ class Connector:
 def preload() -> None:
     """Load what opens a websocket where no `http_session` is given, and read whom this
     machine trusts. What a process has loaded its forks need not load."""
+    from .budget import host  # noqa: F401
     from .wire import picows
 
     picows.tls_context()
+    if os.environ.get(BUDGET_VARIABLE):
+        with suppress(ImportError):  # a stream says so
+            import redis  # noqa: F401

@@ -11,6 +11,8 @@ import asyncio
 import atexit
 import heapq
 import itertools
+import logging
+import math
 import os
 import threading
 import time
@@ -22,6 +24,8 @@ from typing import Protocol
 from .budget.book import Ask, Book
 from .budget.limits import Limits
 from .budget.pump import Pump
+
+logger = logging.getLogger("aai_stream")
 
 Urgency = Callable[[], float]
 """How much is at stake for one who waits; asked again and again, in any thread."""
@@ -44,7 +48,8 @@ class Place:
     def __init__(self, came: str, urgency: Urgency, leave: Callable[[], None]) -> None:
         self.came = came
         self.urgency = urgency
-        self.taken = asyncio.get_running_loop().create_future()
+        self.had = asyncio.get_running_loop().create_future()
+        self.is_had = False
         self._leave: Callable[[], None] | None = leave
 
     def release(self) -> None:
@@ -53,16 +58,24 @@ class Place:
             self._leave()
             self._leave = None
 
-    def take(self) -> bool:
-        """It is free now. Whether there still is somebody to take it."""
+    def have(self) -> bool:
+        """It is free now. Whether there still is somebody who waits for it."""
+        self.is_had = self._tell(lambda: self.had.set_result(None))
+        return self.is_had
+
+    def fail(self, exc: Exception) -> None:
+        """It never will be free."""
+        self._tell(lambda: self.had.set_exception(exc))
+
+    def _tell(self, tell: Callable[[], None]) -> bool:
+        def unless_gone() -> None:
+            if not self.had.done():
+                tell()
+
         with suppress(RuntimeError):  # closed: nobody waits there any more
-            self.taken.get_loop().call_soon_threadsafe(self._taken)
+            self.had.get_loop().call_soon_threadsafe(unless_gone)
             return True
         return False
-
-    def _taken(self) -> None:
-        if not self.taken.done():
-            self.taken.set_result(None)
 
 
 class ConnectLimiter:
@@ -111,10 +124,11 @@ class ConnectLimiter:
             self._waiting[came] = place
         self._pump.wake()
         try:
-            await place.taken
+            await place.had
         except asyncio.CancelledError:
             with self._lock:
-                if self._waiting.pop(came, None) is None:
+                self._waiting.pop(came, None)
+                if place.is_had:
                     self._give_back()
             self._pump.wake()
             raise
@@ -140,19 +154,33 @@ class ConnectLimiter:
                 key=lambda ask: (-ask.urgency, ask.came),
             )
             held, back, self._back = self._held, self._back, 0
-        with self._asking:
-            if self._book is None:
-                self._book = self._open_book()
-            turn = self._book.turn(self.limits, first, held, back)
+        try:
+            with self._asking:
+                if self._book is None:
+                    self._book = self._open_book()
+                turn = self._book.turn(self.limits, first, held, back)
+        except Exception as exc:
+            self._fail(exc)
+            return math.inf
         with self._lock:
             for ask in first[: turn.admitted]:
                 self._held += 1
                 place = self._waiting.pop(ask.came, None)
-                if place is None or not place.take():  # it left in the meantime
+                if place is None or not place.have():  # it left in the meantime
                     self._give_back()
             if self._back or turn.admitted == MOST_ASKS:
                 return 0.0
         return turn.wait
+
+    def _fail(self, exc: Exception) -> None:
+        """Nobody is let in: tell those who wait."""
+        # Its text may have more of a URL than a log should.
+        logger.error("an account's sessions can't be counted: %s", type(exc).__name__)
+        with self._lock:
+            places = list(self._waiting.values())
+            self._waiting.clear()
+        for place in places:
+            place.fail(exc)
 
     def leave(self) -> None:
         """Give all places back: this process ends, and asks for nothing any more."""
@@ -162,9 +190,8 @@ class ConnectLimiter:
 
 
 _limiters: dict[tuple[str, str, str | None], ConnectLimiter] = {}
-_parents: list[
-    ConnectLimiter
-] = []  # a fork keeps them: SQLite mustn't close files here
+_parents: list[ConnectLimiter] = []
+"""What a fork keeps, lest SQLite close its parent's files."""
 
 
 def shared_limiter(

@@ -223,12 +223,16 @@ class FleetBook:
             from redis.backoff import NoBackoff
             from redis.retry import Retry
 
-            client = Redis.from_url(
-                self._url,
-                decode_responses=True,
-                socket_timeout=ANSWER_SECONDS,
-                socket_connect_timeout=ANSWER_SECONDS,
-                retry=Retry(NoBackoff(), 1),  # a connection may have grown stale
-            )
+            try:
+                client = Redis.from_url(
+                    self._url,
+                    decode_responses=True,
+                    socket_timeout=ANSWER_SECONDS,
+                    socket_connect_timeout=ANSWER_SECONDS,
+                    retry=Retry(NoBackoff(), 1),  # a connection may have grown stale
+                )
+                client.connection_pool.make_connection()  # connects nobody yet
+            except (TypeError, ValueError):  # whose text may have more of the URL
+                raise OptionError("budget has an option that is none") from None
             self._script = client.register_script(SCRIPT)
         return self._script
