@@ -25,6 +25,7 @@ from aai_stream.livekit import STT
 from aai_stream.protocol.retry import Retries
 from aai_stream.telemetry.loops import this_loops_watched
 from tests.servers import begin_then, http_server, within
+from tests.telemetry.exported import exporting
 
 KEY = "key-that-nobody-may-see"
 TOKEN = "token+that/nobody=may-see"
@@ -324,12 +325,14 @@ async def over(request: pytest.FixtureRequest) -> AsyncIterator[dict[str, Any]]:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_in_metrics() -> Iterator[None]:
-    """Nor in a label, or a name."""
-    yield
+def _nothing_in_telemetry() -> Iterator[None]:
+    """Nor in a label of a metric, or in a span."""
+    with exporting() as exported:
+        yield
+        spans = exported.exporter.get_finished_spans()
     shown = prometheus_client.generate_latest().decode()
     assert "aai_stream_sessions_total" in shown
-    assert not leaks([shown])
+    assert not leaks([shown, *(span.to_json() for span in spans)])
 
 
 @pytest.fixture(autouse=True)

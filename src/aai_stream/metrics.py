@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import os
 
+from .errors import MissingExtraError, OptionError
+
 try:
     import prometheus_client
-except ImportError as exc:
-    raise ImportError(
-        "aai_stream.metrics needs prometheus_client: pip install 'aai-stream[metrics]'"
-    ) from exc
+except ImportError:
+    raise MissingExtraError(
+        "metrics need prometheus_client: pip install 'aai-stream[metrics]'"
+    ) from None
 
-from .errors import OptionError
 from .telemetry import instruments as _instruments  # noqa: F401, shown from here on
 
 __all__ = ["serve"]

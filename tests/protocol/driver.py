@@ -160,6 +160,7 @@ class Call:
         told: messages and retries, oldest first.
         notes: lines for the log.
         reports: what became of sessions.
+        everything: all of that, in its order.
         peers: one for each session that was asked for.
     """
 
@@ -183,6 +184,7 @@ class Call:
         self.told: list[Any] = []
         self.notes: list[Note] = []
         self.reports: list[Report] = []
+        self.everything: list[Any] = []
         self.peers: list[Peer] = []
         self.pushed = 0
         self.ring = AudioRing(RATE, replay_seconds=replay_seconds, resampler=resampler)
@@ -291,6 +293,7 @@ class Call:
                 self._send(peer)
         while protocol.told:
             told = protocol.told.popleft()
+            self.everything.append(told)
             if isinstance(told, Note):
                 self.notes.append(told)
             elif isinstance(told, Report):

@@ -15,8 +15,9 @@ from typing_extensions import Buffer
 from aai_stream._core import AudioRing
 from aai_stream.connection.credentials import TokenSource
 from aai_stream.options import Options
+from aai_stream.protocol import events
 from aai_stream.protocol import settings as protocol_settings
-from aai_stream.protocol.events import Note, Report, Retry
+from aai_stream.protocol.events import Note, Retry
 from aai_stream.protocol.retry import Retries
 from aai_stream.protocol.session import Session
 from aai_stream.protocol.stream import StreamProtocol
@@ -205,7 +206,7 @@ class ProtocolFace:
             self._account.note(f"   client: {told.failure}; again in {told.seconds} s")
         elif isinstance(told, Note):
             self._account.note(f"   client: {told.text}")
-        elif not isinstance(told, Report):
+        elif not isinstance(told, events.Report):
             self._report.take(told)
 
     def _has_room(self) -> bool:

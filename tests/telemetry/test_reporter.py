@@ -105,3 +105,30 @@ for name in ("prometheus_client", "opentelemetry", "rich", "aai_stream.metrics",
     assert name not in sys.modules, name
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_metrics_without_their_package() -> None:
+    """To ask for them says what is missing; streams do without."""
+    program = """
+import asyncio, sys
+sys.modules["prometheus_client"] = None
+from aai_stream.errors import MissingExtraError
+from aai_stream.emulator.engines.script import ScriptEngine
+from aai_stream.emulator.server.emulator import Emulator
+import aai_stream
+
+try:
+    import aai_stream.metrics
+except MissingExtraError as exc:
+    assert "pip install 'aai-stream[metrics]'" in str(exc)
+else:
+    sys.exit("nothing is missing")
+
+async def main():
+    async with Emulator(ScriptEngine([])) as server:
+        async with aai_stream.connect(api_key="k", base_url=server.url) as stream:
+            await stream.end()
+
+asyncio.run(main())
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

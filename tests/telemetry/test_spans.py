@@ -6,11 +6,8 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from livekit.agents import telemetry
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
 from aai_stream.emulator.engines.marked import MarkedEngine
@@ -19,41 +16,17 @@ from aai_stream.errors import RefusedError
 from aai_stream.livekit import STT
 from tests.runs import RATE, Run
 from tests.servers import until
+from tests.telemetry.exported import Exported, exporting
 from tests.telemetry.test_metrics import call, calling
 
 pytestmark = pytest.mark.usefixtures("impatience")
 
 
-class Exported:
-    """What has ended so far."""
-
-    def __init__(self) -> None:
-        self.exporter = InMemorySpanExporter()
-        self.provider = TracerProvider()
-        self.provider.add_span_processor(SimpleSpanProcessor(self.exporter))
-
-    @property
-    def names(self) -> list[str]:
-        return [span.name for span in self.exporter.get_finished_spans()]
-
-    def all(self, name: str) -> list[ReadableSpan]:
-        spans = self.exporter.get_finished_spans()
-        return [span for span in spans if span.name == name]
-
-    def one(self, name: str) -> ReadableSpan:
-        (span,) = self.all(name)
-        return span
-
-
 @pytest.fixture
 def exported() -> Iterator[Exported]:
-    """Of LiveKit's tracer, which an agent gives a provider."""
-    made = Exported()
-    before = telemetry.tracer._tracer_provider
-    telemetry.set_tracer_provider(made.provider)
-    yield made
-    telemetry.tracer.set_provider(before)
-    made.provider.shutdown()
+    """What is exported in this test."""
+    with exporting() as made:
+        yield made
 
 
 def attributes_of(span: ReadableSpan) -> dict[str, object]:

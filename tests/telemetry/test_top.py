@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import os
+import pty
 import signal
 import socket
 import sys
@@ -122,6 +123,27 @@ async def test_the_streams_of_two_processes(url: str, sockets: Sockets) -> None:
     assert sockets.names == []
 
 
+async def test_on_a_terminal_until_it_is_stopped(url: str) -> None:
+    ours, theirs = pty.openpty()
+    async with program(url, "1"):
+        code = "from aai_stream.cli import main; main()"
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", code, "top", "--interval", "0.1"),
+            stdout=theirs,
+            env={**os.environ, "COLUMNS": "200", "LINES": "20", "TERM": "xterm"},
+        )
+        os.close(theirs)
+        shown = b""
+        while shown.count(b"listening") < 3:  # it is shown again and again
+            shown += await within(30, asyncio.to_thread(os.read, ours, 4096))
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(OSError):  # the terminal is gone with it
+            while await within(30, asyncio.to_thread(os.read, ours, 4096)):
+                pass
+        assert await within(30, process.wait()) == 128 + signal.SIGINT
+    os.close(ours)
+
+
 async def test_a_fork_has_its_own(url: str, sockets: Sockets) -> None:
     async with program(url, "1", "--fork") as parent:
         found = sockets.names
@@ -185,6 +207,35 @@ async def test_a_link_is_no_directory(sockets: Sockets, tmp_path: Path) -> None:
     os.symlink(tmp_path / "elsewhere", sockets.path)
     with pytest.raises(PermissionError):
         await look()
+
+
+async def test_a_directory_of_another_user(
+    sockets: Sockets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sockets.make(0o700)
+    assert await look() == []
+    monkeypatch.setattr(os, "getuid", lambda: 12_345)
+    with pytest.raises(PermissionError):
+        await look()
+
+
+async def test_a_fork_leaves_its_parent_s_alone(sockets: Sockets) -> None:
+    """It neither listens on it, nor removes it when its copy of a stream ends."""
+    made = window.Window(lambda: b"{}")
+    if (child := os.fork()) == 0:
+        copy = socket.socket(fileno=os.dup(made.fileno()))
+        listens = copy.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        made.close()
+        os._exit(listens)
+    _, status = os.waitpid(child, 0)  # noqa: ASYNC222, the child's is no process
+    assert status == 0
+    assert len(sockets.names) == 1
+    path = str(sockets.path / sockets.names[0])
+    reader, writer = await asyncio.open_unix_connection(path)
+    assert await within(5, reader.read()) == b"{}"
+    writer.close()
+    made.close()
+    assert sockets.names == []
 
 
 async def test_a_process_that_is_held(

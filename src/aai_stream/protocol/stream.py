@@ -18,9 +18,10 @@ from ..errors import (
 )
 from ..options import told_model
 from .coverage import Coverage
-from .events import CaughtUp, Level, Note, Opened, Outcome, Over, Resumed, Retry, Tells
+from .events import Level, Note, Outcome, Retry, Tells
 from .lineup import Lineup
 from .pace import slow_down
+from .reports import Reports
 from .retry import PROGRESS_SECONDS, Retries
 from .sending import Sending
 from .session import HEARTBEAT_SECONDS, Session, State
@@ -96,12 +97,12 @@ class StreamProtocol:
             skip_silence=settings.skip_silence,
         )
         self.lineup = Lineup()
+        self._reports = Reports(ring.sample_rate, self.told)
         self.transcript = Transcript(self.coverage, self.sending, self.told)
         self._settings = settings
         self._credentials = credentials
         self._stalled_at = math.inf  # a stream that ends is lost if nothing is sent
         self._token_renewed = False  # since the last other answer
-        self._behind_since = math.inf  # audio waited for the present session
         self._unfinished = 0  # sessions in a row that did not end when asked
         self._insists_beyond = 0  # finals must reach so far to insist on ends again
 
@@ -116,18 +117,13 @@ class StreamProtocol:
         """What the present session is sent next: audio, or a ForceEndpoint in its
         place. It counts as sent. `has_room`: the socket takes more audio."""
         message = self.sending.next(now, has_room)
-        if message is None and self._behind_since < math.inf:
-            self._look_behind(now)
+        if message is None and self._reports.is_behind and not self.sending.has_backlog:
+            session = self.lineup.listening
+            if session is not None:
+                self._reports.caught_up(session, now)
         if self.state is StreamState.ENDING:
             return self._next_at_end(message, now)
         return message
-
-    def _look_behind(self, now: float) -> None:
-        """Tell it if the present session has been sent all that waited for it."""
-        session = self.lineup.listening
-        if session is not None and not self.sending.has_backlog:
-            self.told.append(CaughtUp(session.id, now - self._behind_since))
-            self._behind_since = math.inf
 
     def _next_at_end(
         self, message: Chunk | bytes | None, now: float
@@ -147,7 +143,7 @@ class StreamProtocol:
             self._stalled_at = math.inf
             for other in (self.lineup.standby, self.lineup.opening):
                 if other is not None:
-                    self._tell_over(other, Outcome.CLOSED)
+                    self._reports.over(other, Outcome.CLOSED)
             self.lineup.keep_only_present()
             session.terminate(now, self._settings.close_timeout)
         return message
@@ -233,7 +229,7 @@ class StreamProtocol:
         self.is_over = True
         self.sending.disconnect()
         for session in self.lineup.living:
-            self._tell_over(session, Outcome.CLOSED)
+            self._reports.over(session, Outcome.CLOSED)
         self.lineup.stop()
 
     def check(self, now: float) -> None:
@@ -308,7 +304,7 @@ class StreamProtocol:
             self._lost(session, now)
         elif session is lineup.standby:
             lineup.standby = None
-            self._tell_over(session, Outcome.LOST)
+            self._reports.over(session, Outcome.LOST)
             text = f"session {session.id}, on standby, was lost: {session.failure}"
             self._note(Level.DEBUG, text, session, session.failure)
         elif session.failure is not None:
@@ -329,11 +325,7 @@ class StreamProtocol:
 
     def _opened(self, session: Session, now: float) -> None:
         self._token_renewed = False
-        self.told.append(
-            Opened(
-                session.id, session.model, session.expires_at, now - session.asked_at
-            )
-        )
+        self._reports.opened(session, now)
         self.lineup.stand_by()
         dead_after = self._settings.dead_after
         if session.options.heartbeat and dead_after != math.inf:
@@ -352,7 +344,7 @@ class StreamProtocol:
         if session is not self.lineup.opening:
             return
         session.over()
-        self._tell_over(session, Outcome.NOT_OPENED, failure)
+        self._reports.over(session, Outcome.NOT_OPENED, failure)
         self.lineup.opening = None
         self._token_renewed = (
             isinstance(failure, TokenExpiredError)
@@ -374,10 +366,10 @@ class StreamProtocol:
         on, or another is opened."""
         self.sending.disconnect()
         if session.failure is None:
-            self._tell_over(session, Outcome.ENDED)
+            self._reports.over(session, Outcome.ENDED)
             self._stop(StreamState.ENDED)
             return
-        self._tell_over(session, Outcome.LOST)
+        self._reports.over(session, Outcome.LOST)
         self.transcript.leave_open(session)
         if session.turns.left_unended:
             self._insists_beyond = self.ring.sent
@@ -435,7 +427,7 @@ class StreamProtocol:
         self.sending.disconnect()
         self.coverage.gaps.over()
         if before is not None and not before.is_over:
-            self._tell_over(before, Outcome.REPLACED)
+            self._reports.over(before, Outcome.REPLACED)
         early = self.lineup.take_over(now)
         if before is not None:
             # Of some audio neither it nor its successor can be asked: tell that.
@@ -445,9 +437,14 @@ class StreamProtocol:
             self.coverage.gaps.forgotten()
         sent = self.ring.sent
         self.ring.rewind(self.coverage.resume())
-        after = "" if before is None else before.id
-        self.told.append(Resumed(session.id, self.ring.sent, sent, after))
-        self._behind_since = now if self.sending.has_backlog else math.inf
+        self._reports.resumed(
+            session,
+            before,
+            sample=self.ring.sent,
+            sent=sent,
+            is_behind=self.sending.has_backlog,
+            now=now,
+        )
         self.transcript.begin()
         is_insisting = self.transcript.final_samples >= self._insists_beyond
         session.turns.insists = self.retries.may_try and is_insisting
@@ -468,20 +465,6 @@ class StreamProtocol:
     ) -> None:
         name = "" if session is None else session.id
         self.told.append(Note(level, text, name, failure, seconds))
-
-    def _tell_over(
-        self, session: Session, outcome: Outcome, failure: Exception | None = None
-    ) -> None:
-        self.told.append(
-            Over(
-                session.id,
-                outcome,
-                session.failure if failure is None else failure,
-                session.asked_at,
-                session.began_at if session.has_begun else None,
-                session.timeline.samples / self.ring.sample_rate,
-            )
-        )
 
     # ---- what may be asked at any time ----
 

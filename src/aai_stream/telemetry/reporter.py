@@ -52,11 +52,11 @@ class Reporter:
 
     def begin(self) -> None:
         """The stream begins, on the running loop."""
-        if "prometheus_client" in sys.modules:
+        if sys.modules.get("prometheus_client") is not None:
             from .counting import Counting
 
             self.counting = Counting(self.protocol, self.region)
-        if "opentelemetry.trace" in sys.modules:
+        if sys.modules.get("opentelemetry.trace") is not None:
             from .spans import Spans
 
             self._spans = Spans(self.protocol, self._host)
