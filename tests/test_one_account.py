@@ -16,12 +16,14 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from aai_stream.connection import limiter
 from aai_stream.connection.budget.book import FORGOTTEN_SECONDS
 from aai_stream.emulator.engines.marked import MarkedEngine, check_marked, marked_audio
 from aai_stream.emulator.faults import fault
 from aai_stream.emulator.server import Emulator, Service
 from aai_stream.protocol import lineup
 from tests.jobs import LAYOUT
+from tests.queues import settle
 from tests.redises import needs_redis, redis_server
 from tests.servers import until, within
 from tests.talks import collect, connect, turns_of
@@ -185,6 +187,26 @@ async def test_a_stream_moves_on_when_its_account_is_full(
         assert server.sessions_opened == stream.stats.sessions  # none too many
     words = [(w.text, w.start) for t in turns if t.end_of_turn for w in t.words]
     assert check_marked(words, count=14) == []
+
+
+async def test_a_stream_that_ends_waits_for_no_other_session(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lineup, "SHORTEST_SECONDS", 0)
+    service = Service(max_session_seconds=5, termination_seconds=1)
+    async with (
+        Emulator(MarkedEngine(), service=service) as server,
+        connect(base_url=server.url, max_sessions=1) as stream,
+    ):
+        (line,) = limiter._limiters.values()
+        stream.push(marked_audio(3))
+        await until(lambda: line.waiting == 1)
+        ending = asyncio.ensure_future(stream.end())
+        await settle()
+        assert line.waiting == 0
+        assert not ending.done()
+        await within(10, ending)
+        assert server.sessions_opened == 1
 
 
 @needs_redis

@@ -292,6 +292,13 @@ class Runner:
             self._send(present, now)  # by which it may be lost
             if protocol.state is StreamState.ENDING:
                 present.send_texts()
+                self._leave_line()
+
+    def _leave_line(self) -> None:
+        """Have no successor wait for a place that isn't wanted any more."""
+        for link in tuple(self._links.values()):
+            if link.session.is_over and link.wire is None:
+                self._close(link)
 
     def _send(self, link: Link, now: float) -> None:
         """Send `link` audio, for as long as it may go and there is room."""

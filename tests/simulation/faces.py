@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -200,6 +201,7 @@ async def open_face(
         max_retries=settings.max_retries,
         skip_silence=settings.skip_silence,
         sessions_per_minute=settings.per_minute,
+        max_sessions=_most(account),
         **settings.parameters,
     )
     async with stream:
@@ -234,6 +236,7 @@ def _livekit_face(
         catch_up_rate=settings.rate,
         skip_silence=settings.skip_silence,
         sessions_per_minute=settings.per_minute,
+        max_sessions=_most(account),
         extra_params={name: str(value).lower() for name, value in extra.items()},
         **parameters,
     )
@@ -241,3 +244,9 @@ def _livekit_face(
     retries = settings.max_retries
     stream = plugin.stream(conn_options=APIConnectOptions(max_retry=retries))
     return LiveKitFace(stream, report)
+
+
+def _most(account: Account) -> int | None:
+    """As many sessions as the account may have, which its streams are told."""
+    places = account.terms.places
+    return None if places == math.inf else int(places)
