@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from aai_stream.emulator.server import Emulator
 from tests.fleet.running import Prometheus, eventually, fleet, prometheus
 from tests.fleet.test_files import FLEET, KUBERNETES, load
 
@@ -72,6 +73,14 @@ async def test_all_is_seen(tmp_path: Path) -> None:
         await every_rule_runs(seen)
         await words_are_missed(seen)
         await eventually(lambda: is_seen(seen, scaling(), CALLS))
+        await eventually(lambda: has_begun(calls.emulator, 5 * CALLS))
+    # Not by call, but by calls at a time, and some of the worker's own.
+    assert len(list((tmp_path / "metrics").glob("*.db"))) < 3 * 3 * CALLS
+
+
+async def has_begun(emulator: Emulator, sessions: int) -> bool:
+    """Whether there have been so many."""
+    return emulator.sessions_opened >= sessions
 
 
 async def is_seen(prometheus: Prometheus, query: str, value: float) -> bool:

@@ -68,9 +68,9 @@ class Watched:
         self._timer = self.loop.call_at(due, self._sample, due)
 
     def _sample(self, due: float) -> None:
-        from .instruments import EVENT_LOOP_LAG_SECONDS
+        from .instruments import event_loop_lag
 
-        EVENT_LOOP_LAG_SECONDS.observe(max(0.0, self.loop.time() - due))
+        event_loop_lag().observe(max(0.0, self.loop.time() - due))
         for reporter in self.reporters:
             if reporter.counting is not None:
                 reporter.counting.sample()
