@@ -18,7 +18,9 @@ from aai_stream.errors import BusyError, OptionError, RefusedError, SessionError
 from aai_stream.livekit import STT
 from aai_stream.messages import AudioLost, SilenceSkipped, Turn
 from aai_stream.telemetry import labels, loops
+from aai_stream.telemetry.counting import Counting
 from tests.outages import LAYOUT
+from tests.runs import Run, in_virtual_time
 from tests.servers import until, within
 from tests.telemetry.counted import Counted, all_values
 
@@ -83,7 +85,7 @@ async def test_gauges_rise_and_fall() -> None:
             assert [counted(gauge) for gauge in gauges] == [2, 2]
         assert [counted(gauge) for gauge in gauges] == [1, 1]
         one.push(bytes(16_000))
-        loops.this_loops_watched()._sample(asyncio.get_running_loop().time())
+        loops.this_loops_watched().sample(0.0)
         assert counted("replay_buffer_seconds") == 0.5
     assert [counted(gauge) for gauge in (*gauges, "replay_buffer_seconds")] == [0, 0, 0]
 
@@ -121,7 +123,7 @@ async def test_a_loss() -> None:
     samples = sum(each.end_sample - each.start_sample for each in lost)
     assert samples > 16_000
     audio = counted.of_each("audio_seconds_total", "outcome")
-    assert audio["lost"] == samples / 16_000
+    assert audio["lost"] == round(samples / 16_000, 6)
     assert audio["sent"] == pytest.approx(SECONDS - samples / 16_000, abs=0.05)
     assert set(audio) == {"lost", "sent"}
 
@@ -139,8 +141,8 @@ async def test_silence_that_is_skipped() -> None:
     skipped = [each for each in told if isinstance(each, SilenceSkipped)]
     samples = sum(each.end_sample - each.start_sample for each in skipped)
     assert samples > 16_000
-    skipped_seconds = counted("audio_seconds_total", outcome="skipped")
-    assert skipped_seconds == pytest.approx(samples / 16_000)
+    left_out = counted("audio_seconds_total", outcome="skipped")
+    assert left_out == round(samples / 16_000, 6)
     sent = counted("audio_seconds_total", outcome="sent")
     assert sent == pytest.approx(20 - samples / 16_000, abs=0.05)
     assert counted("catch_up_seconds_count") == 1
@@ -173,17 +175,35 @@ async def test_the_plugin_is_counted_too() -> None:
 
 
 async def test_the_lag_of_an_event_loop() -> None:
-    counted = Counted()
+    """It is the loop's, however many streams there are."""
     async with (
         Emulator(MarkedEngine()) as server,
         aai_stream.connect(api_key="k", base_url=server.url),
         aai_stream.connect(api_key="k", base_url=server.url),
     ):
+        counted = Counted()
+        loops.this_loops_watched().sample(0.3)
+        assert counted("event_loop_lag_seconds_count") == 1
+        assert counted("event_loop_lag_seconds_sum") == 0.3
+        assert counted("event_loop_lag_seconds_bucket", le="0.2") == 0
+        assert counted("event_loop_lag_seconds_bucket", le="0.5") == 1
+
+
+def test_they_are_sampled_every_second() -> None:
+    async def hold() -> None:
+        run = Run()
         watched = loops.this_loops_watched()
-        watched._sample(watched.loop.time() - 0.3)
-    assert counted("event_loop_lag_seconds_count") == 1
-    assert 0.3 <= counted("event_loop_lag_seconds_sum") < 5
-    assert counted("event_loop_lag_seconds_bucket", le="0.2") == 0
+        run.runner.reporter.counting = Counting(run.protocol, "local")
+        watched.add(run.runner.reporter)
+        counted = Counted()
+        await asyncio.sleep(10.5)
+        assert counted("event_loop_lag_seconds_count") == 10
+        assert counted("event_loop_lag_seconds_sum") < 0.001
+        watched.remove(run.runner.reporter)
+        await asyncio.sleep(10)
+        assert counted("event_loop_lag_seconds_count") == 10
+
+    in_virtual_time(hold)
 
 
 async def test_streams_that_end_leave_no_timer() -> None:

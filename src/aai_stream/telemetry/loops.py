@@ -65,16 +65,20 @@ class Watched:
 
     def _wait(self) -> None:
         due = self.loop.time() + SAMPLE_SECONDS
-        self._timer = self.loop.call_at(due, self._sample, due)
+        self._timer = self.loop.call_at(due, self._on_time, due)
 
-    def _sample(self, due: float) -> None:
+    def _on_time(self, due: float) -> None:
+        self.sample(late=max(0.0, self.loop.time() - due))
+        self._wait()
+
+    def sample(self, late: float) -> None:
+        """Bring metrics up to date; the loop does so `late` seconds late."""
         from .instruments import event_loop_lag
 
-        event_loop_lag().observe(max(0.0, self.loop.time() - due))
+        event_loop_lag().observe(late)
         for reporter in self.reporters:
             if reporter.counting is not None:
                 reporter.counting.sample()
-        self._wait()
 
 
 class _Local(threading.local):
