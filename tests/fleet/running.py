@@ -192,5 +192,4 @@ async def eventually(
     try:
         await within(20, ask())
     except AssertionError as exc:
-        exc.add_note(f"left: {left}")
-        raise
+        raise AssertionError(f"still left: {left}") from exc
