@@ -21,6 +21,7 @@ set before Python starts, so it is no option here. LiveKit empties it at the sta
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 from livekit.agents import Agent, AgentServer, AgentSession, JobContext
@@ -66,6 +67,10 @@ async def listen(ctx: JobContext, session: AgentSession[None], path: str) -> Non
     """A call without LiveKit's media servers: one that a recording makes."""
     microphone = session.input.audio = Recording(path)
     await session.start(Agent(instructions=""))
-    await microphone.over.wait()
-    await session.aclose()
-    ctx.shutdown("the recording is over")
+
+    async def hang_up() -> None:
+        await microphone.over.wait()
+        ctx.shutdown("the recording is over")
+
+    # LiveKit waits for `join` before it ends a call: that must not take as long.
+    ctx.proc.userdata["call"] = asyncio.create_task(hang_up())

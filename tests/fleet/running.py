@@ -25,7 +25,7 @@ from tests.fleet.test_files import FLEET, ROOT, load
 from tests.servers import http_server, within
 
 SECONDS = 2.5
-"""Of the recording: two turns. The example adds two seconds of silence."""
+"""Of a recording: two turns. The example adds two seconds of silence."""
 SCRIPT = [say("hello world", at_ms=200), say("how are you", at_ms=1400)]
 
 
@@ -48,11 +48,11 @@ def free_port() -> int:
         return port
 
 
-def record(path: Path) -> Path:
+def record(path: Path, seconds: float) -> Path:
     """A recording, for the script to be told over."""
     with wave.open(str(path), "w") as file:
         file.setparams((1, 2, 16_000, 0, "NONE", ""))
-        file.writeframes(bytes(round(2 * 16_000 * SECONDS)))
+        file.writeframes(bytes(round(2 * 16_000 * seconds)))
     return path
 
 
@@ -65,9 +65,14 @@ class Fleet:
 
     @asynccontextmanager
     async def worker(
-        self, directory: Path, *before: str, **environment: str
+        self,
+        directory: Path,
+        *before: str,
+        seconds: float = SECONDS,
+        **environment: str,
     ) -> AsyncIterator[Worker]:
-        """A worker that keeps what it writes there; `before` starts the command."""
+        """A worker that keeps what it writes there, with calls of so many seconds;
+        `before` starts the command."""
         worker = Worker(free_port(), free_port())
         settings = {
             "ASSEMBLYAI_BASE_URL": self.emulator.url,
@@ -78,7 +83,7 @@ class Fleet:
             "LOAD_THRESHOLD": "inf",  # the machine may be busy
             "PROMETHEUS_MULTIPROC_DIR": str(directory / "metrics"),
             "PROMETHEUS_PORT": str(worker.metrics_port),
-            "RECORDING": str(record(directory / "call.wav")),
+            "RECORDING": str(record(directory / "call.wav", seconds)),
             "XDG_RUNTIME_DIR": str(directory),
             **environment,
         }
