@@ -68,6 +68,7 @@ class Duties:
         self._told: set[int] = set()  # words of finals
         self._told_at = 0.0
         self._left: Session | None = None  # though it was well
+        self._parked: Session | None = None  # the last one left for no other
         self._before: Session | None = None  # heard the stream last
         self._unended: tuple[int, Session] | None = None  # lost a turn up to there
         self._looks = 0  # that found it overdue
@@ -202,7 +203,7 @@ class Duties:
         hears nothing more, not even what came along with what made it leave."""
         self._told.update(told.words)
         self._told_at = asyncio.get_running_loop().time()
-        may_hear = session is not self._left or self._account.park_after is not None
+        may_hear = session is not self._left or session is self._parked
         if told.words and may_hear:
             self._busy_since = None
             end = self._account.script.words[told.words[-1]].end
@@ -237,6 +238,7 @@ class Duties:
         account = self._account
         begun = [one for one in account.sessions if one.has_begun]
         if account.park_after is not None and begun and session is begun[-1]:
+            self._parked = session
             self._rests_from, self._sound_at = session.expected or self._pushed, None
             self._may_wait = IDLE_SECONDS if session.is_healthy else LONGEST_WAIT
 

@@ -42,7 +42,7 @@ def values(label: str) -> set[str]:
 
 def test_metrics() -> None:
     told = []
-    for metric in vars(instruments).values():
+    for metric in (*vars(instruments).values(), instruments.event_loop_lag()):
         if isinstance(metric, MetricWrapperBase):
             (described,) = metric.describe()
             name = described.name + "_total" * (described.type == "counter")

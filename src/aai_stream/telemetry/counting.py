@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from ..messages import AudioLost, SilenceSkipped
@@ -21,7 +20,6 @@ class Counting:
     """Counts what a stream tells; what is a sum over time, at each `sample`."""
 
     def __init__(self, protocol: StreamProtocol, region: str) -> None:
-        instruments.forget_dead(os.getpid())
         self._protocol = protocol
         model = model_of(protocol.options.model({}))
         self._family = instruments.family(model, region)

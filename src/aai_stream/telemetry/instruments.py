@@ -1,18 +1,17 @@
 """The metrics themselves, in prometheus_client's default registry.
 
 Imported where that package is in use, see `reporter`. In its multiprocess mode gauges
-add up over the processes that live. Of one that died without a word nobody tells it,
-LiveKit's worker neither: the next process that begins does, see `forget_dead`.
+add up over the processes that live, see `files`. Nothing counts yet when this is
+imported: that would open files, which LiveKit's worker then deletes.
 """
 
 from __future__ import annotations
 
-import os
-import re
-from contextlib import suppress
 from functools import cache
 
-from prometheus_client import Counter, Gauge, Histogram, multiprocess
+from prometheus_client import Counter, Gauge, Histogram
+
+from . import files
 
 STREAM = "model", "region"
 """Labels of all that is told by stream."""
@@ -69,11 +68,17 @@ ADMISSION_WAIT_SECONDS = _histogram(
     "How long a new session waited for its place among others",
     *(0.01, 0.1, 0.5, 1, 2, 5, 10, 20, 30, 60, 120),
 )
-EVENT_LOOP_LAG_SECONDS = Histogram(
-    "aai_stream_event_loop_lag_seconds",
-    "How late a timer of each second is, on event loops with streams",
-    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
-)
+
+
+@cache
+def event_loop_lag() -> Histogram:
+    """Of all event loops together: it has no labels, and counts once it is there."""
+    files.share()
+    return Histogram(
+        "aai_stream_event_loop_lag_seconds",
+        "How late a timer of each second is, on event loops with streams",
+        buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
+    )
 
 
 class Family:
@@ -96,30 +101,7 @@ class Family:
 
 
 @cache
-def forget_dead(process: int) -> None:
-    """Let gauges count no process that is dead. `process` is this one, which does so
-    once."""
-    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    if folder is None or not os.path.isdir(folder):
-        return
-    for name in os.listdir(folder):
-        found = re.fullmatch(r"gauge_live\w+_(\d+)\.db", name)
-        if found is not None and not _lives(int(found[1])):
-            with suppress(FileNotFoundError):  # another process did so just now
-                multiprocess.mark_process_dead(int(found[1]), folder)  # type: ignore[no-untyped-call]
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it is another user's
-        pass
-    return True
-
-
-@cache
 def family(model: str, region: str) -> Family:
     """The one of these labels."""
+    files.share()
     return Family(model, region)

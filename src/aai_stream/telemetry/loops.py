@@ -73,9 +73,9 @@ class Watched:
 
     def sample(self, late: float) -> None:
         """Bring metrics up to date; the loop does so `late` seconds late."""
-        from .instruments import EVENT_LOOP_LAG_SECONDS
+        from .instruments import event_loop_lag
 
-        EVENT_LOOP_LAG_SECONDS.observe(late)
+        event_loop_lag().observe(late)
         for reporter in self.reporters:
             if reporter.counting is not None:
                 reporter.counting.sample()
