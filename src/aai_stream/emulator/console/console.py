@@ -31,6 +31,8 @@ _TYPES = {
     "svg": "image/svg+xml",
 }
 _MAX_COMMAND_BYTES = 16 * 1024
+_CLOSE_SECONDS = 1.0
+"""How long a page may take to answer a close."""
 
 
 class _Command(msgspec.Struct):
@@ -123,7 +125,10 @@ class Console:
         if "Origin" not in request.headers or not self._access.is_open(request):
             raise web.HTTPForbidden(text="only a page of the console may ask for this")
         socket = web.WebSocketResponse(
-            max_msg_size=_MAX_COMMAND_BYTES, compress=False, heartbeat=30
+            timeout=_CLOSE_SECONDS,
+            max_msg_size=_MAX_COMMAND_BYTES,
+            compress=False,
+            heartbeat=30,
         )
         await socket.prepare(request)
         page = Page(self.calls, self._outages)

@@ -39,7 +39,7 @@ export class Drawing {
     const right = edgeMs - this.panMs;
     const left = Math.max(0, right - (width - 14) / scale);
     const view = { left, right: left + width / scale, x: (ms) => (ms - left) * scale };
-    this.layout = { width, height, middle: (WAVE_TOP + height - 44) / 2, wordsY: height - 28 };
+    this.layout = { width, height, middle: (WAVE_TOP + height - 60) / 2, bottom: height - 60, wordsY: height - 42 };
     this.colours = colours;
     c.font = '12px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif';
     c.textBaseline = "alphabetic";
@@ -65,7 +65,7 @@ export class Drawing {
       c.lineTo(at, layout.height - 14);
       c.stroke();
       c.globalAlpha = 1;
-      if (s % 5 === 0) this.#text(`${Math.floor(s / 60)}:${String(s % 60).padStart(2, "0")}`, at - 11, layout.height - 3, colours.soft);
+      if (s % 5 === 0) this.#text(`${Math.floor(s / 60)}:${String(s % 60).padStart(2, "0")}`, Math.max(2, at - 11), layout.height - 3, colours.soft);
     }
   }
 
@@ -77,13 +77,13 @@ export class Drawing {
     const [start, end] = [x(from), x(edgeMs)];
     c.save();
     c.beginPath();
-    c.rect(start, WAVE_TOP, end - start, layout.height - 44 - WAVE_TOP);
+    c.rect(start, WAVE_TOP, end - start, layout.bottom - WAVE_TOP);
     c.clip();
     c.strokeStyle = waiting ? colours.bad : colours.warn;
     c.globalAlpha = 0.35;
     c.beginPath();
     for (let at = start - 80; at < end; at += 9) {
-      c.moveTo(at, layout.height - 44);
+      c.moveTo(at, layout.bottom);
       c.lineTo(at + 80, WAVE_TOP - 10);
     }
     c.stroke();
@@ -104,11 +104,11 @@ export class Drawing {
     if (i && replayed > session.offset) {
       c.globalAlpha = 0.13;
       c.fillStyle = colours.replay;
-      c.fillRect(x(session.offset), WAVE_TOP, x(replayed) - x(session.offset), layout.height - 44 - WAVE_TOP);
+      c.fillRect(x(session.offset), WAVE_TOP, x(replayed) - x(session.offset), layout.bottom - WAVE_TOP);
       c.globalAlpha = 1;
       this.#text("replay", x(session.offset) + 3, WAVE_TOP + 10, colours.replay);
     }
-    const room = (layout.height - 44 - WAVE_TOP) / 2;
+    const room = (layout.bottom - WAVE_TOP) / 2;
     const shape = (from, to, colour) => {
       const first = Math.max(session.first, Math.floor((Math.max(from, left) - session.offset) / BUCKET_MS));
       const end = Math.min(session.first + session.wave.length / 2, Math.ceil((Math.min(to, right) - session.offset) / BUCKET_MS));
@@ -128,7 +128,7 @@ export class Drawing {
 
   #marks(session, { left, right, x }) {
     const { context: c, layout, colours } = this;
-    const base = layout.height - 42;
+    const base = layout.height - 57;
     let labelled = -Infinity;
     for (const [kind, from, until, text] of session.marks) {
       const ms = session.offset + from;
@@ -154,14 +154,14 @@ export class Drawing {
         c.setLineDash(kind === "end" ? [] : [3, 3]);
         c.beginPath();
         c.moveTo(at, 4);
-        c.lineTo(at, layout.height - 40);
+        c.lineTo(at, layout.height - 56);
         c.stroke();
         c.setLineDash([]);
         c.lineWidth = 1;
         const label = kind === "end" ? session.how : text.split(",")[0];
         if (kind !== "error" && (at > labelled + 60 || at < labelled)) {
           const where = at + 4 + c.measureText(label).width > layout.width ? at - 4 - c.measureText(label).width : at + 4;
-          this.#text(label, where, layout.height - 46, c.strokeStyle);
+          this.#text(label, where, layout.bottom - 2, c.strokeStyle);
           labelled = at;
         }
       }
@@ -170,16 +170,17 @@ export class Drawing {
 
   #words(lane, { left, right, x }) {
     const { context: c, layout, colours } = this;
-    let free = -Infinity;
+    const free = [-Infinity, -Infinity]; // two rows, by turns where words are close
     const write = (session, turn, colour) => {
       const shown = turn.words.filter(([start, end]) => session.offset + end > left - 1000 && session.offset + start < right);
       c.fillStyle = colour;
       for (const [start, end, text] of shown) {
         const at = x(session.offset + start);
         c.fillRect(at, layout.wordsY - 12, Math.max(2, x(session.offset + end) - at - 1), 1.5);
-        if (at < free) continue;
-        c.fillText(text, at, layout.wordsY + 2);
-        free = at + c.measureText(text).width + 4;
+        const row = free.findIndex((x) => at >= x);
+        if (row < 0) continue;
+        c.fillText(text, at, layout.wordsY + 2 + 14 * row);
+        free[row] = at + c.measureText(text).width + 5;
       }
     };
     for (const { session, turn } of lane.finals) write(session, turn, colours.text);

@@ -113,7 +113,10 @@ export class Outages {
 function item(text, more) {
   const line = document.createElement("li");
   line.append(document.createElement("code"), document.createElement("span"));
-  line.children[0].textContent = text;
+  for (const [i, part] of text.split(/(?<=,)/).entries()) {
+    if (i) line.children[0].append(document.createElement("wbr"));
+    line.children[0].append(part);
+  }
   line.children[1].textContent = more;
   return line;
 }
