@@ -87,9 +87,8 @@ async def test_every_file_is_served_with_its_policy(server: Emulator) -> None:
 def test_every_file_is_in_the_wheel() -> None:
     root = Path(__file__).parents[3]
     project = (root / "pyproject.toml").read_text()
-    patterns = re.findall(
-        r'"([^"]+)"', re.search(r"^aai_stream = (.*)", project, re.M)[1]
-    )
+    (listed,) = re.findall(r"^aai_stream = (.*)", project, re.MULTILINE)
+    patterns = re.findall(r'"([^"]+)"', listed)
     for file in STATIC.iterdir():
         path = str(file.relative_to(root / "src" / "aai_stream"))
         assert any(fnmatch(path, pattern) for pattern in patterns), path

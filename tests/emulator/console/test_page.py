@@ -54,6 +54,7 @@ def test_a_page_that_comes_late_is_told_all_of_it(scene: Scene) -> None:
     assert shown == {
         "n": 7,
         "ms": 100,
+        "lead": 100,
         "wave": [0, [0, 0, 0, 0]],
         "turns": [
             {
@@ -75,7 +76,9 @@ def test_then_it_is_told_what_is_new(scene: Scene) -> None:
     page.update()
     assert page.update() == {}
     hear(session, silence(0.05))
-    assert page.update()["sessions"] == [{"n": 1, "ms": 50, "wave": [0, [0, 0]]}]
+    assert page.update()["sessions"] == [
+        {"n": 1, "ms": 50, "lead": 50, "wave": [0, [0, 0]]}
+    ]
     other.told(turn(0, ("yes", 0, 9), final=True))
     (shown,) = page.update()["sessions"]
     assert (shown["n"], shown["turns"][0]["text"]) == (2, "yes")
@@ -143,3 +146,14 @@ def test_who_joins_a_lane_is_told_anew(scene: Scene) -> None:
     (shown,) = page.update()["sessions"]
     assert (shown["facts"]["lane"], shown["facts"]["offset"]) == (1, 0)
     assert [(t["words"], t["all"]) for t in shown["turns"]] == [([], 1)]
+
+
+def test_how_timely_audio_came_at_best(scene: Scene, clock: ManualClock) -> None:
+    """A client that is 0.3 s late now was 0.1 s late at best."""
+    session = begin(scene.calls, 1)
+    clock.advance(0.15)
+    hear(session, silence(0.05))
+    clock.advance(0.25)
+    hear(session, silence(0.05))
+    (shown,) = scene.page().update()["sessions"]
+    assert (shown["ms"], shown["lead"]) == (100, -100)

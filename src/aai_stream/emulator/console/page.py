@@ -53,6 +53,8 @@ class Page:
 
     def _session(self, session: Session, seen: int) -> dict[str, Any]:
         told: dict[str, Any] = {"n": session.number, "ms": session.audio_ms}
+        if session.lead_ms is not None:
+            told["lead"] = session.lead_ms
         if session.facts_version > seen:
             told["facts"] = {
                 "lane": session.lane,

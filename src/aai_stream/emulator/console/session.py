@@ -83,6 +83,11 @@ class Session:
     options: dict[str, Any] = field(default_factory=dict)
     rate: int = 16_000
     samples: int = 0
+    lead_ms: int | None = None
+    """By how much its audio was ahead of the time since it began, at best.
+
+    What is less ahead than that is behind: the client can't send what isn't there yet.
+    """
     turns: dict[int, Turn] = field(default_factory=dict)
     marks: deque[Mark] = field(default_factory=lambda: deque(maxlen=MOST_MARKS))
     lines: deque[Line] = field(default_factory=lambda: deque(maxlen=MOST_MESSAGES))
@@ -117,6 +122,9 @@ class Session:
     def audio(self, pcm: bytes) -> None:
         assert self.recording is not None
         self.samples += len(pcm) // 2
+        lead_ms = self.audio_ms - round((self.now() - self.began) * 1000)
+        if self.lead_ms is None or lead_ms > self.lead_ms:
+            self.lead_ms = lead_ms
         self.wave.add(pcm)
         self.recording.add(pcm)
         self.version = self.changed()

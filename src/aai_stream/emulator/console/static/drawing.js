@@ -19,7 +19,7 @@ export class Drawing {
   }
 
   get pixelsPerMs() {
-    return (this.canvas.clientWidth < 500 ? 60 : 80) / 1000;
+    return (this.canvas.clientWidth < 500 ? 70 : 100) / 1000;
   }
 
   // `edgeMs` is at the right edge; `waiting` says that a lost session has no successor.

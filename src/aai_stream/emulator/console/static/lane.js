@@ -62,8 +62,7 @@ export class LaneView {
     if (!this.#visible) return;
     const { lane, parts } = this;
     const waiting = lane.isWaiting(now);
-    const elapsed = (now - lane.began) * 1000;
-    const edge = lane.isOpen || waiting ? Math.max(lane.endMs, elapsed) : lane.endMs + 400;
+    const edge = lane.isOpen || waiting ? Math.max(lane.endMs, lane.dueMs(now)) : lane.endMs + 400;
     this.drawing.draw(lane, edge, { colours, waiting });
     setText(parts.facts, this.#facts(now));
   }

@@ -7,7 +7,7 @@ const MOST_BUCKETS = 12000;
 class Session {
   constructor(n) {
     Object.assign(this, { n, lane: n, offset: 0, id: "", options: {}, rate: 16000 });
-    Object.assign(this, { began: 0, end: null, how: "", ms: 0, first: 0, wave: [] });
+    Object.assign(this, { began: 0, end: null, how: "", ms: 0, lead: null, first: 0, wave: [] });
     this.turns = new Map();
     this.marks = [];
   }
@@ -16,8 +16,9 @@ class Session {
     return this.offset + this.ms;
   }
 
-  update({ ms, facts, wave, turns, marks }) {
+  update({ ms, lead, facts, wave, turns, marks }) {
     this.ms = ms;
+    this.lead = lead ?? null;
     Object.assign(this, facts);
     if (wave) {
       const [first, values] = wave;
@@ -77,9 +78,16 @@ export class Lane {
     return this.wasLost && now - this.last.end < WAITING_S;
   }
 
-  // How much less audio has come than time has passed, in ms.
+  // How much audio there would be if it came as timely as it came at best, in ms.
+  dueMs(now) {
+    const leads = this.sessions
+      .filter((s) => s.lead !== null)
+      .map((s) => s.offset + s.lead - (s.began - this.began) * 1000);
+    return leads.length ? (now - this.began) * 1000 + Math.max(...leads) : 0;
+  }
+
   behind(now) {
-    return Math.max(0, (now - this.began) * 1000 - this.endMs);
+    return Math.max(0, this.dueMs(now) - this.endMs);
   }
 
   get finals() {
