@@ -41,4 +41,4 @@ class Watcher(Protocol):
     """Watches a server."""
 
     def connection(self, number: int) -> Watch:
-        """The `number`-th connection has its websocket."""
+        """The `number`-th connection gets a session."""

@@ -75,6 +75,9 @@ async def looking_at(
             ),
         )
         await page.goto(server.console_url)
+        if server.console_token is not None:
+            await page.get_by_label("token").fill(server.console_token)
+            await page.get_by_role("button", name="Open").click()
         await page.wait_for_selector("#link.live")
         yield page
         await browser.close()

@@ -233,3 +233,11 @@ async def test_a_page_that_comes_late_sees_what_was_said(server: Emulator) -> No
         await page.reload()
         await page.wait_for_selector(SAID_ALL)
         assert await finals(page) == WORDS
+
+
+async def test_who_has_the_token_is_let_in(engine: PuppetEngine) -> None:
+    async with (
+        Emulator(engine, service=PLAIN, allow_remote=True, console=True) as server,
+        looking_at(server) as page,
+    ):
+        assert await page.locator("#empty").is_visible()

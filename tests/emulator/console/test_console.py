@@ -13,8 +13,15 @@ import aiohttp
 import pytest
 
 from aai_stream.emulator import console
+from aai_stream.emulator.engines.engine import Raw
 from aai_stream.emulator.server import Emulator
-from tests.emulator.helpers import PLAIN, PuppetEngine, connection, raw_connection
+from tests.emulator.helpers import (
+    PLAIN,
+    Message,
+    PuppetEngine,
+    connection,
+    raw_connection,
+)
 from tests.servers import port_of, within
 
 STATIC = Path(console.__file__).parent / "static"
@@ -274,3 +281,30 @@ async def test_a_page_that_does_not_read_holds_nothing_up(
                 await client.send("Terminate")
                 assert [m["type"] for m in await client.rest()] == ["Termination"]
         assert engine.stopped
+
+
+async def test_who_was_refused_is_no_session(engine: PuppetEngine) -> None:
+    async with (
+        Emulator(engine, service=PLAIN, api_keys=["good"], console=True) as server,
+        looking(server) as looker,
+    ):
+        async with raw_connection(server) as client:
+            await client.error()
+        async with connection(server, headers={"Authorization": "good"}):
+            assert [s["n"] for s in await looker.until("sessions")] == [2]
+
+
+async def test_what_a_script_plays_does_not_break_it(engine: PuppetEngine) -> None:
+    """Whatever its fields are: the client gets it, and the page what it can read."""
+    odd: list[Message] = [
+        {"type": "SpeechStarted"},
+        {"type": "Turn", "turn_order": "first", "words": 7},
+        {"type": "Turn", "words": None},
+    ]
+    async with (
+        Emulator(engine, service=PLAIN, console=True) as server,
+        connection(server) as client,
+    ):
+        for message in odd:
+            engine.puppets[0].tell(Raw(message))
+        assert [await client.receive() for _ in odd] == odd

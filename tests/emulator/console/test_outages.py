@@ -55,9 +55,9 @@ def test_all_for_a_while_or_until_it_is_stopped(
         fault("reset,lasts=2"),
     ]
     assert [f["text"] for f in outages.told(0.0)["on"]] == [
-        "reset,lasts=15.0",
+        "reset,lasts=15",
         "reset",
-        "reset,lasts=2.0",
+        "reset,lasts=2",
     ]
     outages.stop()
     assert outages.told(0.0)["on"] == []

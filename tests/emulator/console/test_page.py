@@ -67,7 +67,7 @@ def test_a_page_that_comes_late_is_told_all_of_it(scene: Scene) -> None:
         ],
         "marks": [["speech", 20, None, ""]],
     }
-    assert told["outages"] == {"on": [], "applied": [], "count": 0}
+    assert told["outages"] == {"on": [], "applied": []}
 
 
 def test_then_it_is_told_what_is_new(scene: Scene) -> None:

@@ -53,6 +53,7 @@ class Calls:
         return self._version
 
     def connection(self, number: int) -> Session:
+        """A session, in a lane of its own until its audio proves another one."""
         session = Session(number, self.now, self.changed, self._came, self._ended)
         session.lane = number
         session.began = self.now()

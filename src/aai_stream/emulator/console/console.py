@@ -136,22 +136,33 @@ class Console:
         news.set()
         self.calls.listen(news)
         self._pages.add(socket)
-        telling = asyncio.create_task(self._tell(socket, page, news))
+        tasks = (
+            asyncio.create_task(self._read(socket, page, news)),
+            asyncio.create_task(self._tell(socket, page, news)),
+        )
         try:
-            async for message in socket:
-                if message.type is WSMsgType.TEXT:
-                    answer = self._obey(message.data, page)
-                    news.set()
-                    if answer:
-                        await socket.send_bytes(msgspec.json.encode(answer))
-        except ConnectionError:
-            pass  # the page has gone
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._pages.discard(socket)
             self.calls.forget(news)
-            telling.cancel()
-            await asyncio.gather(telling, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        for failure in results:
+            # A page that has gone is no failure.
+            if isinstance(failure, Exception) and not isinstance(failure, OSError):
+                raise failure
         return socket
+
+    async def _read(
+        self, socket: web.WebSocketResponse, page: Page, news: asyncio.Event
+    ) -> None:
+        async for message in socket:
+            if message.type is WSMsgType.TEXT:
+                answer = self._obey(message.data, page)
+                news.set()
+                if answer:
+                    await socket.send_bytes(msgspec.json.encode(answer))
 
     async def _tell(
         self, socket: web.WebSocketResponse, page: Page, news: asyncio.Event

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -111,8 +112,9 @@ class Outages:
             {"text": _short(a.fault), "session": a.connection, "ms": a.audio_ms}
             for a in self._faults.applied[-20:]
         ]
-        return {"on": on, "applied": applied, "count": len(self._faults.applied)}
+        return {"on": on, "applied": applied}
 
 
 def _short(made: Fault) -> str:
-    return str(made).replace(",on=every", "").replace(",at=begin", "")
+    text = str(made).replace(",on=every", "").replace(",at=begin", "")
+    return re.sub(r"\.0(?=,|$)", "", text)

@@ -111,6 +111,7 @@ class Session:
         return self.samples * 1000 // self.rate
 
     def opened(self, options: Mapping[str, Any], sample_rate: int) -> None:
+        """See `Watch`, as for those below."""
         self.began = self.now()
         self.options = dict(options)
         self.rate = sample_rate
@@ -120,6 +121,7 @@ class Session:
         self.touch_facts()
 
     def audio(self, pcm: bytes) -> None:
+        """Drawn, kept to be compared, and counted."""
         assert self.recording is not None
         self.samples += len(pcm) // 2
         lead_ms = self.audio_ms - round((self.now() - self.began) * 1000)
@@ -134,18 +136,23 @@ class Session:
             self.came(self)
 
     def silence(self, start_ms: int, end_ms: int) -> None:
+        """A mark."""
         self._mark(Mark("silence", start_ms, until_ms=end_ms))
 
     def said(self, text: str) -> None:
+        """A line of its messages."""
         self._log("in", text)
 
     def told(self, message: Message) -> None:
+        """A line of its messages, and what it tells."""
         self._log("out", msgspec.json.encode(message).decode())
         kind = message["type"]
         if kind == "Turn":
             self._turn(message)
         elif kind == "SpeechStarted":
-            self._mark(Mark("speech", int(message["timestamp"])))
+            at_ms = message.get("timestamp")
+            if isinstance(at_ms, int):  # a script may play anything
+                self._mark(Mark("speech", at_ms))
         elif kind == "Begin":
             self.id = str(message["id"])
             self.touch_facts()
@@ -153,6 +160,7 @@ class Session:
             self._mark(Mark("error", self.audio_ms, str(message["error"])))
 
     def over(self, code: int | None, *, terminated: bool) -> None:
+        """Nothing comes after it but faults."""
         self.end = self.now()
         self.terminated = terminated
         self.matcher = None
@@ -175,7 +183,7 @@ class Session:
         self.version = self.facts_version = self.changed()
 
     def _turn(self, message: Message) -> None:
-        # A script may play anything; what is no turn to a page isn't shown as one.
+        # What a script plays may be no turn at all, and isn't shown as one.
         try:
             told = msgspec.convert(message, _Told)
         except msgspec.ValidationError:

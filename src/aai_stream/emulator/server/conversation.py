@@ -89,14 +89,15 @@ class Conversation:
         self._recognizer = engine.open(
             settings.sample_rate, settings.silences, self._heard
         )
-        if line.watch is not None:
-            line.watch.opened(settings.values, settings.sample_rate)
 
     async def run(self, complaints: Sequence[str] = ()) -> None:
         """Hold the session, from Begin until the websocket is closed.
 
         `complaints` say which parameters were ignored, for the log.
         """
+        if self._line.watch is not None:
+            settings = self._settings
+            self._line.watch.opened(settings.values, settings.sample_rate)
         await pause(self._clock, self._varied(self._service.begin_seconds))
         self._began = self._clock.monotonic()
         if not self._ended:

@@ -202,8 +202,7 @@ class Emulator:
         )
         service = self._service
         async with self.faults.attend(request, socket) as faults:
-            watch = self._watcher.connection(faults.number) if self._watcher else None
-            line = Line(socket, faults, watch)
+            line = Line(socket, faults)
             refusal: replies.Message | None = None
             max_seconds = service.max_session_seconds
             try:
@@ -253,6 +252,8 @@ class Emulator:
                 max_seconds=max_seconds,
                 api_version=_api_version(request),
             )
+            if self._watcher is not None:
+                line.watch = self._watcher.connection(line.faults.number)
             self._conversations.add(conversation)
             self._sessions_opened += 1
             try:

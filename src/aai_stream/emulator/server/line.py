@@ -17,13 +17,10 @@ class Line:
     """
 
     def __init__(
-        self,
-        websocket: web.WebSocketResponse,
-        faults: ConnectionFaults,
-        watch: Watch | None = None,
+        self, websocket: web.WebSocketResponse, faults: ConnectionFaults
     ) -> None:
         self.faults = faults
-        self.watch = watch
+        self.watch: Watch | None = None
         self._websocket = websocket
 
     @property

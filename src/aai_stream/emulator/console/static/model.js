@@ -148,8 +148,8 @@ export class Model {
 
   #regroup() {
     for (const lane of this.lanes.values()) lane.sessions = [];
-    // A connection that was refused has no audio and no Begin.
-    const shown = [...this.sessions.values()].filter((s) => s.id || s.ms || s.end === null);
+    // Who was refused instead of Begin has no lane.
+    const shown = [...this.sessions.values()].filter((s) => s.id || s.ms);
     for (const session of shown.sort((a, b) => a.n - b.n)) {
       let lane = this.lanes.get(session.lane);
       if (!lane) this.lanes.set(session.lane, (lane = new Lane(session.lane)));

@@ -5,6 +5,7 @@ const find = (selector) => document.querySelector(selector);
 export class Outages {
   #on = [];
   #told = 0; // when, by this page's clock
+  #last = ""; // what happened last
 
   // `send` a command; `target` gives the chosen lane's open session and its name.
   constructor({ send, target }) {
@@ -83,15 +84,16 @@ export class Outages {
     }
   }
 
-  told({ on, applied, count }) {
+  told({ on, applied }) {
     this.#on = on;
     this.#told = performance.now();
     find("#on").replaceChildren(...on.map((fault) => item(fault.text, "")));
-    const first = count - applied.length;
-    find("#applied").replaceChildren(...applied.toReversed().map((one, i) => {
-      const line = item(one.text, `connection ${one.session}, ${(one.ms / 1000).toFixed(1)} s`);
-      line.dataset.number = first + applied.length - i;
-      return line;
+    const last = applied.at(-1);
+    const happened = last ? `${last.text} on connection ${last.session}` : "";
+    if (happened !== this.#last) find("#said").textContent = this.#last = happened;
+    find("#applied").replaceChildren(...grouped(applied).map(({ text, session, ms, times }) => {
+      const when = ms ? `, ${(ms / 1000).toFixed(1)} s` : "";
+      return item(text, times > 1 ? `${times}×, last on ${session}` : `connection ${session}${when}`);
     }));
     this.#count();
   }
@@ -108,6 +110,17 @@ export class Outages {
       if (line.children[1].textContent !== text) line.children[1].textContent = text;
     });
   }
+}
+
+// The newest first; what happened many times in a row is told once.
+function grouped(applied) {
+  const groups = [];
+  for (const one of applied.toReversed()) {
+    const last = groups.at(-1);
+    if (last?.text === one.text) last.times++;
+    else groups.push({ ...one, times: 1 });
+  }
+  return groups;
 }
 
 function item(text, more) {
