@@ -241,3 +241,18 @@ async def test_who_has_the_token_is_let_in(engine: PuppetEngine) -> None:
         looking_at(server) as page,
     ):
         assert await page.locator("#empty").is_visible()
+
+
+async def test_a_page_of_another_origin_is_refused(server: Emulator) -> None:
+    """It reads nothing of the console, and makes nothing go wrong."""
+    attempt = """url => new Promise(done => {
+        const socket = new WebSocket(url);
+        socket.onopen = () => socket.send('{"do":"stop"}');
+        socket.onmessage = () => done("told");
+        socket.onclose = ({code}) => done(code);
+    })"""
+    async with looking_at(server) as page:
+        live = f"{server.url}/console/live"
+        assert await page.evaluate(attempt, live) == "told"
+        stranger = await page.context.new_page()  # about:blank, whose origin is null
+        assert await stranger.evaluate(attempt, live) == 1006

@@ -169,3 +169,15 @@ def test_sessions_that_are_over_are_forgotten_in_time(
     for number in (2, 3, 4, 5):
         begin(calls, number).over(1000, terminated=True)
     assert list(calls.sessions) == [live.number, 4, 5]
+
+
+def test_audio_is_kept_as_long_as_a_session_may_go_on(
+    calls: Calls, clock: ManualClock
+) -> None:
+    lost, done = cut(calls, 1, TALK), begin(calls, 2)
+    done.over(1000, terminated=True)
+    assert lost.recording is not None
+    assert done.recording is None
+    clock.advance(calls_module.REJOIN_SECONDS + 1)
+    begin(calls, 3).over(1000, terminated=True)
+    assert lost.recording is None

@@ -104,15 +104,17 @@ class Calls:
 
     def _lost(self, session: Session) -> list[Session]:
         """The sessions that may go on in this one."""
-        now = self.now()
         return [
             other
             for other in self.sessions.values()
-            if other.number < session.number
-            and other.how
-            and not other.terminated
-            and (other.end is None or other.end + REJOIN_SECONDS > now)
+            if other.number < session.number and self._may_go_on(other)
         ]
+
+    def _may_go_on(self, session: Session) -> bool:
+        """Whether it was lost, and not too long ago for another one to go on."""
+        if not session.how or session.terminated:
+            return False
+        return session.end is None or session.end + REJOIN_SECONDS > self.now()
 
     def _join(self, session: Session, lane: int, offset: int) -> None:
         session.lane, session.offset = lane, offset
@@ -122,6 +124,9 @@ class Calls:
 
     def _ended(self, session: Session) -> None:
         over = [s for s in self.sessions.values() if s.end is not None]
+        for old in over:
+            if not self._may_go_on(old):
+                old.recording = None  # a minute of audio
         for old in over[: max(0, len(over) - MOST_OVER)]:
             del self.sessions[old.number]
         self.changed()
