@@ -47,7 +47,7 @@ export class Drawing {
     this.#missing(lane, view, edgeMs, waiting);
     let had = 0; // up to here there was audio before
     lane.sessions.forEach((session, i) => {
-      this.#session(session, i, had, view);
+      this.#session(session, lane.sessions.slice(i + 1), i, had, view);
       had = Math.max(had, session.endMs);
     });
     for (const session of lane.sessions) this.#marks(session, view);
@@ -91,7 +91,8 @@ export class Drawing {
     if (end - start > 70) this.#text(waiting ? "no session" : "behind", start + 6, layout.middle + 4, waiting ? colours.bad : colours.warn);
   }
 
-  #session(session, i, had, { left, right, x }) {
+  // `later` are the sessions after it, which may have sent some of it again.
+  #session(session, later, i, had, { left, right, x }) {
     const { context: c, layout, colours } = this;
     const bar = (from, to, colour) => {
       if (to <= from || to < left || from > right) return;
@@ -122,8 +123,15 @@ export class Drawing {
         c.fillRect(x(session.offset + b * BUCKET_MS), top, Math.max(1, step - 1), Math.max(1.5, bottom - top));
       }
     };
-    shape(Math.max(had, session.offset), Infinity, colours.wave);
-    if (i) shape(session.offset, replayed, colours.replay);
+    const last = (from, to, colour) => {
+      for (const { offset, endMs } of later) {
+        shape(from, Math.min(to, offset), colour);
+        from = Math.max(from, endMs);
+      }
+      shape(from, to, colour);
+    };
+    last(Math.max(had, session.offset), Infinity, colours.wave);
+    if (i) last(session.offset, replayed, colours.replay);
   }
 
   #marks(session, { left, right, x }) {
@@ -180,7 +188,7 @@ export class Drawing {
         const row = free.findIndex((x) => at >= x);
         if (row < 0) continue;
         c.fillText(text, at, layout.wordsY + 2 + 14 * row);
-        free[row] = at + c.measureText(text).width + 5;
+        free[row] = at + c.measureText(text).width + 2;
       }
     };
     for (const { session, turn } of lane.finals) write(session, turn, colours.text);
