@@ -78,3 +78,33 @@ def test_faults_happen_and_are_shown() -> None:
     assert re.fullmatch(r"session \w{8} open: universal-3-6-pro, 16000 Hz", opened)
     assert "closed (" in closed
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], []),
+        (["--console"], ["The console is at http://127.0.0.1:"]),
+        (
+            ["--console", "--allow-remote"],
+            ["The console is at http://127.0.0.1:", "It asks for this token: "],
+        ),
+    ],
+)
+def test_the_console_and_its_token_are_shown(
+    options: list[str], said: list[str]
+) -> None:
+    pytest.importorskip("pocketsphinx", reason="needs the extra `local`")
+    code = "from aai_stream.cli import main; main()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "serve", "--port", "0", *options],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    lines = [process.stdout.readline() for _ in ("Listening", *said)]
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=20)
+    assert rest == ""
+    for line, start in zip(lines[1:], said, strict=True):
+        assert line.startswith(start)

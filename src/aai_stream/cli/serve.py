@@ -98,9 +98,21 @@ def serve(
             '{"audio_ms": 1200, "message": {"type": "Turn", …}}.',
         ),
     ] = None,
+    console: Annotated[
+        bool,
+        typer.Option(
+            "--console",
+            help="Serve a page at the same port that shows every session, and lets "
+            "outages happen by a click.",
+        ),
+    ] = False,
     allow_remote: Annotated[
         bool,
-        typer.Option("--allow-remote", help="Listen beyond loopback, unencrypted."),
+        typer.Option(
+            "--allow-remote",
+            help="Listen beyond loopback, unencrypted. The console then asks for a "
+            "token, which is shown here.",
+        ),
     ] = False,
     faults: Annotated[
         list[str] | None,
@@ -138,14 +150,23 @@ def serve(
             service=service,
             allow_remote=allow_remote,
             faults=[fault(text) for text in faults or ()],
+            console=console,
         )
         _log_to_stderr()
         async with emulator:
             print(f"Listening on {emulator.url}; Ctrl-C stops.", flush=True)
+            _show_console(emulator)
             await stop.wait()
         stop.status = 0  # it is how a server ends
 
     raise typer.Exit(run(command))
+
+
+def _show_console(emulator: Emulator) -> None:
+    if emulator.console_url is not None:
+        print(f"The console is at {emulator.console_url}", flush=True)
+    if emulator.console_token is not None:
+        print(f"It asks for this token: {emulator.console_token}", flush=True)
 
 
 def _check_model(name: str) -> None:

@@ -30,6 +30,19 @@ class Applied:
     """How much of the session's audio had arrived."""
 
 
+@dataclass(frozen=True)
+class State:
+    """A fault, and how far it has come."""
+
+    fault: Fault
+    times: int
+    """How often it has happened."""
+    ends: float
+    """By the server's clock; infinity unless it has happened and `lasts`."""
+    spent: bool
+    """It strikes no connection any more, because all that it was for have come."""
+
+
 class Faults:
     """The faults of a server; they can be changed while it runs.
 
@@ -47,6 +60,8 @@ class Faults:
     ) -> None:
         self.applied: list[Applied] = []
         """The faults that have happened, in order."""
+        self.listener: Callable[[Applied], None] | None = None
+        """Called with each fault that has happened."""
         self._watches = [_Watch(fault) for fault in faults]
         self._clock = clock
         self._shut_port = shut_port
@@ -55,6 +70,20 @@ class Faults:
 
     def __iter__(self) -> Iterator[Fault]:
         return iter([watch.fault for watch in self._watches])
+
+    @property
+    def states(self) -> list[State]:
+        """What each fault is doing, in their order."""
+        return [watch.state for watch in self._watches]
+
+    def strike(self, fault: Fault, number: int | None = None) -> None:
+        """Let a fault happen in sessions that are open, and in none that come later.
+
+        With `number`, in that connection only; no effect if it is over.
+        """
+        for connection in self._open:
+            if number is None or connection.number == number:
+                connection.arm(fault)
 
     def append(self, fault: Fault) -> None:
         """Add a fault."""
@@ -117,6 +146,8 @@ class Faults:
         for watch in self._watches:
             if watch.fault is fault:
                 watch.happened(self._clock.monotonic())
+        if self.listener is not None:
+            self.listener(applied)
         # A warning, for `aai-stream serve` to show it without any set-up.
         logger.warning(
             "fault on connection %d, %d ms of audio: %s",
@@ -134,9 +165,17 @@ class _Watch:
         self._seen = 0
         self._random = random.Random(fault.seed)
         self._ends = math.inf
+        self._times = 0
+
+    @property
+    def state(self) -> State:
+        last = self.fault.on.last
+        spent = last is not None and self._seen >= last
+        return State(self.fault, self._times, self._ends, spent)
 
     def happened(self, now: float) -> None:
         """It has happened. From the first time on it lasts for as long as it says."""
+        self._times += 1
         if self.fault.lasts is not None:
             self._ends = min(self._ends, now + self.fault.lasts)
 

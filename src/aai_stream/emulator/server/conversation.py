@@ -95,6 +95,9 @@ class Conversation:
 
         `complaints` say which parameters were ignored, for the log.
         """
+        if self._line.watch is not None:
+            settings = self._settings
+            self._line.watch.opened(settings.values, settings.sample_rate)
         await pause(self._clock, self._varied(self._service.begin_seconds))
         self._began = self._clock.monotonic()
         if not self._ended:
@@ -115,11 +118,10 @@ class Conversation:
             for task in (reader, writer):
                 task.cancel()
             await asyncio.gather(reader, writer, return_exceptions=True)
-            close = self._close.code if self._close else self._line.close_code
             logger.info(
                 "session %s closed (%s): %s, %.1f s of audio in %.1f s",
                 self._id[:8],
-                close or "cut",
+                self.close_code or "cut",
                 self._settings.model,
                 self._audio_seconds,
                 self._clock.monotonic() - self._began,
@@ -128,6 +130,16 @@ class Conversation:
     def go_away(self) -> None:
         """Close because the server stops (1001)."""
         self._end(Close(1001, "Server is stopping"))
+
+    @property
+    def close_code(self) -> int | None:
+        """The code of the close, ours or the client's; None without one."""
+        return self._close.code if self._close else self._line.close_code
+
+    @property
+    def terminated(self) -> bool:
+        """Whether the client asked for the end."""
+        return self._terminating
 
     @property
     def was_cut(self) -> bool:
@@ -173,6 +185,8 @@ class Conversation:
             self._fail(replies.bad_chunk(bad_ms))
             return
         self._samples += samples
+        if self._line.watch is not None:
+            self._line.watch.audio(pcm)
         # Waiting for the engine is not the client's fault.
         self._timers.disarm("inactivity")
         await self._recognizer.hear(pcm)
@@ -237,6 +251,8 @@ class Conversation:
         elif isinstance(heard, SpeechStarted):
             self._turns.speech_started(heard.at_ms)
         elif isinstance(heard, Silence):
+            if self._line.watch is not None:
+                self._line.watch.silence(heard.start_ms, heard.end_ms)
             if self._settings.on("acknowledge_silence"):
                 self._tell(replies.silence(heard.start_ms, heard.end_ms))
         elif isinstance(heard, Raw):

@@ -24,9 +24,11 @@ from ...connection.addresses import is_loopback
 from ...errors import EngineError, OptionError
 from .. import replies
 from ..clock import Clock, LoopClock, pause
+from ..console import Console
 from ..engines.engine import Engine
 from ..faults.kinds import Fault
 from ..faults.running import Faults
+from ..watching import Watcher
 from .access import Doorkeeper, NoAccess, Places
 from .conversation import CLOSE_SECONDS, Conversation
 from .line import Line
@@ -68,7 +70,8 @@ class Emulator:
     `service` says how it behaves. `faults` go wrong on purpose; the attribute of that
     name takes more of them at any time, and says which have happened. With `tls` it
     speaks TLS only. Without, there is no encryption, so it binds to loopback only
-    unless `allow_remote`. `clock` is there for tests.
+    unless `allow_remote`. With `console` it serves a page at `console_url` that shows
+    every session, and lets faults happen by a click. `clock` is there for tests.
 
     Raises `OptionError` for a host that isn't loopback.
     """
@@ -84,6 +87,7 @@ class Emulator:
         allow_remote: bool = False,
         tls: ssl.SSLContext | None = None,
         faults: Iterable[Fault] = (),
+        console: bool = False,
         clock: Clock | None = None,
     ) -> None:
         if not allow_remote and tls is None and not is_loopback(host):
@@ -121,6 +125,14 @@ class Emulator:
         )
         self._listener = Listener(self._runner, host, port, tls, self._clock)
         self.faults = Faults(faults, self._clock, self._listener.shut)
+        self._console: Console | None = None
+        if console:
+            is_remote = allow_remote or not is_loopback(host)
+            self._console = Console(
+                self._clock, self.faults, self._mint_for_page, is_remote=is_remote
+            )
+            self._console.add_routes(app)
+        self._watcher: Watcher | None = self._console.calls if self._console else None
 
     @property
     def url(self) -> str:
@@ -128,6 +140,16 @@ class Emulator:
         host, port = self._listener.host, self._listener.port
         host = f"[{host}]" if ":" in host else host
         return f"{self._scheme}://{host}:{port}"
+
+    @property
+    def console_url(self) -> str | None:
+        """The address of the console, once the server listens; None without one."""
+        return self.url.replace("ws", "http", 1) + "/" if self._console else None
+
+    @property
+    def console_token(self) -> str | None:
+        """What the console asks visitors for; None if it asks for nothing."""
+        return self._console.token if self._console else None
 
     @property
     def sessions(self) -> int:
@@ -154,6 +176,8 @@ class Emulator:
         self._stopping = True
         for conversation in self._conversations:
             conversation.go_away()
+        if self._console is not None:
+            await self._console.aclose()
         self.faults.release()
         await self._listener.aclose()
         await self._runner.cleanup()
@@ -228,6 +252,8 @@ class Emulator:
                 max_seconds=max_seconds,
                 api_version=_api_version(request),
             )
+            if self._watcher is not None:
+                line.watch = self._watcher.connection(line.faults.number)
             self._conversations.add(conversation)
             self._sessions_opened += 1
             try:
@@ -235,6 +261,9 @@ class Emulator:
             finally:
                 self._conversations.discard(conversation)
                 was_cut = conversation.was_cut
+                if line.watch is not None:
+                    code, terminated = conversation.close_code, conversation.terminated
+                    line.watch.over(code, terminated=terminated)
         except EngineError:
             logger.exception("the engine could not open a recogniser")
             return replies.cancelled()
@@ -244,6 +273,9 @@ class Emulator:
                 service.lost_place_seconds if was_cut else service.place_seconds
             )
         return None
+
+    def _mint_for_page(self) -> str:
+        return self._door.mint(60, _LONGEST_SESSION_SECONDS)
 
     async def _health(self, request: web.Request) -> web.Response:
         return web.json_response(

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from aiohttp import WSCloseCode, WSMessage, web
+from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from .. import replies
 from ..faults.connection import ConnectionFaults
+from ..watching import Watch
 
 
 class Line:
     """Talks to the client on `websocket`; `faults` have a say in every step.
 
-    Iterating gives what the client sends, until the connection is over.
+    Iterating gives what the client sends, until the connection is over. `watch`, if
+    there is one, is told all of it.
     """
 
     def __init__(
         self, websocket: web.WebSocketResponse, faults: ConnectionFaults
     ) -> None:
         self.faults = faults
+        self.watch: Watch | None = None
         self._websocket = websocket
 
     @property
@@ -30,6 +33,8 @@ class Line:
         """Send `message`, or what faults make of it. Raises `ConnectionError`."""
         for told in await self.faults.before_telling(message):
             await self._websocket.send_str(replies.encode(told))
+            if self.watch is not None:
+                self.watch.told(told)
         await self.faults.after_telling(message)
 
     async def close(self, code: int, reason: str) -> None:
@@ -43,5 +48,7 @@ class Line:
         while await self.faults.before_reading():
             message = await self._websocket.__anext__()
             if not self.faults.deaf:  # as of a fault that struck meanwhile
+                if self.watch is not None and message.type is WSMsgType.TEXT:
+                    self.watch.said(message.data)
                 return message
         raise StopAsyncIteration
