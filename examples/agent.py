@@ -1,6 +1,6 @@
 """A LiveKit agent that hears through aai-stream and answers as text, without a voice.
 
-    pip install 'aai-stream[livekit,local]'
+    pip install '.[livekit,local]'    # in a clone of the repository
 
 Without any key: the agent listens to a recording, recognised on this machine.
 

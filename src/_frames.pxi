@@ -20,12 +20,13 @@ cdef class FrameWriter:
     Attributes:
         is_open: whether frames are written; otherwise they are dropped. Its owner sets
             it to False when the connection is over.
-        has_room: whether the transport has room for audio; its owner keeps it right.
+        has_room: whether the transport has room for audio; see `pause`, `resume`.
     """
 
     cdef public bint is_open
-    cdef public bint has_room
+    cdef readonly bint has_room
     cdef object write
+    cdef Gate gate  # that sends audio by it
     cdef bytes keys
     cdef Py_ssize_t used
 
@@ -37,6 +38,16 @@ cdef class FrameWriter:
         """From here on call `write` with each frame, as bytes."""
         self.write = write
         self.is_open = True
+
+    def pause(self):
+        """The transport's buffer has no room for more audio."""
+        self.has_room = False
+
+    def resume(self):
+        """It has room again."""
+        self.has_room = True
+        if self.gate is not None:
+            self.gate.resumed()
 
     def send_audio(self, chunk):
         """Write a binary message: any contiguous buffer, which is left as it is."""

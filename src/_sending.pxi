@@ -152,8 +152,8 @@ cdef class Gate:
 
     While it is open, `push` writes to the ring, frames each chunk that is full, and
     hands it to the transport, in one call. It shuts itself, and asks, at a sample that
-    was named when it was opened, when the pace is exceeded, and when audio was dropped
-    or skipped.
+    was named when it was opened, when the pace is exceeded, when audio was dropped or
+    skipped, and when a full connection has room again.
 
     Args:
         ring: whose chunks are sent.
@@ -161,8 +161,8 @@ cdef class Gate:
 
     Attributes:
         is_open: whether it sends on its own.
-        ask: called, if it isn't None, when the gate has shut itself, and when audio is
-            dropped while it is shut.
+        ask: called, if it isn't None, when the gate has shut itself, and while it is
+            shut when audio is dropped or the connection has room again.
     """
 
     cdef public object ask
@@ -182,8 +182,12 @@ cdef class Gate:
     def connect(self, FrameWriter frames, clock):
         """Send by `frames` from now on, None for nowhere. `clock` gives the seconds
         that the pacer counts in."""
+        if self.frames is not None:
+            self.frames.gate = None
         self.frames = frames
         self.clock = clock
+        if frames is not None:
+            frames.gate = self
 
     def open(self, Timeline timeline not None, int64_t until):
         """Send up to `until`, or the chunk that holds it; account to `timeline`."""
@@ -213,6 +217,14 @@ cdef class Gate:
             self.is_open = False
         elif self.ring.dropped_samples == self.dropped:
             return 0
+        return self.ask_now()
+
+    cdef int resumed(self) except -1:
+        """The connection has room again, and audio may wait."""
+        self.is_open = False
+        return self.ask_now()
+
+    cdef int ask_now(self) except -1:
         self.dropped = self.ring.dropped_samples
         if self.ask is not None:
             self.ask()

@@ -68,8 +68,7 @@ class FakeWire:
             self._owner.closed(code, "")
 
     def make_room(self) -> None:
-        self.frames.has_room = True
-        self._owner.room()
+        self.frames.resume()
 
     @property
     def audio(self) -> list[int]:

@@ -154,21 +154,32 @@ def test_too_much_at_once_waits() -> None:
     assert not call.pacer.is_open(call.now)
 
 
-def test_a_full_socket_gets_nothing_and_nobody_is_asked() -> None:
+def test_a_full_socket_gets_nothing_until_it_has_room_and_the_gate_asks() -> None:
     call = Call()
-    call.frames.has_room = False
+    call.frames.pause()
     call.push(2 * CHUNK)
     assert (call.sent, call.asked) == ([], [])
-    call.frames.has_room = True
+    call.answer = lambda: call.gate.open(call.timeline, 10**9)
+    call.frames.resume()
+    assert call.asked == [0]
     call.push(1)
     assert call.audio == numbers(1, 1600)
+
+
+def test_a_connection_that_is_not_the_gates_any_more_asks_nothing() -> None:
+    call = Call()
+    first = call.frames
+    call.gate.connect(frames_to(no_text, no_text), lambda: call.now)
+    first.resume()
+    assert call.asked == []
+    assert call.gate.is_open
 
 
 def test_a_socket_that_fills_keeps_the_rest() -> None:
     call = Call()
 
     def write(frame: bytes) -> None:
-        call.frames.has_room = False
+        call.frames.pause()
         call.sent.append([len(frame)])
 
     call.frames.open(write)
@@ -198,11 +209,11 @@ def test_a_shut_gate_tells_of_audio_that_is_dropped() -> None:
 
 def test_an_open_gate_asks_before_it_sends_behind_a_gap() -> None:
     call = Call(replay_seconds=1)
-    call.frames.has_room = False
+    call.frames.pause()
     call.push(RATE)
     call.push(CHUNK)
     assert call.asked == [800]
-    call.frames.has_room = True
+    call.frames.resume()
     call.push(CHUNK)
     assert call.sent == []
 
@@ -221,15 +232,17 @@ def test_audio_whose_memory_another_ring_took_is_not_sent() -> None:
     limit_memory(30 * 2 * RATE)
     try:
         call = Call()
-        call.frames.has_room = False
+        call.frames.pause()
         call.gate.push(bytes(2 * 18 * 44_100), 44_100)
         assert (call.sent, call.asked) == ([], [])
         other = AudioRing(RATE)
         other.write(bytes(2 * 25 * RATE), RATE)
-        call.frames.has_room = True
+        call.answer = lambda: call.gate.open(call.timeline, 10**9)
+        call.frames.resume()
+        call.answer = lambda: None
         # So little stays with soxr: the ring itself takes nothing, and sees nothing.
         call.gate.push(bytes(2 * 10), 44_100)
-        assert (call.sent, call.asked) == ([], [0])
+        assert (call.sent, call.asked) == ([], [0, 0])
     finally:
         limit_memory(512_000_000)
 

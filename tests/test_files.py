@@ -6,7 +6,8 @@ import asyncio
 import math
 import os
 import sys
-from collections.abc import AsyncIterator
+import wave
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ async def test_a_file_read_in_blocks_is_what_it_is_as_a_whole(
     whole, _ = soundfile.read(path, dtype="float32", always_2d=True)
     expected = (whole * 32768).round().clip(-32768, 32767)
     recording = open_recording(path)
-    blocks = [np.asarray(block).view("i2") async for block in recording.blocks]
+    blocks = [np.frombuffer(bytes(block), "i2") async for block in recording.blocks]
     assert {len(block) for block in blocks[:-1]} == {800 * channels}
     read = np.concatenate(blocks).reshape(-1, channels)
     assert recording.seconds == len(whole) / 16_000
@@ -256,8 +257,83 @@ async def test_reading_files_needs_soundfile(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "soundfile", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'aai-stream\[cli\]'"):
-        open_recording(tmp_path / "x.wav")
+    monkeypatch.setenv("PATH", "")  # ffmpeg would do
+    soundfile.write(tmp_path / "x.flac", np.zeros(100), 16000)
+    monkeypatch.setitem(sys.modules, "soundfile", None)
+    with pytest.raises(MissingExtraError, match=r"x\.flac: .+ pip install soundfile"):
+        open_recording(tmp_path / "x.flac")
+
+
+def fake_ffmpeg(folder: Path, script: str) -> None:
+    """A program of this name that runs `script`."""
+    program = folder / "ffmpeg"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+
+
+async def test_ffmpeg_decodes_what_nothing_else_can(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fake_ffmpeg(tmp_path, "echo $@ >&2; head -c 4000 /dev/zero | tr '\\0' '\\1'")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    (tmp_path / "call.m4a").write_bytes(b"\0\0\0\x20ftypM4A ")
+    recording = open_recording(tmp_path / "call.m4a")
+    assert (recording.sample_rate, recording.num_channels) == (16_000, 1)
+    assert recording.seconds is None
+    blocks = [bytes(block) async for block in recording.blocks]
+    assert b"".join(blocks) == b"\1" * 4000
+
+
+async def test_what_ffmpeg_can_t_read_is_an_error_in_its_words(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fake_ffmpeg(tmp_path, "printf '\\1\\1'; echo 'No such codec' >&2; exit 3")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    (tmp_path / "call.m4a").write_bytes(b"nothing")
+    blocks = open_recording(tmp_path / "call.m4a").blocks
+    assert bytes(await anext(blocks)) == b"\1\1"
+    with pytest.raises(AudioError, match=r"call\.m4a: ffmpeg can't .+: No such codec"):
+        await anext(blocks)
+
+
+async def test_a_reader_that_has_had_enough_ends_ffmpeg(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fake_ffmpeg(tmp_path, "exec cat /dev/zero")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    (tmp_path / "call.m4a").write_bytes(b"nothing")
+    blocks = open_recording(tmp_path / "call.m4a").blocks
+    assert isinstance(blocks, AsyncGenerator)
+    assert len(bytes(await anext(blocks))) == 1600
+    await blocks.aclose()
+
+
+def test_without_ffmpeg_its_line_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    (tmp_path / "call.m4a").write_bytes(b"nothing")
+    with pytest.raises(AudioError, match=r"call\.m4a: .+ ffmpeg -i IN OUT\.wav"):
+        open_recording(tmp_path / "call.m4a")
+
+
+async def test_a_wav_of_16_bits_needs_no_package(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Also one whose head promises more than is there, cut in the middle of a frame."""
+    path = tmp_path / "call.wav"
+    with wave.open(str(path), "wb") as wav:
+        wav.setnchannels(2)
+        wav.setsampwidth(2)
+        wav.setframerate(8000)
+        wav.writeframes(bytes(range(200)) * 16)
+    path.write_bytes(path.read_bytes()[:-1])
+    monkeypatch.setitem(sys.modules, "soundfile", None)
+    recording = open_recording(path)
+    assert (recording.sample_rate, recording.num_channels) == (8000, 2)
+    assert recording.seconds == pytest.approx(0.1, abs=0.003)
+    blocks = [bytes(block) async for block in recording.blocks]
+    assert b"".join(blocks) == (bytes(range(200)) * 16)[:-4]
 
 
 async def test_a_pipe_is_heard_as_it_comes() -> None:

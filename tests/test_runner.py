@@ -58,7 +58,7 @@ async def test_a_forced_end_and_a_flush_go_at_once() -> None:
 async def test_draining_waits_for_room() -> None:
     run = Run()
     wire = await run.open()
-    wire.frames.has_room = False
+    wire.frames.pause()
     run.push(1600)
     assert wire.seen == []
     draining = asyncio.ensure_future(run.runner.drain())
@@ -73,7 +73,7 @@ async def test_draining_waits_for_room() -> None:
 async def test_a_gap_is_told_with_the_audio_behind_it() -> None:
     run = Run(replay_seconds=1)
     wire = await run.open()
-    wire.frames.has_room = False
+    wire.frames.pause()
     run.push(3 * RATE)
     wire.make_room()
     (lost,) = (told for told in run.told if isinstance(told, AudioLost))
@@ -114,7 +114,7 @@ async def test_draining_across_a_lost_session() -> None:
 async def test_draining_ends_with_the_stream() -> None:
     run = Run()
     wire = await run.open()
-    wire.frames.has_room = False
+    wire.frames.pause()
     run.push(1600)
     drains = [asyncio.ensure_future(run.runner.drain()) for _ in range(3)]
     await turns_of_the_loop()

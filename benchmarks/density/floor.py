@@ -39,7 +39,9 @@ def floor(bench: Bench) -> dict[str, float]:
     """Median µs of each."""
     with (
         ServerProcess(bench.server_core, bench.certificate) as server,
-        Child(_measure, server.url, core=bench.core, ca=bench.certificate.ca) as child,
+        Child(
+            _measure, server.url, cores={bench.core}, ca=bench.certificate.ca
+        ) as child,
     ):
         found: dict[str, float] = child.ask(None)
     return found

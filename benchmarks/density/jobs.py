@@ -13,9 +13,10 @@ from statistics import median
 import certifi
 
 from aai_stream.load.serving import ServerProcess
+from aai_stream.load.worker import Worker
 from aai_stream.models import DEFAULT_MODEL
 
-from .job import FRAME_SECONDS, First, Kind, Spoken, Task, Weight
+from .job import FRAME_SECONDS, First, Kind, Speak, Spoken, Task, Weigh, Weight, run
 from .results import Results, Row
 from .spread import Spread
 from .turns import (
@@ -27,7 +28,6 @@ from .turns import (
     Bench,
     is_idle,
 )
-from .worker import Worker
 
 KINDS = {
     OURS: Kind("aai_stream.livekit", "aai_stream.livekit:STT"),
@@ -70,17 +70,19 @@ def measure(bench: Bench) -> Measured:
         contextlib.ExitStack() as stack,
     ):
         workers = {
-            name: stack.enter_context(Worker(kind, core=bench.core, ca=ca))
+            name: stack.enter_context(
+                Worker(kind.package, run, cores={bench.core}, ca=ca)
+            )
             for name, kind in KINDS.items()
         }
         for worker in workers.values():
             worker.wait()
         server.begin()
         _start(workers, server.url, bench.streams(bench.jobs))
-        firsts = {name: worker.firsts() for name, worker in workers.items()}
+        firsts = {name: worker.begun() for name, worker in workers.items()}
         firsts_trusty = is_idle(server.report())
         rounds, rounds_trusty = _rounds(workers, server, bench)
-        weights = {name: worker.weigh() for name, worker in workers.items()}
+        weights = {name: worker.ask_all(Weigh()) for name, worker in workers.items()}
     return Measured(firsts, rounds, weights, firsts_trusty, rounds_trusty)
 
 
@@ -123,7 +125,7 @@ def _rounds(
 
 
 def _speak(worker: Worker, seconds: float) -> list[Spoken]:
-    spoken = worker.speak(seconds)
+    spoken: list[Spoken] = worker.ask_all(Speak(seconds))
     time.sleep(SETTLE_SECONDS)  # what is on its way must not fall on the next one
     return spoken
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from aai_stream.load.clients import Client, Setting
 from aai_stream.load.host import HostProcess, Ran, Run
-from aai_stream.load.process import two_cores
+from aai_stream.load.process import two_sides
 from aai_stream.load.ramp import Step
 from aai_stream.load.serving import ServerProcess, ServerReport
 from aai_stream.load.tls import Certificate, make_certificate
@@ -46,9 +46,9 @@ class Bench:
     @classmethod
     def of_this_machine(cls, rounds: int, seconds: float, scale: float) -> Bench:
         """Raises `StateError` if there is no second core."""
-        server_core, core = two_cores()
+        server_core, cores = two_sides()
         certificate = make_certificate()
-        return cls(core, server_core, certificate, rounds, seconds, scale)
+        return cls(cores[-1], server_core, certificate, rounds, seconds, scale)
 
     def streams(self, number: int) -> int:
         """That many, scaled."""

@@ -7,7 +7,9 @@ import inspect
 import logging
 import math
 import os
+import shutil
 import stat
+import wave
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,23 +52,64 @@ class Recording:
 
 
 def open_recording(path: str | os.PathLike[str]) -> Recording:
-    """A WAV, FLAC, OGG or MP3 file, read with soundfile as it is needed.
+    """An audio file, read as it is needed.
+
+    WAV of 16 bits needs nothing; other WAV, FLAC, OGG and MP3 need soundfile. What that
+    can't read, such as M4A or WebM, ffmpeg decodes if it is installed, to 16 kHz mono.
 
     Raises `OSError` if there is no such file, `AudioError` if it can't be read,
     `MissingExtraError` if soundfile isn't installed.
     """
-    try:
-        import soundfile
-    except ImportError:
-        raise MissingExtraError(
-            "reading audio files needs soundfile: pip install 'aai-stream[cli]'"
-        ) from None
     with open(path, "rb"):  # soundfile's own words for a missing file are unclear
         pass
+    if (recording := _open_wav(path)) is not None:
+        return recording
+    name = Path(path).name
+    try:
+        return _open_with_soundfile(path)
+    except ImportError:
+        failure: Exception = MissingExtraError(
+            f"{name}: reading this needs soundfile: pip install soundfile"
+        )
+    except AudioError as exc:
+        failure = AudioError(
+            f"{name}: {exc} ffmpeg may know it: install it, or convert the file by "
+            "ffmpeg -i IN OUT.wav"
+        )
+    if (ffmpeg := shutil.which("ffmpeg")) is not None:
+        return _decoded(ffmpeg, path)
+    raise failure
+
+
+def _open_wav(path: str | os.PathLike[str]) -> Recording | None:
+    """A WAV file of 16 bits; None if it is none."""
+    try:
+        with wave.open(os.fspath(path)) as wav:
+            rate, channels = wav.getframerate(), wav.getnchannels()
+            width, frames = wav.getsampwidth(), wav.getnframes()
+    except (wave.Error, EOFError):
+        return None
+    if width != 2 or rate < 1:
+        return None
+    # Programs that write to a pipe promise more than comes.
+    frames = min(frames, os.path.getsize(path) // (2 * channels))
+
+    async def blocks() -> AsyncIterator[Audio]:
+        with wave.open(os.fspath(path)) as wav:
+            while block := wav.readframes(max(1, rate * BLOCK_MS // 1000)):
+                yield block[: len(block) // (2 * channels) * 2 * channels]
+
+    return Recording(blocks(), rate, channels, frames / rate)
+
+
+def _open_with_soundfile(path: str | os.PathLike[str]) -> Recording:
+    """What soundfile reads. Raises `AudioError`, or `ImportError` without it."""
+    import soundfile
+
     try:
         file = soundfile.SoundFile(path)
     except soundfile.LibsndfileError as exc:
-        raise AudioError(f"{Path(path).name}: {exc.error_string}") from None
+        raise AudioError(exc.error_string) from None
     # Or else soundfile seeks after each read, which makes an MP3's decoder forget what
     # it needs for the next.
     file.seekable = lambda: False
@@ -81,6 +124,44 @@ def open_recording(path: str | os.PathLike[str]) -> Recording:
     return Recording(
         blocks(), file.samplerate, file.channels, file.frames / file.samplerate
     )
+
+
+def _decoded(ffmpeg: str, path: str | os.PathLike[str]) -> Recording:
+    """What `ffmpeg` makes of a file. Iterating raises `AudioError` where it fails."""
+    rate = 16_000
+    name = Path(path).name
+
+    async def blocks() -> AsyncIterator[Audio]:
+        process = await asyncio.create_subprocess_exec(
+            *(ffmpeg, "-nostdin", "-v", "error", "-i", f"file:{os.fspath(path)}"),
+            *("-f", "s16le", "-ac", "1", "-ar", str(rate), "-"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        assert process.stderr is not None
+        complaints = asyncio.ensure_future(process.stderr.read())
+        try:
+            while block := await _exactly(process.stdout, 2 * rate * BLOCK_MS // 1000):
+                yield block
+            if await process.wait():
+                said = (await complaints).decode(errors="replace").splitlines()
+                raise AudioError(f"{name}: ffmpeg can't read it: {' '.join(said[-1:])}")
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+            await complaints
+
+    return Recording(blocks(), rate)
+
+
+async def _exactly(reader: asyncio.StreamReader, size: int) -> bytes:
+    """So many bytes, or what is left."""
+    try:
+        return await reader.readexactly(size)
+    except asyncio.IncompleteReadError as exc:
+        return exc.partial
 
 
 def raw_recording(fd: int, sample_rate: int, num_channels: int = 1) -> Recording:
@@ -192,8 +273,8 @@ async def transcribe(
         turns = await aai_stream.transcribe("call.wav", speech_model="u3-rt-pro")
 
     Args:
-        audio: a path (WAV, FLAC, OGG, MP3; needs the `cli` extra), or interleaved
-            int16 in a buffer, or float32 from -1 to 1.
+        audio: a path, see `open_recording`; or interleaved int16 in a buffer, or
+            float32 from -1 to 1.
         sample_rate: of a buffer, in Hz.
         num_channels: of a buffer.
         realtime: push at the audio's own speed, which AssemblyAI asks for; False is

@@ -82,11 +82,6 @@ class Link:
         take(now)
         runner.settle(now)
 
-    def room(self) -> None:
-        """The socket takes more audio."""
-        self._runner.gate.shut()
-        self._runner.settle()
-
     def release(self) -> None:
         """There is no session any more: another may be opened."""
         if self.place is not None:
@@ -215,7 +210,7 @@ class Runner:
     # ---- audio and control ----
 
     def _asked(self) -> None:
-        """The gate has shut, or audio was dropped."""
+        """The gate has shut, audio was dropped, or the socket takes more again."""
         self.protocol.coverage.gaps.look()
         self.settle()
 

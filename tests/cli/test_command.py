@@ -156,13 +156,30 @@ def test_a_reader_that_has_had_enough(
 def test_a_terminal_shows_partials_times_and_progress(
     environment: dict[str, str], url: str, speech: Path
 ) -> None:
-    shown, status = on_terminal(environment, "--url", url, str(speech))
+    shown, status, _ = on_terminal(environment, "--url", url, str(speech))
     assert status == 0
     assert "00:00." in shown
     assert "W0000 w0001 w0002 w0003." in shown
     assert "W0000 w0001 w0002." in shown  # a partial
-    assert len(set(re.findall(r"(\d\.\d) / 2\.\d s of audio", shown))) > 2
+    assert len(set(re.findall(r"(\d\.\d) / 2\.\d s heard", shown))) > 2
     assert shown.count("\x1b[?25h") == shown.count("\x1b[?25l") > 0  # the cursor
+
+
+def test_progress_is_on_standard_error_where_the_text_goes_elsewhere(
+    environment: dict[str, str], url: str, speech: Path
+) -> None:
+    """The text of two files in a pipe, what is heard of them on the terminal."""
+    files = [str(speech)] * 2
+    pipe = subprocess.PIPE
+    command = ["--url", url, "-f", "json", *files]
+    shown, status, out = on_terminal(environment, *command, stdout=pipe)
+    assert status == 0
+    assert len(out.splitlines()) == 2
+    assert "W0000" in shown  # a partial
+    assert "speech.wav" in shown
+    assert re.search(r"all .+ / 4\.\d s heard", shown)
+
+    assert shown.count("\x1b[?25h") == shown.count("\x1b[?25l") > 0
 
 
 def test_an_error_leaves_the_terminal_as_it_was(
@@ -170,7 +187,7 @@ def test_an_error_leaves_the_terminal_as_it_was(
 ) -> None:
     environment["ASSEMBLYAI_API_KEY"] = "wrong"
     server = ("--url", "ws://127.0.0.1:1")
-    shown, status = on_terminal(environment, *server, str(speech))
+    shown, status, _ = on_terminal(environment, *server, str(speech))
     assert status == 69
     assert "\x1b[?25l" not in shown
 
@@ -190,11 +207,17 @@ def speak_until(began: threading.Event, process: subprocess.Popen[bytes]) -> Non
     assert began.wait(20)
 
 
-def on_terminal(environment: dict[str, str], *arguments: str) -> tuple[str, int]:
-    """What `transcribe` shows on a terminal of 100 columns, and its exit status."""
+def on_terminal(
+    environment: dict[str, str], *arguments: str, stdout: int | None = None
+) -> tuple[str, int, str]:
+    """What `transcribe` shows on a terminal of 100 columns, its exit status, and what
+    it writes to `stdout`, if that is a pipe and no terminal."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [*COMMAND, "transcribe", *arguments], env=environment, stdout=theirs
+        [*COMMAND, "transcribe", *arguments],
+        env=environment,
+        stdout=stdout or theirs,
+        stderr=theirs,
     )
     os.close(theirs)
     shown = b""
@@ -204,7 +227,8 @@ def on_terminal(environment: dict[str, str], *arguments: str) -> tuple[str, int]
     except OSError:  # how Linux tells the end of a terminal
         pass
     os.close(ours)
-    return shown.decode(), process.wait(20)
+    written = process.communicate(timeout=20)[0] or b""
+    return shown.decode(), process.returncode, written.decode()
 
 
 def test_serve_recognises_speech_for_any_client(environment: dict[str, str]) -> None:
@@ -255,4 +279,4 @@ def test_without_the_extra_the_command_to_get_it_is_told() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=20
     )
     assert done.returncode == 1
-    assert "pip install 'aai-stream[cli]'" in done.stderr
+    assert "pip install pysubs2 rich soundfile typer" in done.stderr

@@ -70,7 +70,7 @@ def test_without_a_key_the_embedded_server_is_examined() -> None:
     assert "✓ sessions at once: 2 opened" in result.stdout
     assert lines[-2:] == [
         "! words: the embedded server can't hear",
-        "    pip install 'aai-stream[local]' for speech recognition offline",
+        "    pip install pocketsphinx for speech recognition offline",
     ]
 
 
@@ -180,7 +180,7 @@ def test_nothing_is_billed_unasked(url: str) -> None:
 def test_the_embedded_server_needs_ears_to_be_asked() -> None:
     result = run("--conformance")
     assert result.exit_code == 69
-    assert "aai-stream[local]" in result.stderr
+    assert "pip install pocketsphinx" in result.stderr
 
 
 def test_marks_are_for_any_terminal() -> None:

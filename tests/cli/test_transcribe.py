@@ -14,12 +14,19 @@ import soundfile
 from aiohttp import web
 from typer.testing import CliRunner, Result
 
-from aai_stream.cli import app
-from aai_stream.cli import transcribe as command
+from aai_stream.cli import app, hearing
+from aai_stream.cli.writing import (
+    CUE_CHARACTERS,
+    CUE_MS,
+    Format,
+    split_into_cues,
+    writer,
+)
 from aai_stream.emulator.engines.marked import MarkedEngine, marked_audio
 from aai_stream.emulator.faults import fault
 from aai_stream.emulator.server import Emulator
 from aai_stream.errors import EngineError
+from aai_stream.messages import Turn, Word
 from aai_stream.parameters import PARAMETERS
 from tests.cli.conftest import in_thread
 from tests.servers import BEGIN, begin_then, terminate_when_asked, websocket_server
@@ -30,7 +37,7 @@ OFFLINE = "ASSEMBLYAI_API_KEY is not set: recognising on this machine, offline\n
 @pytest.fixture(autouse=True)
 def _no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ASSEMBLYAI_API_KEY", raising=False)
-    monkeypatch.setattr(command, "PocketsphinxEngine", lambda capacity: MarkedEngine())
+    monkeypatch.setattr(hearing, "PocketsphinxEngine", lambda capacity: MarkedEngine())
 
 
 def run(*arguments: str | Path) -> Result:
@@ -63,6 +70,43 @@ def test_subtitles(speech: Path, kind: str, head: str, mark: str) -> None:
     assert result.stdout.startswith(head)
     assert "W0000 w0001 w0002 w0003." in result.stdout
     assert f"00:00:00{mark}" in result.stdout
+
+
+def test_several_files_have_headings(speech: Path) -> None:
+    result = run(speech, speech, "--fast")
+    said = "W0000 w0001 w0002 w0003."
+    heading = f"==> {speech} <=="
+    assert result.stdout == f"{heading}\n{said}\n\n{heading}\n{said}\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "suffix", "has"),
+    [("text", "txt", "W0000 w"), ("json", "jsonl", '"file":'), ("srt", "srt", "-->")],
+)
+def test_each_file_gets_one_in_a_folder(
+    speech: Path, kind: str, suffix: str, has: str
+) -> None:
+    other = speech.with_name("other.wav")
+    other.write_bytes(speech.read_bytes())
+    folder = speech.parent / "new" / "folder"
+    result = run(speech, other, "--fast", "-f", kind, "--output-dir", folder)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == ""
+    assert sorted(path.name for path in folder.iterdir()) == [
+        f"other.{suffix}",
+        f"speech.{suffix}",
+    ]
+    for path in folder.iterdir():
+        assert has in path.read_text()
+
+
+def test_speakers_are_named() -> None:
+    words = [Word(text="Hi.", start=61_250, end=61_500)]
+    turn = Turn(words=words, transcript="Hi.", speaker_label="A")
+    assert writer(Format.TEXT, "x", stamped=False).turn(turn) == "A: Hi.\n"
+    assert writer(Format.TEXT, "x", stamped=True).turn(turn) == "01:01.2  A: Hi.\n"
+    turn.speaker_label = "PENDING"
+    assert writer(Format.TEXT, "x", stamped=False).turn(turn) == "Hi.\n"
 
 
 def test_formatted_turns_are_printed_once(speech: Path) -> None:
@@ -109,8 +153,9 @@ def test_every_parameter_is_in_the_help_and_reaches_the_server(
     with in_thread(websocket_server(handler)) as url:
         result = run(
             *(speech, "--fast", "--url", url, "-m", "u3-rt-pro"),
-            *("-o", "keyterms_prompt=Zoe,Ann", "-o", "max_speakers=2"),
-            *("-o", "speaker_labels=true", "-o", 'llm_gateway={"model":"m"}'),
+            *("-k", "Zoe", "-k", "Ann", "-o", "max_speakers=2", "--prompt", "a clinic"),
+            *("--speaker-labels", "-o", 'llm_gateway={"model":"m"}', "-l", "en"),
+            *("--extra", "some_day=7", "--extra", "other=a=b"),
         )
     assert result.exit_code == 0, result.output
     assert asked == {
@@ -119,6 +164,10 @@ def test_every_parameter_is_in_the_help_and_reaches_the_server(
         "max_speakers": "2",
         "speaker_labels": "true",
         "llm_gateway": '{"model":"m"}',
+        "language_codes": '["en"]',
+        "prompt": "a clinic",
+        "some_day": "7",
+        "other": "a=b",
         "sample_rate": "16000",
         "encoding": "pcm_s16le",
     }
@@ -132,11 +181,27 @@ def test_every_parameter_is_in_the_help_and_reaches_the_server(
     [
         (["none.wav"], 66, "none.wav: No such file or directory"),
         (["{text}"], 65, "text.wav: "),
-        (["{speech}", "-o", "nonsense=1"], 2, "--help lists, not 'nonsense'"),
+        (
+            ["{speech}", "-o", "nonsense=1"],
+            2,
+            "lists, not 'nonsense'; --extra",
+        ),
         (["{speech}", "-o", "promt=x"], 2, "not 'promt' (did you mean 'prompt'?)"),
         (["{speech}", "-o", "vad_threshold=2"], 2, "from 0 to 1, not 2"),
         (["{speech}", "-o", "max_speakers=x"], 2, "max_speakers must be a whole"),
-        (["{speech}", "{speech}", "-f", "srt"], 2, "srt takes one file"),
+        (
+            ["{speech}", "{speech}", "-f", "srt"],
+            2,
+            "files needs --output-dir",
+        ),
+        (["{speech}", "-o", "nonsense"], 2, "take NAME=VALUE, not 'nonsense'"),
+        (["{speech}", "--extra", "=1"], 2, "take NAME=VALUE, not ''"),
+        (["{speech}", "-m", "a", "-o", "speech_model=b"], 2, "speech_model is given t"),
+        (["{speech}", "--rate", "8000"], 2, "raw PCM on standard input"),
+        (["{speech}", "--channels", "2"], 2, "raw PCM on standard input"),
+        (["-", "-"], 2, "can be read only once"),
+        (["{speech}", "{speech}", "-d", "{out}"], 2, "two recordings would be writt"),
+        (["{speech}", "-l", "english"], 2, "takes ISO 639-1 codes"),
         (["{speech}", "--url", "wss://x", "--fast"], 2, "--fast"),
         (["{speech}", "--url", "wss://x"], 2, "ASSEMBLYAI_API_KEY"),
     ],
@@ -146,7 +211,8 @@ def test_what_goes_wrong_is_one_line_and_a_status(
 ) -> None:
     text = speech.parent / "text.wav"
     text.write_text("this is not audio")
-    result = run(*(a.format(speech=speech, text=text) for a in arguments))
+    names = {"speech": speech, "text": text, "out": speech.parent / "out"}
+    result = run(*(a.format(**names) for a in arguments))
     assert result.exit_code == status
     (line,) = result.stderr.replace(OFFLINE, "").splitlines()
     assert line.startswith("aai-stream: ")
@@ -184,12 +250,12 @@ def test_without_the_recogniser_the_command_to_get_it_is_told(
 ) -> None:
     class Missing(MarkedEngine):
         async def start(self) -> None:
-            raise EngineError("pip install 'aai-stream[local]'")
+            raise EngineError("pip install pocketsphinx")
 
-    monkeypatch.setattr(command, "PocketsphinxEngine", lambda capacity: Missing())
+    monkeypatch.setattr(hearing, "PocketsphinxEngine", lambda capacity: Missing())
     result = run(speech)
     assert result.exit_code == 69
-    assert result.stderr == OFFLINE + "aai-stream: pip install 'aai-stream[local]'\n"
+    assert result.stderr == OFFLINE + "aai-stream: pip install pocketsphinx\n"
 
 
 def test_a_server_that_dies_is_told_after_what_was_final(
@@ -244,7 +310,10 @@ def test_what_was_not_transcribed_is_told_and_the_next_file_is_done(
         result = run(longer, speech, "--fast", "--url", url)
     assert result.exit_code == 75
     assert result.stdout.splitlines() == [
+        f"==> {longer} <==",
         "W0000 w0001 w0002 w0003 w0004.",
+        "",
+        f"==> {speech} <==",
         "W0000 w0001 w0002 w0003.",
     ]
     assert result.stderr.splitlines()[-1] == (
@@ -289,9 +358,6 @@ def test_warnings_are_told_on_stderr(
 
 
 def test_subtitles_are_of_a_length_that_can_be_read() -> None:
-    from aai_stream.cli.printing import CUE_CHARACTERS, CUE_MS, split_into_cues
-    from aai_stream.messages import Word
-
     words = [Word(text="word" * 3, start=k * 300, end=k * 300 + 250) for k in range(40)]
     cues = split_into_cues(words)
     assert [word for cue in cues for word in cue] == words

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any
 
+from aai_stream._core import AudioRing, Gate, Pacer
 from aai_stream.connection.wire import Wire
 from tests.wires import Way
 
@@ -18,6 +20,7 @@ class Heard:
         self.texts: list[bytes] = []
         self.spoken = asyncio.Event()
         self.rooms = 0
+        self._gate = Gate(AudioRing(16000), Pacer(math.inf, 16000, 1.0))
         self.end: asyncio.Future[tuple[int, str]] = asyncio.Future()
 
     def received(self, text: bytes) -> None:
@@ -29,12 +32,16 @@ class Heard:
         self.end.set_result((code, reason))
 
     def room(self) -> None:
+        """There is room again, says the gate."""
         self.rooms += 1
 
     async def open(self, way: Way, url: str, **options: Any) -> Wire:
-        return await way.open(
+        wire = await way.open(
             f"{url}/v3/ws?token={SECRET}", {"Authorization": SECRET}, self, **options
         )
+        self._gate.connect(wire.frames, asyncio.get_running_loop().time)
+        self._gate.ask = self.room
+        return wire
 
 
 async def fill(wire: Wire) -> int:

@@ -54,3 +54,13 @@ def test_words_that_are_the_same_are_made_once() -> None:
     assert then.alternatives[0].words is not None
     assert then.alternatives[0].words[0] is first.alternatives[0].words[0]
     assert then.alternatives[0].words is not first.alternatives[0].words
+
+
+def test_a_word_that_became_final_is_told_as_it_was() -> None:
+    translator = TurnTranslator()
+    first = translator.events(Turn(words=[Word(text="so", end=100)]), 0.0)[0]
+    final = Word(text="so", end=100, word_is_final=True)
+    then = translator.events(Turn(words=[final]), 0.0)[0]
+    assert first.alternatives[0].words is not None
+    assert then.alternatives[0].words is not None
+    assert then.alternatives[0].words[0] is first.alternatives[0].words[0]

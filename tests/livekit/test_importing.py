@@ -122,7 +122,7 @@ except MissingExtraError as exc:
     assert isinstance(exc, ImportError)
     assert exc.__cause__ is None and exc.__suppress_context__
 """
-    assert "pip install 'aai-stream[livekit]'" in run(program)
+    assert "pip install livekit-agents" in run(program)
 
 
 def test_the_package_alone_is_light() -> None:

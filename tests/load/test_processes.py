@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 import pytest
 
 from aai_stream.errors import StateError
-from aai_stream.load.process import TRUST_VARIABLE, Child, two_cores
+from aai_stream.load.process import TRUST_VARIABLE, Child, two_sides
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="pins processes")
 
@@ -39,7 +39,7 @@ def test_it_trusts_whom_it_is_told_and_stays_on_its_core(
 ) -> None:
     monkeypatch.delenv(TRUST_VARIABLE, raising=False)
     core = min(os.sched_getaffinity(0))
-    with Child(answers, core=core, ca=ca) as child:
+    with Child(answers, cores={core}, ca=ca) as child:
         assert TRUST_VARIABLE not in os.environ
         for _ in range(2):
             assert child.ask(None) == (ca, {core})
@@ -47,14 +47,15 @@ def test_it_trusts_whom_it_is_told_and_stays_on_its_core(
 
 def test_a_process_that_ends_early_is_told() -> None:
     with (
-        Child(fails, core=min(os.sched_getaffinity(0))) as child,
+        Child(fails, cores={min(os.sched_getaffinity(0))}) as child,
         pytest.raises(StateError, match="has failed"),
     ):
         child.answer()
 
 
-def test_two_cores_are_different() -> None:
+def test_the_server_has_a_core_of_its_own() -> None:
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("there is one")
-    server, streams = two_cores()
-    assert server != streams
+    server, streams = two_sides()
+    assert server not in streams
+    assert streams

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Iterator, Mapping
-from functools import partial
 from unittest import mock
 from urllib.parse import urlsplit
 
@@ -49,10 +48,16 @@ class _Wire:
         else:
             link = self._link
             self.frames = frames_to(link.send_audio, link.send_text)
-            link.on_has_room = partial(setattr, self.frames, "has_room")
+            link.on_has_room = self._room
             self.close = link.close
             return self
         raise failure
+
+    def _room(self, has_room: bool) -> None:
+        if has_room:
+            self.frames.resume()
+        else:
+            self.frames.pause()
 
     @property
     def silent_seconds(self) -> float:

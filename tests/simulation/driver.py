@@ -57,8 +57,10 @@ class _Line:
         self._face.protocol.closed(self.session, code, reason, self._face.now())
         self._face.settle()
 
-    def room(self) -> None:
-        self._face.settle()
+    def room(self, has_room: bool) -> None:
+        """The link's socket takes more audio, or no more."""
+        if has_room:
+            self._face.settle()
 
 
 class ProtocolFace:
@@ -249,6 +251,7 @@ class ProtocolFace:
             return  # it is wanted no more
         try:
             line.link = self._account.accept(asked, line, has_key=self._token is None)
+            line.link.on_has_room = line.room
         except Refusal as exc:
             del self._lines[line.session]
             self.protocol.not_opened(line.session, failure_of(exc), self.now())

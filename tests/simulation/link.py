@@ -31,7 +31,6 @@ class Owner(Protocol):
 
     def received(self, text: bytes) -> None: ...
     def closed(self, code: int, reason: str) -> None: ...
-    def room(self) -> None: ...
 
 
 class Server(Protocol):
@@ -249,8 +248,6 @@ class Link:
         for receive, message in waiting:
             self._arrive(receive, message)
         self.room_since = self._loop.time()
-        if not self.has_room:
+        if not self.has_room and not self.is_closed:
             self._set_room(True)
-            if not self.is_closed:
-                self._owner.room()
-                self.on_room()
+            self.on_room()

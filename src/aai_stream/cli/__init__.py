@@ -1,4 +1,4 @@
-"""The command line: `aai-stream transcribe`, `serve`, `bench` and `doctor`."""
+"""The command line: `aai-stream transcribe`, `listen`, `serve`, `bench`, `doctor`."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from ..version import __version__
 try:
     import typer
 
-    from . import bench, doctor, serve, transcribe
+    from . import bench, doctor, listen, parameters, serve, transcribe
 except ImportError as exc:
-    sys.exit(f"aai-stream: {exc.name} is missing: pip install 'aai-stream[cli]'")
+    sys.exit(
+        f"aai-stream: the command line needs {exc.name}: "
+        "pip install pysubs2 rich soundfile typer"
+    )
 
 app = typer.Typer(
     help="AssemblyAI's streaming speech-to-text, and a server of the same protocol "
     "that works offline.",
     no_args_is_help=True,
     invoke_without_command=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -35,7 +37,8 @@ def aai_stream(
         raise typer.Exit
 
 
-app.command(epilog=transcribe.EPILOG)(transcribe.transcribe)
+app.command(epilog=parameters.EPILOG)(transcribe.transcribe)
+app.command(epilog=parameters.EPILOG)(listen.listen)
 app.command(epilog=serve.EPILOG)(serve.serve)
 app.command()(bench.bench)
 app.command()(doctor.doctor)

@@ -226,7 +226,7 @@ async def _check(
                 )
             )
         else:
-            advice = "pip install 'aai-stream[local]' for speech recognition offline"
+            advice = "pip install pocketsphinx for speech recognition offline"
             add([doubtful("words", "the embedded server can't hear", advice)])
     if as_json:
         print(msgspec.json.encode([f.as_dict() for f in findings]).decode())
@@ -237,7 +237,7 @@ async def _ask(
     patient: Patient, server: Server, sessions: int | None, as_json: bool
 ) -> int:
     if not patient.hears:
-        raise EngineError("this needs speech: pip install 'aai-stream[local]'")
+        raise EngineError("this needs speech: pip install pocketsphinx")
     more = [] if sessions is None else [crowd(sessions)]
     questions = [*every_question, *more]
     answers = []

@@ -5,48 +5,42 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import sys
-from collections.abc import AsyncIterator
-from dataclasses import replace
-from enum import Enum
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from ..client import connect
-from ..connection.addresses import DEFAULT_URL, host_of, is_loopback
-from ..connection.credentials import KEY_VARIABLE
-from ..emulator.engines.pocketsphinx import PocketsphinxEngine
-from ..emulator.server import Emulator, Service
+from ..connection.addresses import host_of, is_loopback
 from ..errors import LostAudioError, OptionError
-from ..files import Recording, open_recording, play, raw_recording
-from ..messages import AudioLost, Turn, Warning
-from ..options import Options
-from ..parameters import PARAMETERS
+from ..files import Recording, open_recording, raw_recording
 from ..protocol.pace import CATCH_UP_RATE
-from ..stream import Stream
-from ..suggestions import did_you_mean
-from .printing import LinePrinter, Printer, SubtitlePrinter, TerminalPrinter
+from . import parameters as given
+from .hearing import MAX_RETRIES, hear, server
 from .running import Stop, complain, log_shown, run
+from .screen import Screen
+from .writing import Format, writer
 
-if TYPE_CHECKING:
-    from ..typing import Audio
-
-# The audio's own; the command line always sends 16 kHz PCM.
-_SETTABLE = [name for name in PARAMETERS if name not in ("sample_rate", "encoding")]
-MAX_RETRIES = 3
-"""Somebody sits and waits, who can start the command again."""
-EPILOG = "Parameters for -o: " + ", ".join(_SETTABLE)
+STANDARD_INPUT = "-"
+RATE, CHANNELS = 16_000, 1
+"""Of raw PCM, if nothing else is said."""
 
 
-class Format(str, Enum):
-    """What `transcribe` prints."""
+@dataclass(frozen=True)
+class Source:
+    """What is to be transcribed, and where the text goes."""
 
-    TEXT = "text"
-    JSON = "json"
-    SRT = "srt"
-    VTT = "vtt"
+    name: str
+    open: Callable[[], Recording]
+    path: Path | None
+    """Of the text; None for standard output."""
+
+    @property
+    def shown(self) -> str:
+        """The name, without its folder."""
+        return os.fsencode(Path(self.name).name).decode(errors="replace")
 
 
 def transcribe(
@@ -54,12 +48,22 @@ def transcribe(
         list[str],
         typer.Argument(
             metavar="FILE…",
-            help="WAV, FLAC, OGG or MP3; - for raw 16-bit PCM on standard input.",
+            help="WAV, FLAC, OGG or MP3, with ffmpeg anything else; - for raw 16-bit "
+            "PCM on standard input.",
         ),
     ],
     output: Annotated[
         Format, typer.Option("--format", "-f", help="json: one object a line.")
     ] = Format.TEXT,
+    output_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--output-dir",
+            "-d",
+            file_okay=False,
+            help="Write a file for each recording there, not to standard output.",
+        ),
+    ] = None,
     realtime: Annotated[
         bool,
         typer.Option(
@@ -68,32 +72,30 @@ def transcribe(
             "recognises.",
         ),
     ] = True,
-    model: Annotated[
-        str | None, typer.Option("--model", "-m", help="Short for -o speech_model=…")
-    ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--option",
-            "-o",
-            metavar="NAME=VALUE",
-            help="A parameter of AssemblyAI's streaming API, listed below; repeat it "
-            "for more. Lists as JSON or with commas.",
-        ),
-    ] = None,
-    url: Annotated[
-        str | None,
-        typer.Option(
-            help="A server other than AssemblyAI's or our own; on loopback without key."
-        ),
-    ] = None,
+    model: given.Model = None,
+    language: given.Language = None,
+    speaker_labels: given.SpeakerLabels = False,
+    keyterm: given.Keyterm = None,
+    prompt: given.Prompt = None,
+    option: given.Option = None,
+    extra: given.Extra = None,
+    url: given.Url = None,
     rate: Annotated[
-        int,
-        typer.Option(min=1000, max=768_000, help="Hz, of raw PCM on standard input."),
-    ] = 16000,
+        int | None,
+        typer.Option(
+            min=1000,
+            max=768_000,
+            help=f"Hz, of raw PCM on standard input; {RATE} if not given.",
+        ),
+    ] = None,
     channels: Annotated[
-        int, typer.Option(min=1, max=64, help="Of raw PCM on standard input.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            min=1,
+            max=64,
+            help=f"Of raw PCM on standard input; {CHANNELS} if not given.",
+        ),
+    ] = None,
 ) -> None:
     """Transcribe recordings, or live audio from a pipe.
 
@@ -107,121 +109,126 @@ def transcribe(
     """
 
     async def command(stop: Stop) -> int:
-        status = 0
-        parameters = _parameters(option or [], model)
-        if output in (Format.SRT, Format.VTT) and len(files) > 1:
-            raise OptionError(f"{output.value} takes one file")
-        for name in files:
-            _recording(name, rate, channels)  # or the last would fail after the first
-        async with _server(url, realtime) as (base_url, api_key):
-            for name in files:
-                stream = connect(
-                    base_url=base_url,
-                    api_key=api_key,
-                    catch_up_rate=CATCH_UP_RATE if realtime else math.inf,
-                    max_retries=MAX_RETRIES,
-                    skip_silence=False,
-                    **parameters,
+        parameters = given.parameters(
+            model=model,
+            language=language,
+            speaker_labels=speaker_labels,
+            keyterm=keyterm,
+            prompt=prompt,
+            option=option,
+            extra=extra,
+        )
+        sources = _sources(files, output, output_dir, rate, channels)
+        # All are opened before: or the last would fail after the first was heard.
+        seconds = [source.open().seconds for source in sources]
+        async with server(url) as (base_url, api_key):
+            if not realtime and not is_loopback(host_of(base_url)):
+                raise OptionError(
+                    "--fast is for an embedded server, AssemblyAI is --realtime"
                 )
-                if await stop.or_done(stream.__aenter__()) is None:
-                    break
-                async with contextlib.aclosing(stream):
-                    recording = _recording(name, rate, channels)
-                    printer = _printer(output, name, recording)
-                    watched = _watched(recording, printer, stop)
-                    try:
-                        await _show(stream, watched, printer, realtime)
-                    except LostAudioError as exc:  # the other files are there yet
-                        complain(f"{name}: {exc}")
-                        status = os.EX_TEMPFAIL
-        return status
+            options = {**parameters, "base_url": base_url, "api_key": api_key}
+            with Screen(seconds) as screen:
+                return await _transcribe_all(
+                    sources, options, output, screen, realtime, stop
+                )
 
     with log_shown():
         status = run(command)
     raise typer.Exit(status)
 
 
-def _parameters(pairs: list[str], model: str | None) -> dict[str, Any]:
-    parameters: dict[str, Any] = {} if model is None else {"speech_model": model}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals or name not in _SETTABLE:
-            raise OptionError(
-                "-o takes NAME=VALUE with a name that --help lists, "
-                f"not {name!r}{did_you_mean(name, _SETTABLE)}"
-            )
-        parameters[name] = PARAMETERS[name].parse(text)
-    Options(parameters)  # refuses what is bad before a server is started
-    return parameters
-
-
-@contextlib.asynccontextmanager
-async def _server(
-    url: str | None, realtime: bool
-) -> AsyncIterator[tuple[str, str | None]]:
-    """The server's URL and a key for it; an embedded one is started if need be."""
-    if url is None and not os.environ.get(KEY_VARIABLE):
-        print(
-            f"{KEY_VARIABLE} is not set: recognising on this machine, offline",
-            file=sys.stderr,
-        )
-        # One session at a time, and the next file at once.
-        service = Service(place_seconds=0)
-        engine = PocketsphinxEngine(capacity=1)
-        async with Emulator(engine, service=service) as emulator:
-            yield emulator.url, "embedded"
-        return
-    url = url or DEFAULT_URL
-    if not realtime and not is_loopback(host_of(url)):
-        raise OptionError("--fast is for an embedded server, AssemblyAI is --realtime")
-    yield url, None
-
-
-def _recording(name: str, rate: int, channels: int) -> Recording:
-    return raw_recording(0, rate, channels) if name == "-" else open_recording(name)
-
-
-def _printer(output: Format, name: str, recording: Recording) -> Printer:
-    if output in (Format.SRT, Format.VTT):
-        return SubtitlePrinter(output.value)
-    if output is Format.TEXT and sys.stdout.isatty():
-        return TerminalPrinter(recording.seconds)
-    readable = os.fsencode(Path(name).name).decode(errors="replace")
-    return LinePrinter(output is Format.JSON, readable)
-
-
-def _watched(recording: Recording, printer: Printer, stop: Stop) -> Recording:
-    """The recording, its progress shown, and over as soon as `stop` is set."""
-
-    async def blocks() -> AsyncIterator[Audio]:
-        frames = 0
-        while not stop.is_set():
-            block = await stop.or_done(anext(recording.blocks, None))
-            if block is None:
-                return
-            yield block
-            frames += recording.count_frames(block)
-            printer.progress(frames / recording.sample_rate)
-
-    return replace(recording, blocks=blocks())
-
-
-async def _show(
-    stream: Stream,
-    recording: Recording,
-    printer: Printer,
+async def _transcribe_all(
+    sources: list[Source],
+    options: dict[str, Any],
+    output: Format,
+    screen: Screen,
     realtime: bool,
-) -> None:
-    lost: list[AudioLost] = []
-    try:
-        async for event in play(recording, stream, realtime=realtime):
-            if isinstance(event, AudioLost):
-                lost.append(event)
-            elif isinstance(event, Warning):
-                complain(f"the server warns: {event.warning}")
-            elif isinstance(event, Turn) and event.words:
-                printer.turn(event)
-    finally:
-        printer.finish()
-    if lost:
-        raise LostAudioError(lost)
+    stop: Stop,
+) -> int:
+    """One after the other; gives the exit status."""
+    status = 0
+    for number, source in enumerate(sources):
+        recording = source.open()
+        stream = connect(
+            catch_up_rate=CATCH_UP_RATE if realtime else math.inf,
+            max_retries=MAX_RETRIES,
+            skip_silence=False,
+            **options,
+        )
+        if await stop.or_done(stream.__aenter__()) is None:
+            break
+        async with contextlib.aclosing(stream):
+            screen.begin(source.shown, recording.seconds)
+            if output is Format.TEXT and len(sources) > 1 and source.path is None:
+                screen.write(f"{'' if number == 0 else chr(10)}==> {source.name} <==\n")
+            stamped = screen.shows_text and source.path is None
+            try:
+                with _written(source, screen) as write:
+                    await hear(
+                        recording,
+                        stream,
+                        screen=screen,
+                        writer=writer(output, source.shown, stamped=stamped),
+                        write=write,
+                        realtime=realtime,
+                        stop=stop,
+                    )
+            except LostAudioError as exc:  # the other files are there yet
+                complain(f"{source.name}: {exc}")
+                status = os.EX_TEMPFAIL
+    return status
+
+
+def _sources(
+    names: list[str],
+    output: Format,
+    output_dir: Path | None,
+    rate: int | None,
+    channels: int | None,
+) -> list[Source]:
+    """What `names` stand for. Raises `OptionError` for options that don't go
+    together."""
+    subtitles = output in (Format.SRT, Format.VTT)
+    if subtitles and len(names) > 1 and output_dir is None:
+        raise OptionError(f"{output.value} of several files needs --output-dir")
+    if STANDARD_INPUT not in names and (rate or channels):
+        raise OptionError(
+            "--rate and --channels are for raw PCM on standard input (-); "
+            "files say themselves what they hold"
+        )
+    if names.count(STANDARD_INPUT) > 1:
+        raise OptionError("standard input (-) can be read only once")
+    sources = [
+        _source(name, output, output_dir, rate or RATE, channels or CHANNELS)
+        for name in names
+    ]
+    paths = [source.path for source in sources if source.path is not None]
+    for path in paths:
+        if paths.count(path) > 1:
+            raise OptionError(f"two recordings would be written to {path}")
+    return sources
+
+
+def _source(
+    name: str, output: Format, output_dir: Path | None, rate: int, channels: int
+) -> Source:
+    is_input = name == STANDARD_INPUT
+    stem = "stdin" if is_input else Path(name).stem
+    return Source(
+        name,
+        (lambda: raw_recording(0, rate, channels))
+        if is_input
+        else (lambda: open_recording(name)),
+        output_dir and output_dir / (stem + output.suffix),
+    )
+
+
+@contextlib.contextmanager
+def _written(source: Source, screen: Screen) -> Iterator[Callable[[str], object]]:
+    """Where the text of `source` goes."""
+    if source.path is None:
+        yield screen.write
+        return
+    source.path.parent.mkdir(parents=True, exist_ok=True)
+    with open(source.path, "w", encoding="utf-8") as file:
+        yield file.write

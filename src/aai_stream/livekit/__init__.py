@@ -16,7 +16,7 @@ try:
     from livekit.agents import Plugin
 except ImportError:
     raise MissingExtraError(
-        "the LiveKit plugin needs livekit-agents: pip install 'aai-stream[livekit]'"
+        "the LiveKit plugin needs livekit-agents: pip install livekit-agents"
     ) from None
 
 from ..connection.connector import preload

@@ -95,19 +95,14 @@ class TurnTranslator:
         return events
 
     def _timed_words(self, words: list[Word], offset: float) -> list[TimedString]:
-        """`timed_words`, reusing those that have not changed since the last turn."""
+        """`timed_words`, reusing those that LiveKit would not see changed."""
         if offset != self._offset:
             self._words, self._timed, self._offset = [], [], offset
-        known = len(self._words)
-        if words[:known] == self._words:  # as a turn grows
-            timed = self._timed + timed_words(words[known:], offset)
-        else:
-            timed = [
-                self._timed[place]
-                if place < known and self._words[place] == word
-                else _timed_word(word, offset)
-                for place, word in enumerate(words)
-            ]
+        timed = [
+            known if told == word or _is_told(told, word) else _timed_word(word, offset)
+            for told, known, word in zip(self._words, self._timed, words, strict=False)
+        ]
+        timed += timed_words(words[len(timed) :], offset)
         self._words, self._timed = words, timed
         return list(timed)  # theirs to change
 
@@ -188,6 +183,16 @@ def language(code: str | None) -> LanguageCode:
 def _timed_word(word: Word, offset: float) -> TimedString:
     start, end = word.start / 1000 + offset, word.end / 1000 + offset
     return TimedString(word.text, start, end, word.confidence, offset)
+
+
+def _is_told(told: Word, word: Word) -> bool:
+    """Whether LiveKit's `told` serves for `word`: it may have become final since."""
+    return (
+        told.text == word.text
+        and told.start == word.start
+        and told.end == word.end
+        and told.confidence == word.confidence
+    )
 
 
 def _span(words: Sequence[TimedString]) -> tuple[float, float]:

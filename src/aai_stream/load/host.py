@@ -41,6 +41,8 @@ class Ran:
     """By session; None for clients that keep no account."""
     events: int
     """That were read since the host began."""
+    memory_bytes: int = 0
+    """What the host takes: resident, and what processes share counts once."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class HostProcess(Child):
         ca: bytes | None,
         run: Run = asyncio.run,
     ) -> None:
-        super().__init__(_host, make, setting, run, core=core, ca=ca)
+        super().__init__(_host, make, setting, run, cores={core}, ca=ca)
 
     def connect(self, count: int) -> int:
         """Let there be `count` clients; gives the process's resident bytes."""
@@ -152,6 +154,7 @@ class _Host:
             pushes=dict(zip(sessions, self._pushes, strict=True)),
             stats={client.session: client.stats() for client in clients},
             events=sum(client.events for client in clients),
+            memory_bytes=resident_bytes(),
         )
 
 

@@ -1,4 +1,4 @@
-"""Processes of our own, each on a core of its own, that are asked and answer."""
+"""Processes of our own, each kept on cores of its own, that are asked and answer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -25,8 +25,8 @@ GONE = (EOFError, ConnectionResetError)
 """What reading from a pipe raises once nobody is at its other end."""
 
 
-def two_cores() -> tuple[int, int]:
-    """A core for the server and one for the streams.
+def two_sides() -> tuple[int, list[int]]:
+    """A core for the server, and the others, for streams.
 
     Raises `StateError` if this process may use only one, or can't choose.
     """
@@ -35,11 +35,11 @@ def two_cores() -> tuple[int, int]:
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         raise StateError("two cores are needed: one for the server, one for streams")
-    return cores[0], cores[-1]
+    return cores[0], cores[1:]
 
 
 class Child:
-    """`main(pipe, *args)` in a new process, on `core`; use it in a `with` statement.
+    """`main(pipe, *args)` in a new process, on `cores`; use it in a `with` statement.
 
     `main` reads what is asked from the pipe and sends answers; at its end it need not
     tidy up, for the process ends there and then. `ca` is who it trusts, as PEM, instead
@@ -51,7 +51,7 @@ class Child:
         self,
         main: Callable[..., None],
         *args: Any,
-        core: int,
+        cores: Collection[int],
         ca: bytes | None = None,
         daemon: bool = True,
     ) -> None:
@@ -60,7 +60,7 @@ class Child:
         self._ca = ca
         self._files = contextlib.ExitStack()
         self._process = context.Process(
-            target=_run, args=(core, main, self._theirs, *args), daemon=daemon
+            target=_run, args=(cores, main, self._theirs, *args), daemon=daemon
         )
 
     def __enter__(self) -> Self:
@@ -117,9 +117,11 @@ def _variable(name: str, value: str | None) -> Iterator[None]:
             os.environ[name] = before
 
 
-def _run(core: int, main: Callable[..., None], pipe: Connection, *args: Any) -> None:
+def _run(
+    cores: Collection[int], main: Callable[..., None], pipe: Connection, *args: Any
+) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to deal with
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, cores)
     main(pipe, *args)
     sys.stdout.flush()
     os._exit(0)

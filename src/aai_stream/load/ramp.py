@@ -1,14 +1,25 @@
-"""How many streams does this machine carry on one core?"""
+"""How many streams does this machine carry?"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from .clients import CHUNK_SAMPLES
-from .host import HostProcess, Ran
+from .host import Ran
 from .lag import percentile
 from .serving import ServerProcess, ServerReport
+
+
+class Host(Protocol):
+    """Streams that another process has, or a process each."""
+
+    def connect(self, count: int) -> object:
+        """Let there be so many."""
+
+    def speak(self, seconds: float) -> Ran:
+        """Let all speak for so long, in real time."""
 
 
 @dataclass(frozen=True)
@@ -18,15 +29,17 @@ class Step:
     streams: int
     ran: Ran
     server: ServerReport
+    cores: int = 1
+    """For streams."""
 
     @property
     def cpu(self) -> float:
-        """Share of the streams' core."""
-        return self.ran.window.cpu
+        """Share of the streams' cores."""
+        return self.ran.window.cpu / self.cores
 
     @property
     def lag_p99_ms(self) -> float:
-        """Of the streams' event loop."""
+        """Of the streams' event loops."""
         return percentile(self.ran.window.late_ms, 99)
 
     @property
@@ -49,18 +62,27 @@ class Step:
 
 
 def measure(
-    server: ServerProcess, host: HostProcess, streams: int, seconds: float
+    server: ServerProcess, host: Host, streams: int, seconds: float, cores: int
 ) -> Step:
     """`streams` of `host`'s, speaking for so long."""
     host.connect(streams)
     server.begin()
     ran = host.speak(seconds)
-    return Step(streams, ran, server.report())
+    return Step(streams, ran, server.report(), cores)
 
 
 def ramp(
-    server: ServerProcess, host: HostProcess, *, step: int, most: int, seconds: float
+    server: ServerProcess,
+    host: Host,
+    *,
+    step: int,
+    most: int,
+    seconds: float,
+    cores: int = 1,
 ) -> Iterator[Step]:
-    """`step` streams, twice as many, …, up to `most`, each number for `seconds`."""
+    """`step` streams, twice as many, …, up to `most`, each number for `seconds`.
+
+    They have so many `cores` to themselves.
+    """
     for streams in range(step, most + 1, step):
-        yield measure(server, host, streams, seconds)
+        yield measure(server, host, streams, seconds, cores)

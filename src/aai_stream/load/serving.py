@@ -45,7 +45,7 @@ class ServerProcess(Child):
     def __init__(
         self, core: int, certificate: Certificate | None, *, spread: bool = True
     ) -> None:
-        super().__init__(_serve, certificate, spread, core=core)
+        super().__init__(_serve, certificate, spread, cores={core})
 
     def __enter__(self) -> ServerProcess:
         super().__enter__()

@@ -23,7 +23,7 @@ def make_certificate() -> Certificate:
         import trustme
     except ImportError:
         raise MissingExtraError(
-            "TLS on loopback needs a certificate: pip install 'aai-stream[bench]', "
+            "TLS on loopback needs a certificate: pip install trustme, "
             "or measure without it by --plain"
         ) from None
     ca = trustme.CA()

@@ -41,17 +41,13 @@ class Owner(Protocol):
         """The connection is closed; told once. `code` is the peer's, 1006 if it gave
         none, and `reason` its own words."""
 
-    def room(self) -> None:
-        """The transport's buffer has room for audio again."""
-
 
 class Wire(Protocol):
     """An open websocket."""
 
     @property
     def frames(self) -> FrameWriter:
-        """Sends messages; has room while the transport's buffer takes more audio.
-        `Owner.room` is called when that is so again."""
+        """Sends messages; has room while the transport's buffer takes more audio."""
 
     @property
     def silent_seconds(self) -> float:

@@ -106,13 +106,12 @@ class AiohttpWire:
         pause, resume = protocol.pause_writing, protocol.resume_writing
 
         def no_room() -> None:
-            self.frames.has_room = False
+            self.frames.pause()
             pause()
 
         def room() -> None:
-            self.frames.has_room = True
             resume()
-            self._owner.room()
+            self.frames.resume()
 
         protocol.pause_writing = no_room  # type: ignore[method-assign]
         protocol.resume_writing = room  # type: ignore[method-assign]

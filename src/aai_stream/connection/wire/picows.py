@@ -275,11 +275,10 @@ class PicowsWire(picows.WSListener):
             self._give_up()
 
     def pause_writing(self) -> None:
-        self.frames.has_room = False
+        self.frames.pause()
 
     def resume_writing(self) -> None:
-        self.frames.has_room = True
-        self._owner.room()
+        self.frames.resume()
 
     def _receive_close(self, payload: bytes) -> None:
         code = int.from_bytes(payload[:2], "big") if payload else ABNORMAL

@@ -96,7 +96,7 @@ def main(control_fd: int) -> None:
 
             model = load_model()
         except ImportError as error:
-            why = f"{error}; pip install 'aai-stream[local]' brings what is missing"
+            why = f"{error}: pip install pocketsphinx"
             control.sendall(why.encode())
             return
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)

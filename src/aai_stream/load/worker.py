@@ -5,52 +5,59 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import os
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
 from livekit.agents import Plugin
 
-from aai_stream.load.process import GONE, Child
-
-from . import job
-from .job import First, Kind, Speak, Spoken, Task, Weigh, Weight
+from .process import GONE, Child
 
 PRELOADED = ["livekit.agents.ipc._preload", "livekit.agents.ipc._preload_freeze"]
 """By LiveKit's worker, after the package of each registered plugin."""
 
+Main = Callable[[Connection, Any], None]
+"""A job: takes what it is to do, and answers what it is asked by the pipe."""
+
+
+@dataclass(frozen=True)
+class _Start:
+    task: object
+
 
 class Worker(Child):
-    """Of one kind of jobs, none at first; use it in a `with` statement."""
+    """Forks jobs, `main` in a process each; use it in a `with` statement.
 
-    def __init__(self, kind: Kind, *, core: int, ca: bytes) -> None:
-        super().__init__(_work, kind, core=core, ca=ca, daemon=False)
+    The fork server has imported `package`, a plugin's, and with it what LiveKit's has.
+    """
+
+    def __init__(
+        self, package: str, main: Main, *, cores: Collection[int], ca: bytes | None
+    ) -> None:
+        super().__init__(_work, package, main, cores=cores, ca=ca, daemon=False)
 
     def wait(self) -> None:
         """Until its fork server has imported everything."""
         self.answer()
 
-    def start(self, task: Task) -> None:
-        """Fork another one."""
-        self.tell(task)
+    def start(self, task: object) -> None:
+        """Fork another job, to do `task`."""
+        self.tell(_Start(task))
 
-    def firsts(self) -> list[First]:
-        """How those have begun that were started and not asked before."""
-        begun: list[First] = self.ask(None)
-        return begun
+    def begun(self) -> list[Any]:
+        """What each job says first that was started since this was asked last."""
+        answers: list[Any] = self.ask(None)
+        return answers
 
-    def speak(self, seconds: float) -> list[Spoken]:
-        """Let all speak at once."""
-        spoken: list[Spoken] = self.ask(Speak(seconds))
-        return spoken
-
-    def weigh(self) -> list[Weight]:
-        """The memory of each."""
-        weights: list[Weight] = self.ask(Weigh())
-        return weights
+    def ask_all(self, message: object) -> list[Any]:
+        """Send each job `message`; gives their answers, in the order they started."""
+        answers: list[Any] = self.ask(message)
+        return answers
 
 
-def _work(pipe: Connection, kind: Kind) -> None:
-    importlib.import_module(kind.package)
+def _work(pipe: Connection, package: str, main: Main) -> None:
+    importlib.import_module(package)
     packages = [plugin.package for plugin in Plugin.registered_plugins]
     context: Any = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*packages, *PRELOADED])
@@ -65,9 +72,9 @@ def _work(pipe: Connection, kind: Kind) -> None:
             asked = pipe.recv()
         except GONE:
             os._exit(0)  # the jobs see it, and end as well
-        if isinstance(asked, Task):
+        if isinstance(asked, _Start):
             ours, theirs = context.Pipe()
-            context.Process(target=job.run, args=(theirs, asked)).start()
+            context.Process(target=main, args=(theirs, asked.task)).start()
             theirs.close()
             new.append(ours)
             continue

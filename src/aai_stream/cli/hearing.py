@@ -1,0 +1,96 @@
+"""What `transcribe` and `listen` share: a server, and a recording's turns shown."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..connection.addresses import DEFAULT_URL
+from ..connection.credentials import KEY_VARIABLE
+from ..emulator.engines.pocketsphinx import PocketsphinxEngine
+from ..emulator.server import Emulator, Service
+from ..errors import LostAudioError
+from ..files import Recording, play
+from ..messages import AudioLost, Turn, Warning
+from ..stream import Stream
+from .running import Stop, complain
+from .screen import Screen
+from .writing import Writer
+
+if TYPE_CHECKING:
+    from ..typing import Audio
+
+MAX_RETRIES = 3
+"""Somebody sits and waits, who can start the command again."""
+
+
+@contextlib.asynccontextmanager
+async def server(url: str | None) -> AsyncIterator[tuple[str, str | None]]:
+    """The server's URL and a key for it; an embedded one is started if need be."""
+    if url is not None or os.environ.get(KEY_VARIABLE):
+        yield url or DEFAULT_URL, None
+        return
+    print(
+        f"{KEY_VARIABLE} is not set: recognising on this machine, offline",
+        file=sys.stderr,
+    )
+    # One session at a time, and the next file at once.
+    service = Service(place_seconds=0)
+    async with Emulator(PocketsphinxEngine(capacity=1), service=service) as emulator:
+        yield emulator.url, "embedded"
+
+
+async def hear(
+    recording: Recording,
+    stream: Stream,
+    *,
+    screen: Screen,
+    writer: Writer,
+    write: Callable[[str], object],
+    realtime: bool,
+    stop: Stop,
+) -> None:
+    """Play `recording` into `stream`, and write its turns until it is over, or until
+    `stop` is set and what was heard is told.
+
+    Raises `LostAudioError` if parts of it were not transcribed.
+    """
+    lost: list[AudioLost] = []
+    watched = _watched(recording, screen if realtime else None, stop)
+    try:
+        async for event in play(watched, stream, realtime=realtime):
+            if isinstance(event, AudioLost):
+                lost.append(event)
+            elif isinstance(event, Warning):
+                complain(f"the server warns: {event.warning}")
+            elif isinstance(event, Turn) and event.words:
+                screen.turn(event)
+                screen.heard(event.words[-1].end / 1000)
+                if event.is_final:
+                    write(writer.turn(event))
+    finally:
+        write(writer.end())
+    if lost:
+        raise LostAudioError(lost)
+
+
+def _watched(recording: Recording, screen: Screen | None, stop: Stop) -> Recording:
+    """The recording, over as soon as `stop` is set. What is sent at its own speed is
+    heard at once, so `screen` is told of it."""
+
+    async def blocks() -> AsyncIterator[Audio]:
+        frames = 0
+        while not stop.is_set():
+            block = await stop.or_done(anext(recording.blocks, None))
+            if block is None:
+                return
+            yield block
+            frames += recording.count_frames(block)
+            if screen is not None:
+                screen.heard(frames / recording.sample_rate)
+
+    return replace(recording, blocks=blocks())
