@@ -2,10 +2,10 @@
 
     python -m tests.jobs URL NAME CLOCK PER_MINUTE WORDS
 
-It opens its stream when its input has a line. It speaks as many words as its input then
-says, line by line, all of them if that is `all`; then it says what was heard. The
-account's minutes pass as CLOCK says, a file with a number in it, that is looked at again
-and again.
+It opens its stream when its input has a line. It speaks as many words as its input
+then says, line by line, all of them if that is `all`; then it says what was heard. The
+account's minutes pass as CLOCK says, a file with a number in it, that is looked at
+again and again.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import aai_stream
@@ -48,16 +49,22 @@ class TurnedByHand(HostBook):
 
 
 def use_clock(path: Path) -> None:
+    def now() -> float:
+        return float(path.read_text())
+
     def open_book(host: str, account: str, budget: str | None) -> HostBook:
-        file = shared_directory() / file_name(host, account)
-        return TurnedByHand(file, lambda: float(path.read_text()))
+        return TurnedByHand(shared_directory() / file_name(host, account), now)
 
     limiter._open_book = open_book
+    limiter.ConnectLimiter = partial(  # type: ignore[assignment, misc]
+        limiter.ConnectLimiter, monotonic=now
+    )
 
 
 async def line() -> str:
     """The next of the input."""
-    return (await asyncio.to_thread(sys.stdin.readline)).strip()
+    read: str = await asyncio.to_thread(sys.stdin.readline)
+    return read.strip()
 
 
 async def main(url: str, name: str, per_minute: str, words: int) -> None:

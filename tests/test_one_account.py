@@ -137,6 +137,7 @@ async def come_back(count: int, directory: Path) -> None:
             for number, job in enumerate(jobs, start=1):
                 assert await job.tell(str(number)) == "spoken"
             server.arrivals.clear()
+            clock.turn_to(1000 + WINDOW_SECONDS)
             server.faults.append(fault("reset"))
             await until_others(lambda: clock.waiting() == count)
             server.faults.clear()
