@@ -19,9 +19,9 @@ def on_host(directory: Path) -> OpenBook:
     return lambda clock: HostBook(directory / "host.sqlite", clock)
 
 
-def in_fleet(url: str) -> OpenBook:
-    """Of hosts of their own."""
-    return lambda clock: FleetBook(
+def in_fleet(url: str, clock: Callable[[], float]) -> FleetBook:
+    """Of a host of its own."""
+    return FleetBook(
         url, "account", HostBook(None, clock), clock=clock, server_clock=clock
     )
 

@@ -14,6 +14,10 @@ clocks differ by, is no reason to ask twice."""
 LOOK_SECONDS = 0.5
 """How often the first of the line asks, in case that another process left a place."""
 
+CROWD_SECONDS = 0.25
+"""No sooner do those ask who have others before them: where many places become free
+one right after the other, they would ask for each."""
+
 LOOK_SECONDS_LATER = 5.0
 """How often those ask who are far behind."""
 
@@ -65,4 +69,5 @@ class Book(Protocol):
 def look_again(until: float, ahead: int) -> float:
     """When to ask again, who has `ahead` others before it and would go in `until`
     seconds: sooner, as others leave and end; those at the end, not so often."""
-    return min(until + MOMENT, LOOK_SECONDS + ahead / 100, LOOK_SECONDS_LATER)
+    wait = min(until + MOMENT, LOOK_SECONDS + ahead / 100, LOOK_SECONDS_LATER)
+    return max(wait, CROWD_SECONDS) if ahead else wait

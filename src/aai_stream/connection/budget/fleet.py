@@ -102,9 +102,9 @@ end
 
 local wait = -1
 if rank >= 0 and (most < 0 or sessions + rank + 1 <= most) then
-    local last = math.min(count + rank + 1 - per_minute, count + going) - 1
-    local oldest = redis.call('ZRANGE', begun, last, last, 'WITHSCORES')[2]
-    wait = (oldest or now - window) + window - now
+    local last = count + rank - per_minute  -- or it is yet to begin
+    local at = redis.call('ZRANGE', begun, last, last, 'WITHSCORES')[2] or now
+    wait = at + window - now
 end
 
 sessions = hold(me, mine + going)

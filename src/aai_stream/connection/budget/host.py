@@ -215,12 +215,13 @@ class HostBook:
 
 
 def _left(db: sqlite3.Connection, leaving: float, now: float) -> float:
-    """Seconds until so many, or all that there are, have left the window."""
-    if leaving == math.inf:
-        return math.inf
-    oldest = "SELECT max(at) FROM (SELECT at FROM begun ORDER BY at LIMIT ?)"
-    (at,) = db.execute(oldest, (int(leaving),)).fetchone()
-    return 0.0 if at is None else float(at) + WINDOW_SECONDS - now
+    """Seconds until so many have left the window; of those that are yet to begin, each
+    stays for the whole of it."""
+    if not 0 < leaving < math.inf:
+        return leaving
+    last = "SELECT at FROM begun ORDER BY at LIMIT 1 OFFSET ?"
+    row = db.execute(last, (int(leaving) - 1,)).fetchone()
+    return WINDOW_SECONDS if row is None else float(row[0]) + WINDOW_SECONDS - now
 
 
 def _identity(path: Path) -> tuple[int, int]:
