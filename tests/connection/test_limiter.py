@@ -249,7 +249,8 @@ async def test_the_most_urgent_goes_first_in_whichever_thread_it_waits() -> None
         await within(5, asyncio.wrap_future(urgent))
         assert len(queue.admitted) == 30
         await queue.go_to(queue.begin + 1 + NEXT)
-    assert queue.admitted[30:] == [(30, pytest.approx(queue.begin + 1 + NEXT))]
+    assert queue.names[30:] == [30]
+    assert queue.moments[30:] == pytest.approx([1 + NEXT])
 
 
 async def test_a_loop_that_is_gone_holds_nobody_up() -> None:
@@ -403,6 +404,9 @@ async def test_a_hundred_streams_that_lose_their_server_come_back_in_order(
         opened_at.append(queue.time.now)
         await hold(socket, request)
 
+    def has(names: list[str], count: int) -> bool:
+        return len(names) == count
+
     async def pass_on(count: int) -> None:
         """Let time pass until `count` were opened, each before the next may."""
         while (number := len(opened)) < count:
@@ -419,9 +423,9 @@ async def test_a_hundred_streams_that_lose_their_server_come_back_in_order(
         opening = []
         for number, stream in enumerate(streams, start=1):
             opening.append(asyncio.ensure_future(stream.__aenter__()))
-            await until(lambda number=number: len(asked) == number)
+            await until(partial(has, asked, number))
             if number <= 60:
-                await until(lambda number=number: len(opened) == number)
+                await until(partial(has, opened, number))
                 await queue.go_to(queue.time.now + 0.1)
         await pass_on(100)
         await within(5, asyncio.gather(*opening))
