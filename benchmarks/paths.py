@@ -181,8 +181,9 @@ def decoding(words: int) -> Iterator[Work]:
 
 
 @contextmanager
-def to_stream(words: int) -> Iterator[Work]:
-    """A Turn from the wire through all of a stream: now and then it is final."""
+def to_stream(words: int, *, counted: bool = False) -> Iterator[Work]:
+    """A Turn from the wire through all of a stream: now and then it is final. `counted`
+    in metrics, too."""
     told: list[object] = []
     runner = Runner(
         told.append,
@@ -190,9 +191,15 @@ def to_stream(words: int) -> Iterator[Work]:
         options=Options({}),
         settings=Settings(20.0, 20.0, 10.0, math.inf, True),
         retries=Retries(10, patience=120.0, draw=lambda low, high: low),
-        connector=Mock(credentials=Credentials("key"), time_of_day=lambda: 0.0),
+        connector=Mock(
+            credentials=Credentials("key"), host="127.0.0.1", time_of_day=lambda: 0.0
+        ),
         connect_timeout=10.0,
     )
+    if counted:
+        from aai_stream.telemetry.counting import Counting
+
+        runner.reporter.counting = Counting(runner.protocol, "local")
     runner._loop = loop = asyncio.new_event_loop()
     runner.protocol.start(loop.time())
     session = runner.protocol.next_session(loop.time(), 0.0)
@@ -247,6 +254,9 @@ PATHS = {
         for words in (4, 12, 30)
     },
     "turn of 12 words to a stream": Path(partial(to_stream, 12), packages=("msgspec",)),
+    "turn of 12 words to a stream, in metrics": Path(
+        partial(to_stream, 12, counted=True), packages=("msgspec", "prometheus-client")
+    ),
     **{
         f"turn of {words} words to LiveKit": Path(
             partial(to_livekit, words), packages=("livekit-agents", "msgspec")

@@ -61,6 +61,7 @@ if hasattr(os, "register_at_fork"):
 
 cdef class AudioRing
 cdef class Gate
+cdef class Steadiness
 
 include "_arguments.pxi"
 include "_memory.pxi"

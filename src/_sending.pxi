@@ -153,7 +153,8 @@ cdef class Gate:
     While it is open, `push` writes to the ring, frames each chunk that is full, and
     hands it to the transport, in one call. It shuts itself, and asks, at a sample that
     was named when it was opened, when the pace is exceeded, when audio was dropped or
-    skipped, and when a full connection has room again.
+    skipped, and when a full connection has room again. While it waits for a sound it
+    sends nothing.
 
     Args:
         ring: whose chunks are sent.
@@ -161,8 +162,8 @@ cdef class Gate:
 
     Attributes:
         is_open: whether it sends on its own.
-        ask: called, if it isn't None, when the gate has shut itself, and while it is
-            shut when audio is dropped or the connection has room again.
+        ask: called, if it isn't None, when the gate has shut itself, for what it waits,
+            and while it is shut when audio is dropped or the connection has room again.
     """
 
     cdef public object ask
@@ -174,6 +175,8 @@ cdef class Gate:
     cdef object clock
     cdef int64_t until
     cdef int64_t dropped  # of the ring's, so many are known of
+    cdef Steadiness steady  # None unless it waits for a sound
+    cdef int64_t steady_since
 
     def __cinit__(self, AudioRing ring not None, Pacer pacer not None):
         self.ring = ring
@@ -194,6 +197,7 @@ cdef class Gate:
         self.timeline = timeline
         self.until = until
         self.dropped = self.ring.dropped_samples
+        self.steady = None
         self.is_open = True
 
     def shut(self):
@@ -201,6 +205,15 @@ cdef class Gate:
         self.timeline = None
         self.dropped = self.ring.dropped_samples
         self.is_open = False
+
+    def wait(self, Steadiness steady, int64_t until):
+        """Ask when the ring's audio is not as loud any more as `steady` has found it,
+        or reaches `until`: by each push from there on, until `open`, or `wait` for
+        something else; None for nothing."""
+        self.steady = steady
+        self.until = until
+        if steady is not None:
+            self.steady_since = steady.since
 
     def push(self, data, sample_rate, num_channels=1):
         """Write to the ring, and send what may go.
@@ -215,7 +228,7 @@ cdef class Gate:
             if self.flow():
                 return 0
             self.is_open = False
-        elif self.ring.dropped_samples == self.dropped:
+        elif self.ring.dropped_samples == self.dropped and not self.is_waited_for():
             return 0
         return self.ask_now()
 
@@ -229,6 +242,14 @@ cdef class Gate:
         if self.ask is not None:
             self.ask()
         return 0
+
+    cdef bint is_waited_for(self) noexcept:
+        """Whether there is what it waits for."""
+        if self.steady is None:
+            return False
+        return (self.ring.written >= self.until
+                or self.steady.since != self.steady_since  # others have followed it
+                or not self.steady.goes_on())
 
     cdef bint flow(self) except -1:
         """Send what may go; returns whether the gate may stay open."""

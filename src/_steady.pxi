@@ -67,6 +67,16 @@ cdef class Steadiness:
             self.seen += self.window
         return ended
 
+    cdef bint goes_on(self) noexcept:
+        """Follow the audio as far as it is steady; returns whether all of it is."""
+        if self.seen < max(self.ring.acked, self.ring.kept_from):
+            return False
+        while self.ring.written - self.seen >= self.window:
+            if not self.take_window():
+                return False
+            self.seen += self.window
+        return True
+
     cdef int end_stretch(self, list ended, int64_t least) except -1:
         if self.seen - self.since >= least:
             ended.append((self.since, self.seen))

@@ -85,6 +85,7 @@ class FakeConnector:
     """Opens fake wires. With `admits` or `opens` cleared, that waits."""
 
     credentials = Credentials("key")
+    host = "127.0.0.1"
     time_of_day = staticmethod(lambda: UNIX)
 
     def __init__(self) -> None:

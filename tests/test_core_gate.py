@@ -11,9 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aai_stream._core import AudioRing, Gate, Pacer, Timeline, limit_memory
+from aai_stream._core import (
+    AudioRing,
+    Gate,
+    Pacer,
+    Steadiness,
+    Timeline,
+    limit_memory,
+)
 from aai_stream.errors import AudioError
-from tests.audio import count_up, to_samples
+from tests.audio import count_up, hum, speech, to_samples
 from tests.frames import frames_to
 
 RATE = 16_000
@@ -284,3 +291,79 @@ def test_without_anybody_to_ask_it_shuts() -> None:
     call.gate.ask = None
     call.push(3 * CHUNK)
     assert call.ring.sent == CHUNK
+
+
+# ---- waiting for a sound ----
+
+
+class Waiting(Call):
+    """A gate that is shut, and waits for a sound."""
+
+    def __init__(self, seconds: float = 1000) -> None:
+        super().__init__(replay_seconds=600)
+        self.gate.shut()
+        self.steady = Steadiness(self.ring)
+        self.gate.wait(self.steady, round(seconds * RATE))
+
+    def hear(self, audio: bytes, ms: int = 20) -> None:
+        for start in range(0, len(audio), ms * 32):
+            self.gate.push(audio[start : start + ms * 32], RATE)
+
+
+@pytest.mark.parametrize("ms", [20, 50, 7])
+def test_it_asks_at_the_first_sound(ms: int) -> None:
+    call = Waiting()
+    call.hear(hum(5, 20), ms)
+    assert call.asked == []
+    call.hear(speech(0.1, 5000), ms)
+    assert call.asked
+    assert call.ring.written <= round(5.1 * RATE)
+    assert call.sent == []
+
+
+def test_it_asks_again_until_it_waits_for_something_else() -> None:
+    call = Waiting()
+    call.hear(hum(1, 20) + speech(1, 5000))
+    count = len(call.asked)
+    assert count > 40
+    call.gate.wait(None, 0)
+    call.hear(speech(1, 5000))
+    assert len(call.asked) == count
+
+
+def test_or_where_it_was_to_ask() -> None:
+    call = Waiting(seconds=2)
+    call.hear(bytes(2 * 2 * RATE - 2 * 320))
+    assert call.asked == []
+    call.hear(bytes(2 * 320))
+    assert call.asked == [0]
+
+
+def test_a_sound_that_somebody_else_found_is_one() -> None:
+    call = Waiting()
+    call.hear(hum(4, 20))
+    call.ring.write(hum(0.1, 5000), RATE)
+    call.steady.follow(RATE)
+    call.hear(hum(0.02, 5000))  # as loud as it was
+    assert call.asked == [0]
+
+
+def test_who_sends_waits_no_more() -> None:
+    call = Waiting()
+    call.gate.open(call.timeline, 10**9)
+    call.hear(hum(1, 20) + speech(1, 5000))
+    assert call.asked == []
+    assert sum(map(len, call.sent)) == 2 * RATE
+
+
+def test_audio_that_was_let_go_of_can_not_be_followed() -> None:
+    call = Waiting()
+    call.hear(bytes(2 * RATE))
+    call.gate.wait(None, 0)
+    call.hear(bytes(2 * RATE))
+    while call.ring.next_chunk() is not None:
+        pass
+    call.ring.ack(2 * RATE)
+    call.gate.wait(call.steady, 10**9)
+    call.hear(bytes(640))
+    assert call.asked == [2 * RATE]

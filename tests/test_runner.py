@@ -331,8 +331,11 @@ async def test_what_there_is_to_log_is_logged(caplog: pytest.LogCaptureFixture) 
     wire = await run.open()
     wire.end(1011)
     assert caplog.record_tuples == [
-        ("aai_stream", logging.DEBUG, "session session-1 is open"),
-        ("aai_stream", logging.DEBUG, "session session-1 closed with code 1011"),
+        (
+            "aai_stream",
+            logging.INFO,
+            "session session-1 is open: universal-3-6-pro, expires at 2000000000",
+        ),
         (
             "aai_stream",
             logging.WARNING,

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+import prometheus_client
 import pytest
 import trustme
 from aiohttp import web
@@ -18,10 +19,13 @@ from livekit import rtc
 from livekit.agents import APIConnectOptions, APIError
 
 import aai_stream
+import aai_stream.metrics
 from aai_stream.errors import AaiStreamError
 from aai_stream.livekit import STT
 from aai_stream.protocol.retry import Retries
+from aai_stream.telemetry.loops import this_loops_watched
 from tests.servers import begin_then, http_server, within
+from tests.telemetry.exported import exporting
 
 KEY = "key-that-nobody-may-see"
 TOKEN = "token+that/nobody=may-see"
@@ -238,7 +242,7 @@ async def use_stream(url: str, **secret: Any) -> list[BaseException]:
         async with stream:
             stream.push(bytes(3200))
             async for _ in stream:
-                pass
+                assert not leaks([this_loops_watched().snapshot().decode()])
     except AaiStreamError as exc:
         raised.append(exc)
     with pytest.raises(AaiStreamError) as caught:
@@ -318,6 +322,17 @@ async def over(request: pytest.FixtureRequest) -> AsyncIterator[dict[str, Any]]:
     """Options for each of the wires."""
     async with aiohttp.ClientSession() as session:
         yield {"http_session": session} if request.param == "aiohttp" else {}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_in_telemetry() -> Iterator[None]:
+    """Nor in a label of a metric, or in a span."""
+    with exporting() as exported:
+        yield
+        spans = exported.exporter.get_finished_spans()
+    shown = prometheus_client.generate_latest().decode()
+    assert "aai_stream_sessions_total" in shown
+    assert not leaks([shown, *(span.to_json() for span in spans)])
 
 
 @pytest.fixture(autouse=True)

@@ -55,6 +55,7 @@ class ConnectOptions(Parameters, total=False):
     dead_after: float
     max_retries: int
     skip_silence: bool
+    park_after: float | None
     sessions_per_minute: float | None
     max_sessions: int | None
     budget: str | None
@@ -82,6 +83,7 @@ def connect(
     dead_after: float = DEAD_AFTER_SECONDS,
     max_retries: int = 10,
     skip_silence: bool = True,
+    park_after: float | None = None,
     sessions_per_minute: float | None = None,
     max_sessions: int | None = None,
     budget: str | None = None,
@@ -122,6 +124,9 @@ def connect(
             but waited out for `replay_seconds`.
         skip_silence: leave out long silence of audio that had to wait, so that what is
             said now is heard the sooner.
+        park_after: pay only for speech: after so many seconds of silence, 10 or more,
+            there is no session until there is a sound; None for never. See
+            docs/parking.md.
         sessions_per_minute: that are opened for this account by all streams of this
             host and user, in whichever process, so that they don't exceed its limit
             when they lose their server at once. If None, 100, the least of a paid
@@ -130,7 +135,7 @@ def connect(
             to end. If None, any number. In a process, what was given last counts.
         budget: the URL of a Redis, `redis://…`, through which these two limits hold for
             all hosts that name it; or the environment variable AAI_STREAM_BUDGET. Needs
-            `aai-stream[redis]`. See docs/fleet.md.
+            the extra `redis`. See docs/fleet.md.
         allow_unencrypted: let `base_url` be without TLS on a machine that isn't this.
         extra_params: query parameters sent as they are, unchecked.
         **parameters: v3's own, by their names in `aai_stream.PARAMETERS`, such as
@@ -152,6 +157,7 @@ def connect(
         dead_after=dead_after,
         catch_up_rate=catch_up_rate,
         skip_silence=skip_silence,
+        park_after=park_after,
     )
     connector = Connector(
         Credentials(api_key, token, host=host_of(base_url)),

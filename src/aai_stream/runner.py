@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 from .errors import StateError
 from .lifetime import running_loop, when_dropped
 from .messages import Event
-from .protocol.events import Note, Retry
+from .protocol.events import Admitted, Report, Retry
 from .protocol.session import Session
 from .protocol.stream import StreamProtocol, StreamState
 from .stats import StreamStats, stats_of
+from .telemetry.reporter import Reporter
 
 if TYPE_CHECKING:
     from ._core import AudioRing
@@ -102,6 +103,7 @@ class Runner:
     Attributes:
         protocol: what decides; it may be asked anything at any time.
         gate: takes audio, and sends what may go before that returns.
+        reporter: logs, counts and shows what becomes of the stream.
     """
 
     def __init__(
@@ -119,6 +121,7 @@ class Runner:
             ring, options, settings, retries, connector.credentials
         )
         self.gate = self.protocol.sending.gate
+        self.reporter = Reporter(self.protocol, connector.host)
         self._connector = connector
         self._connect_timeout = connect_timeout
         self._tell = tell
@@ -134,9 +137,8 @@ class Runner:
         self._waiting_since: float | None = None  # for other new sessions
 
     def now(self) -> float:
-        """The loop's clock, in seconds."""
-        assert self._loop is not None
-        return self._loop.time()
+        """The loop's clock, in seconds; 0 while there is no loop."""
+        return 0.0 if self._loop is None else self._loop.time()
 
     # ---- life ----
 
@@ -146,6 +148,7 @@ class Runner:
         self.protocol.ring.check_owner()
         self._loop = asyncio.get_running_loop()
         self.gate.ask = self._asked
+        self.reporter.begin()
         self.protocol.start(self.now())
         self.settle()
 
@@ -172,12 +175,12 @@ class Runner:
         """Wait until no full chunk waits, or none ever will be sent."""
         await asyncio.sleep(0)  # a socket that is never full would starve the others
         protocol = self.protocol
-        await self._until(lambda: not protocol.sending.has_backlog or protocol.is_over)
+        await self._until(lambda: not protocol.has_backlog or protocol.is_over)
 
     def stop(self) -> None:
         """Close at once; the server is told to terminate all the same."""
         self._loop = self._loop or running_loop()
-        self.protocol.close()
+        self.protocol.close(self.now())
         self.settle()
 
     async def close(self) -> None:
@@ -191,7 +194,10 @@ class Runner:
 
     def _abandon(self) -> None:
         if not self.protocol.is_over:
-            logger.warning("a stream was dropped and not closed; its session is ended")
+            logger.warning(
+                "a stream was dropped and not closed; its session is ended",
+                extra=self.reporter.fields(),
+            )
             self.stop()
 
     async def _until(self, is_so: Callable[[], bool]) -> None:
@@ -210,9 +216,11 @@ class Runner:
     # ---- audio and control ----
 
     def _asked(self) -> None:
-        """The gate has shut, audio was dropped, or the socket takes more again."""
-        self.protocol.coverage.gaps.look()
-        self.settle()
+        """The gate has shut, audio was dropped, the socket takes more again, or there
+        is a sound."""
+        now = self.now()
+        self.protocol.wrote(now)
+        self.settle(now)
 
     def do(self, call: Callable[P, object], *args: P.args, **named: P.kwargs) -> None:
         """Call something of the protocol, and do what that wants then.
@@ -227,10 +235,10 @@ class Runner:
     @property
     def stats(self) -> StreamStats:
         """What the stream did so far."""
-        waited = self._waited_seconds
+        waited, now = self._waited_seconds, self.now()
         if self._waiting_since is not None:
-            waited += self.now() - self._waiting_since
-        return stats_of(self.protocol, waited)
+            waited += now - self._waiting_since
+        return stats_of(self.protocol, waited, now)
 
     # ---- doing what the protocol says ----
 
@@ -250,22 +258,21 @@ class Runner:
         self._changed()
         if protocol.is_over and not self._is_told_over:
             self._is_told_over = True
+            self.reporter.end()
             self.gate.ask = None  # nor is a stream to hold itself in memory
             if self._finalizer is not None:
                 # It is known everywhere, and would keep what the stream failed with.
                 self._finalizer.detach()
             self._tell(None)
 
-    def _hand_over(self, told: Event | Note | Retry, now: float) -> None:
-        if isinstance(told, Note):
-            logger.log(told.level, "%s", told.text)
+    def _hand_over(self, told: Event | Retry | Report, now: float) -> None:
+        self.reporter.take(told, now)
+        if isinstance(told, Report):
             return
-        if isinstance(told, Retry):
-            logger.warning("%s; trying again in %.1f s", told.failure, told.seconds)
         try:
             self._tell(told)
         except StateError as exc:  # nobody reads
-            self.protocol.fail(exc)
+            self.protocol.fail(exc, now)
             self._send_all(now)
 
     def _send_all(self, now: float) -> None:
@@ -274,7 +281,8 @@ class Runner:
         for session, link in tuple(self._links.items()):
             if not session.is_over:
                 link.send_texts()
-        self._close_ended()
+            elif session in self._links:  # or a wire that broke just now did it
+                self._close(link)
         hears = protocol.lineup.present
         present = None if hears is None else self._links.get(hears)
         if present is not self._present:
@@ -285,12 +293,12 @@ class Runner:
             self._send(present, now)  # by which it may be lost
             if protocol.state is StreamState.ENDING:
                 present.send_texts()
-                self._close_ended()  # a successor that waits holds up others
+                self._leave_line()
 
-    def _close_ended(self) -> None:
-        for session, link in tuple(self._links.items()):
-            # Unless a wire that broke just now did it.
-            if session.is_over and session in self._links:
+    def _leave_line(self) -> None:
+        """Have no successor wait for a place that isn't wanted any more."""
+        for link in tuple(self._links.values()):
+            if link.session.is_over and link.wire is None:
                 self._close(link)
 
     def _send(self, link: Link, now: float) -> None:
@@ -338,10 +346,11 @@ class Runner:
         session = link.session
         try:
             link.place = await self._admitted()
-            wire = await self._connector.open(
-                session.handshake(), link, self._connect_timeout
-            )
-            link.connected(wire)
+            if not session.is_over:  # it may have been wanted no more meanwhile
+                wire = await self._connector.open(
+                    session.handshake(), link, self._connect_timeout
+                )
+                link.connected(wire)
         except Exception as exc:
             self.protocol.not_opened(session, exc, self.now())
         finally:
@@ -356,10 +365,13 @@ class Runner:
         """Wait for a place among the account's sessions."""
         self._waiting_since = began = self.now()
         try:
-            return await self._connector.admit(lambda: self.protocol.unheard_seconds)
+            place = await self._connector.admit(lambda: self.protocol.unheard_seconds)
         finally:
-            self._waited_seconds += self.now() - began
+            waited = self.now() - began
+            self._waited_seconds += waited
             self._waiting_since = None
+        self.protocol.told.append(Admitted(waited))
+        return place
 
     def _close(self, link: Link) -> None:
         """The session of `link` is over."""

@@ -42,14 +42,20 @@ class StreamStats:
     waited_seconds: float
     """How long new sessions had to wait for others of the account; see
     `sessions_per_minute`."""
+    parked_seconds: float
+    """How long there was no session since nobody spoke; see `park_after`. So much is
+    not billed."""
     malformed_messages: int
     """Messages of the server that could not be read."""
     unread_messages: int = 0
     """Remarks of the server that were left out because too many waited to be read."""
 
 
-def stats_of(protocol: StreamProtocol, waited_seconds: float) -> StreamStats:
-    """What a stream did, which waited so long for other new sessions."""
+def stats_of(
+    protocol: StreamProtocol, waited_seconds: float, now: float
+) -> StreamStats:
+    """What a stream did, which waited so long for other new sessions; `now` is what
+    `protocol` is told."""
     ring, lineup = protocol.ring, protocol.lineup
     return StreamStats(
         written_samples=ring.written,
@@ -65,5 +71,6 @@ def stats_of(protocol: StreamProtocol, waited_seconds: float) -> StreamStats:
         turns=protocol.transcript.turns,
         sessions=lineup.count,
         waited_seconds=waited_seconds,
+        parked_seconds=protocol.parking.seconds(now),
         malformed_messages=lineup.malformed_messages,
     )

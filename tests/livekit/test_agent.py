@@ -25,13 +25,12 @@ from livekit.agents import (
     UserInputTranscribedEvent,
 )
 from livekit.agents.metrics import STTMetrics, STTModelUsage
-from livekit.protocol import agent as protocol
-from livekit.protocol import models
 
 from aai_stream.emulator.engines.script import Said, say
 from aai_stream.emulator.faults import fault
 from aai_stream.livekit import STT
 from examples import agent
+from examples.fleet.dispatcher import Dispatcher
 from tests.livekit.fakes import HANGS, Line, Microphone, Screen
 from tests.servers import http_server, until, within
 
@@ -281,34 +280,12 @@ async def test_a_short_recording_through_the_example(
 
 async def test_the_example_is_a_worker() -> None:
     """LiveKit's server, a stand-in, gives it a job, which goes to the job's room."""
-    job = protocol.Job(id="AJ_1", room=models.Room(name="room", sid="RM_1"))
     asked: asyncio.Queue[str] = asyncio.Queue()
+    dispatcher = Dispatcher(calls=1)
 
     async def serve(request: web.Request) -> web.StreamResponse:
-        if request.path != "/agent":
-            asked.put_nowait(request.path)
-            return web.Response(status=503)  # enough: rooms are WebRTC
-        socket = web.WebSocketResponse()
-        await socket.prepare(request)
-        async for message in socket:
-            said = protocol.WorkerMessage.FromString(message.data)
-            asked.put_nowait(str(said.WhichOneof("message")))
-            for answer in answers.get(said.WhichOneof("message"), ()):
-                await socket.send_bytes(
-                    protocol.ServerMessage(**answer).SerializeToString()
-                )
-        return socket
-
-    registered = protocol.RegisterWorkerResponse(worker_id="W_1")
-    answers: dict[str | None, list[dict[str, Any]]] = {
-        "register": [
-            {"register": registered},
-            {"availability": protocol.AvailabilityRequest(job=job)},
-        ],
-        "availability": [
-            {"assignment": protocol.JobAssignment(job=job, token="x.y.z")}
-        ],
-    }
+        asked.put_nowait(request.path)
+        return await dispatcher.serve(request)
 
     async def until_asked(what: str) -> None:
         while not (await asked.get()).startswith(what):
@@ -321,7 +298,7 @@ async def test_the_example_is_a_worker() -> None:
             env={**os.environ, "LIVEKIT_URL": url, **dict.fromkeys(secrets, "x" * 32)},
         )
         try:
-            await within(40, until_asked("register"))
+            await within(40, until_asked("/agent"))
             await within(40, until_asked("/rtc"))
         finally:
             worker.terminate()

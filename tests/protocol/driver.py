@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 from aai_stream._core import AudioRing, Chunk
 from aai_stream.messages import Turn
 from aai_stream.options import Options
-from aai_stream.protocol.events import Note, Retry
+from aai_stream.protocol.events import Note, Report, Retry
 from aai_stream.protocol.retry import Retries
 from aai_stream.protocol.session import Session
 from aai_stream.protocol.settings import Settings
@@ -159,6 +159,8 @@ class Call:
     Attributes:
         told: messages and retries, oldest first.
         notes: lines for the log.
+        reports: what became of sessions.
+        everything: all of that, in its order.
         peers: one for each session that was asked for.
     """
 
@@ -175,12 +177,15 @@ class Call:
         close_timeout: float = 20.0,
         skip_silence: bool = True,
         keeps_alive: bool = False,
+        park_after: float | None = None,
         extra_params: Mapping[str, Any] | None = None,
         **parameters: Any,
     ) -> None:
         self.now = 100.0
         self.told: list[Any] = []
         self.notes: list[Note] = []
+        self.reports: list[Report] = []
+        self.everything: list[Any] = []
         self.peers: list[Peer] = []
         self.pushed = 0
         self.ring = AudioRing(RATE, replay_seconds=replay_seconds, resampler=resampler)
@@ -195,6 +200,7 @@ class Call:
                 catch_up_rate=catch_up_rate,
                 skip_silence=skip_silence,
                 keeps_alive=keeps_alive,
+                park_after=park_after,
             ),
             Retries(max_retries, patience=patience, draw=lambda low, high: high),
             identity or Identity(),
@@ -211,7 +217,7 @@ class Call:
     def write(self, audio: bytes, sample_rate: int = RATE) -> None:
         """Push that audio."""
         self.ring.write(audio, sample_rate)
-        self.protocol.coverage.gaps.look()
+        self.protocol.wrote(self.now)
         self.settle()
 
     def do(self, call: Callable[[StreamProtocol], object]) -> None:
@@ -232,7 +238,7 @@ class Call:
         self.do(lambda protocol: protocol.end(self.now))
 
     def close(self) -> None:
-        self.do(StreamProtocol.close)
+        self.do(lambda protocol: protocol.close(self.now))
 
     # ---- sessions ----
 
@@ -289,8 +295,11 @@ class Call:
                 self._send(peer)
         while protocol.told:
             told = protocol.told.popleft()
+            self.everything.append(told)
             if isinstance(told, Note):
                 self.notes.append(told)
+            elif isinstance(told, Report):
+                self.reports.append(told)
             else:
                 self.told.append(told)
         for peer in self.peers:
@@ -307,6 +316,7 @@ class Call:
         peer.take_texts()
         if protocol.sending.is_time_to_look:
             protocol.look(self.now, peer.silent_seconds)
+            peer.take_texts()
 
     def _hang_up(self, peer: Peer) -> None:
         peer.take_texts()
@@ -335,7 +345,7 @@ class Call:
 
     @property
     def stats(self) -> StreamStats:
-        return stats_of(self.protocol, 0)
+        return stats_of(self.protocol, 0, self.now)
 
     @property
     def acked_ms(self) -> float:
@@ -350,7 +360,7 @@ class Call:
     @property
     def has_backlog(self) -> bool:
         """Whether a full chunk waits."""
-        return self.protocol.sending.has_backlog
+        return self.protocol.has_backlog
 
 
 def _samples(seen: list[Any]) -> list[int]:

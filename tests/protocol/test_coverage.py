@@ -78,6 +78,12 @@ def test_right_there_where_the_turn_was_cut_off() -> None:
     assert call.resumes_at == 11.9
 
 
+def test_also_where_it_is_to_be_ended_by_force_later_on() -> None:
+    call = Call(speech(12, 5000), hum(2, 5))
+    call.final(0.1, 11.9, forced=13)
+    assert call.resumes_at == 11.9
+
+
 def test_right_there_where_the_sound_goes_on_behind_a_forced_end() -> None:
     """The next turn's word has begun."""
     call = Call(*TALK)

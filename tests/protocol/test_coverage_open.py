@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from aai_stream._core import AudioRing
 from aai_stream.messages import AudioLost
 from aai_stream.protocol.coverage import (
-    MOST_SECONDS,
     OVERDUE_SECONDS,
     Coverage,
 )
 from aai_stream.protocol.events import LostTurn
 from aai_stream.protocol.silence import CLICK_MS
-from aai_stream.protocol.turns import MOVED_MS
+from aai_stream.protocol.turns import MOST_SECONDS, MOVED_MS
 from tests.audio import hum, speech
 from tests.protocol.test_coverage import RATE, TALK, Call
 
@@ -190,8 +191,8 @@ def test_a_turn_ends_in_silence() -> None:
     call.ring.rewind(6 * RATE)
     call.coverage.take_news()
     until = 6 + OVERDUE_SECONDS
-    assert not call.coverage.is_overdue(round((until - 0.1) * RATE))
-    assert call.coverage.is_overdue(round((until + 0.1) * RATE))
+    assert call.coverage.overdue_before(round((until - 0.1) * RATE)) < math.inf
+    assert call.coverage.overdue_before(round((until + 0.1) * RATE)) == math.inf
 
 
 def test_in_no_silence_that_began_before_the_sound_was_over() -> None:
@@ -199,16 +200,23 @@ def test_in_no_silence_that_began_before_the_sound_was_over() -> None:
     call.ring.rewind(2 * RATE)
     call.coverage.take_news()
     until = 5 + OVERDUE_SECONDS  # though it was told of a while before
-    assert not call.coverage.is_overdue(round((until - 0.1) * RATE))
-    assert call.coverage.is_overdue(round((until + 0.1) * RATE))
+    assert call.coverage.overdue_before(round((until - 0.1) * RATE)) < math.inf
+    assert call.coverage.overdue_before(round((until + 0.1) * RATE)) == math.inf
 
 
 def test_or_when_it_is_longer_than_any() -> None:
     call = Call(speech(100, 5000))
     call.ring.rewind(3 * RATE)
     call.coverage.take_news()
-    assert not call.coverage.is_overdue(round((MOST_SECONDS + 2) * RATE))
-    assert call.coverage.is_overdue(round((MOST_SECONDS + 4) * RATE))
+    assert call.coverage.overdue_before(round((MOST_SECONDS + 2) * RATE)) < math.inf
+    assert call.coverage.overdue_before(round((MOST_SECONDS + 4) * RATE)) == math.inf
+
+
+def test_and_so_is_one_that_began_so_long_ago() -> None:
+    """Though its session tells of later ones."""
+    call = Call(speech(100, 5000))
+    call.coverage.take_news()
+    assert call.coverage.overdue_before(90 * RATE) == 1000 * (90 - MOST_SECONDS)
 
 
 # ---- the end ----

@@ -57,7 +57,7 @@ def test_from_begin_to_termination() -> None:
     assert session.failure is None
     assert names_of(told) == ["Begin", "Turn", "Termination"]
     assert session.termination is told[-1]
-    assert notes_of(told) == ["session session-1 is open"]
+    assert notes_of(told) == []
     assert life.sent == []  # it knows
 
 

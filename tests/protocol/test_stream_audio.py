@@ -187,7 +187,7 @@ AFTER_LOSING: dict[str, Callable[[Call], None]] = {
     "its end": Call.end,
     "a session's loss": lambda call: call.peer.close(1011),
     "closing": Call.close,
-    "giving up": lambda call: call.do(lambda p: p.fail(DroppedError("gone"))),
+    "giving up": lambda call: call.do(lambda p: p.fail(DroppedError("gone"), call.now)),
 }
 
 

@@ -154,6 +154,24 @@ def test_a_turn_that_goes_on_for_ever_in_silence_is_overdue(said: str) -> None:
     assert call.protocol.awaits_turn is (said == "a turn")  # by another session
 
 
+def test_a_turn_is_overdue_though_others_begin_behind_it() -> None:
+    """And another session doesn't hear it again and again."""
+    call = Call(replay_seconds=600, catch_up_rate=100)
+    peers, second = [call.open()], speech(1, 5000)
+    for seconds in range(1, 320):
+        call.write(second)
+        call.run(1)
+        if peers[-1].is_closed:
+            peers.append(call.open())
+        if seconds % 50 == 20:
+            order = seconds // 50
+            at = 1000 * seconds - 500
+            peers[-1].say(turn(order, ("a", at, at + 400)))
+    assert len(peers) == 2
+    assert call.all(AudioLost)
+    assert call.acked_ms == 119_900
+
+
 def test_words_that_no_other_session_hears_are_told_as_lost() -> None:
     call = Call(replay_seconds=120)
     first = call.open()

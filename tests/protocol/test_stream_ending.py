@@ -89,7 +89,7 @@ def test_what_the_server_counted_otherwise_is_logged() -> None:
     call.end()
     peer.finish(audio_duration_seconds=8)
     text = "session session-1 was sent 5.00 s of audio, the server counted 8.00 s"
-    assert Note(Level.WARNING, text) in call.notes
+    assert Note(Level.WARNING, text, "session-1") in call.notes
 
 
 # ---- the server says nothing, or takes nothing ----
@@ -107,7 +107,7 @@ def test_silence_of_the_server_is_no_matter_where_every_word_is_final() -> None:
     assert call.protocol.session is not None
     assert call.protocol.session.termination is None
     assert call.notes[-1].level is Level.WARNING
-    assert call.notes[-1].text.endswith("20 s, but every word was final")
+    assert call.notes[-1].text.endswith("20 s, but nothing is left to be heard")
     assert [type(event) for event in call.told] == [Begin]
 
 
@@ -257,7 +257,7 @@ def test_a_loss_is_no_matter_where_every_word_is_final(audio_ends: str) -> None:
     call.end()
     peer.close(1011)
     assert call.protocol.state is StreamState.ENDED
-    assert call.notes[-1].text.endswith("code 1011, but every word was final")
+    assert call.notes[-1].text.endswith("code 1011, but nothing is left to be heard")
     assert call.waits == []
 
 
@@ -269,8 +269,8 @@ def test_likewise_if_it_was_lost_before_the_end() -> None:
     peer.close(1011)
     call.end()
     assert call.protocol.state is StreamState.ENDED
-    text = "the connection was lost, but every word was final"
-    assert call.notes[-1] == Note(Level.WARNING, text)
+    text = "the connection was lost, but nothing is left to be heard"
+    assert call.notes[-1] == Note(Level.WARNING, text, "session-1")
     assert not call.is_asking
 
 

@@ -20,7 +20,7 @@ from aai_stream.errors import (
     UntrustedError,
 )
 from aai_stream.messages import AudioLost, Begin
-from aai_stream.protocol.events import Level, Note, Retry
+from aai_stream.protocol.events import Opened, Resumed, Retry
 from aai_stream.protocol.stream import StreamState
 from tests.protocol.driver import PER_MS, RATE, Call, Identity, numbers
 from tests.talks import final
@@ -43,7 +43,11 @@ def test_a_session_is_asked_for_at_once_and_told_at_its_begin() -> None:
     assert call.protocol.expires_at == 1_010_000
     (begin,) = call.told
     assert isinstance(begin, Begin)
-    assert call.notes == [Note(Level.DEBUG, "session abc is open")]
+    assert call.notes == []
+    assert call.reports == [
+        Opened("abc", "universal-3-6-pro", 1_010_000, 0.0),
+        Resumed("abc", sample=0, sent=0, after=""),
+    ]
     assert call.stats.sessions == 1
 
 
@@ -273,7 +277,9 @@ def test_another_token_is_asked_for_at_once() -> None:
     assert call.is_asking
     assert call.now == 100.0
     assert call.told == []
-    assert Note(Level.INFO, "the token had expired; trying another") in call.notes
+    (note,) = call.notes
+    assert note.text == "the token had expired; trying another"
+    assert isinstance(note.failure, TokenExpiredError)
     call.ask().connect().close(*TOO_OLD)
     assert isinstance(call.protocol.failure, TokenExpiredError)
 

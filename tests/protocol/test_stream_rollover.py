@@ -82,7 +82,7 @@ def test_where_there_is_no_sound_it_takes_over_at_once() -> None:
     assert first.is_closed
     assert not second.is_closed
     text = "session session-2 takes over from session-1"
-    assert Note(Level.DEBUG, text) in call.notes
+    assert Note(Level.DEBUG, text, "session-2") in call.notes
 
 
 def test_in_an_open_turn_it_waits_for_the_final() -> None:

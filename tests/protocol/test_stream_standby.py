@@ -44,7 +44,7 @@ def test_a_session_that_can_not_be_opened(failure: Exception) -> None:
     call, first, second = with_successor()
     second.refuse(failure)
     assert call.notes[-1] == Note(
-        Level.INFO, f"no session is ready to take over: {failure}"
+        Level.INFO, f"no session is ready to take over: {failure}", failure=failure
     )
     assert call.protocol.lineup.standby is None
     assert call.protocol.state is StreamState.OPEN
@@ -132,7 +132,7 @@ def test_where_nothing_would_end_it_it_is_left_alone() -> None:
 
 UNWANTED: dict[str, Callable[[Call], None]] = {
     "closed": Call.close,
-    "failed": lambda call: call.do(lambda p: p.fail(DroppedError("gone"))),
+    "failed": lambda call: call.do(lambda p: p.fail(DroppedError("gone"), call.now)),
 }
 
 

@@ -8,7 +8,12 @@ import pytest
 
 from aai_stream.messages import Turn
 from aai_stream.protocol.events import LostTurn
-from aai_stream.protocol.turns import MISSING_SECONDS, UNFORMATTED_SECONDS, Turns
+from aai_stream.protocol.turns import (
+    MISSING_SECONDS,
+    MOST_SECONDS,
+    UNFORMATTED_SECONDS,
+    Turns,
+)
 from tests.protocol.test_turns import final, formatted, raw, turn
 
 SENT_MS = 1500
@@ -40,9 +45,9 @@ class Call:
             assert self.turns.deadline > self.now  # what was due is done
         self.now = end
 
-    def finish(self) -> list[Turn | LostTurn]:
-        """What is told at the end."""
-        told = self.turns.finish(self.now, SENT_MS)
+    def finish(self, before_ms: float = math.inf) -> list[Turn | LostTurn]:
+        """What is told at the end, or of what began before."""
+        told = self.turns.finish(self.now, SENT_MS, before_ms)
         self.told += told
         return told
 
@@ -227,6 +232,28 @@ def test_the_end_of_a_turn_that_another_session_shall_hear() -> None:
     call.hear(raw(0, "one"), turn(1, "two"))
     assert call.finish() == [final(0, "one")]
     assert call.turns.left_unended
+
+
+def test_the_end_of_what_began_before() -> None:
+    call = Call()
+    call.hear(turn(1, "two"))
+    call.run(MOST_SECONDS + 1)
+    call.hear(raw(0, "one"), turn(2, "three"))
+    assert call.finish(before_ms=0) == []
+    assert call.finish(before_ms=1001) == [LostTurn(100, 3100, (1000, 1100))]
+    call.turns.speech_started()
+    assert call.finish(before_ms=2000) == []
+    assert not call.turns.is_idle
+    assert call.hear(final(2, "three")) == [final(0, "one"), final(2, "three")]
+
+
+def test_in_which_audio_was_left_out_it_may_be_long() -> None:
+    call = Call()
+    call.hear(turn(0, "one"))
+    call.run(MOST_SECONDS)
+    assert call.finish(before_ms=10_000) == []
+    call.run(0.1)
+    assert len(call.finish(before_ms=10_000)) == 1
 
 
 def test_the_end_where_all_turns_have_theirs() -> None:

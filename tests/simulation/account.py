@@ -61,10 +61,14 @@ class Account:
     forced_into: set[int] = field(default_factory=set)
     """Words in the middle of which a turn was to be ended."""
     too_fast_count: int = 0
+    billed_seconds: float = 0.0
+    """How long there was a session, in all."""
     ends_at: float = math.inf
     """When the caller wanted no more."""
     wanted: dict[str, Any] = field(default_factory=dict)
     wanted_at: float = 0.0
+    park_after: float | None = None
+    """Seconds of silence in which the client shall have no session."""
     _over_at: float = 0.0  # a session, the last time
     _turns_since: int = 10_000
     _forgot: Session | None = None  # lost a turn, the last time
@@ -198,6 +202,8 @@ class Account:
     def over(self, session: Session) -> None:
         """A session has ended; its place is free before long."""
         self._over_at = asyncio.get_running_loop().time()
+        if session.has_begun:
+            self.billed_seconds += self._over_at - session.began_at
         if session.has_place:
             self.door.leave(is_late=self.goes_wrong("too_many"))
 
@@ -205,11 +211,12 @@ class Account:
 
     def _told(self, link: Link, session: Session, told: Told) -> None:
         is_heard = link.terminated_at is None or link.terminated_at >= self.ends_at
+        is_heard |= self.duties.is_parted_from(session)
         if told.is_final:
             number = session.number
             self.note(f"session {number} tells turn {told.order}: {_named(told.words)}")
             if is_heard:
-                self.duties.told_final(told)
+                self.duties.told_final(told, session)
         if is_heard:
             self.shown.update(told.words)
 
@@ -228,6 +235,8 @@ class Account:
     def _terminated(self, link: Link, session: Session) -> None:
         now = asyncio.get_running_loop().time()
         self.note(f"session {session.number} is told to terminate")
+        if now < self.ends_at:
+            self.duties.terminated(session)
         if now >= self.ends_at or not session.is_healthy:
             self._over_at = now
             return

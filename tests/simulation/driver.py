@@ -15,6 +15,7 @@ from typing_extensions import Buffer
 from aai_stream._core import AudioRing
 from aai_stream.connection.credentials import TokenSource
 from aai_stream.options import Options
+from aai_stream.protocol import events
 from aai_stream.protocol import settings as protocol_settings
 from aai_stream.protocol.events import Note, Retry
 from aai_stream.protocol.retry import Retries
@@ -90,6 +91,7 @@ class ProtocolFace:
                 dead_after=DEAD_AFTER,
                 catch_up_rate=settings.rate,
                 skip_silence=settings.skip_silence,
+                park_after=settings.park_after,
             ),
             retries,
             _Identity(has_token_source=callable(token)),
@@ -118,7 +120,7 @@ class ProtocolFace:
     def push(self, pcm: Buffer) -> None:
         self._check_not_failed()
         self.protocol.ring.write(bytes(pcm), RATE)
-        self.protocol.coverage.gaps.look()
+        self.protocol.wrote(self.now())
         self.settle()
 
     def flush(self) -> None:
@@ -142,7 +144,7 @@ class ProtocolFace:
         self.settle()
 
     async def drain(self) -> None:
-        await self._until(lambda: not self.protocol.sending.has_backlog)
+        await self._until(lambda: not self.protocol.has_backlog)
 
     async def end(self) -> None:
         self._check_not_failed()
@@ -151,7 +153,7 @@ class ProtocolFace:
         await self._until(lambda: False)
 
     async def aclose(self) -> None:
-        self.protocol.close()
+        self.protocol.close(self.now())
         self.settle()
 
     @property
@@ -205,7 +207,7 @@ class ProtocolFace:
             self._account.note(f"   client: {told.failure}; again in {told.seconds} s")
         elif isinstance(told, Note):
             self._account.note(f"   client: {told.text}")
-        else:
+        elif not isinstance(told, events.Report):
             self._report.take(told)
 
     def _has_room(self) -> bool:

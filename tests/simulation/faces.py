@@ -42,6 +42,7 @@ class Settings:
     per_minute: float
     skip_silence: bool
     max_retries: int
+    park_after: float | None
 
     @property
     def is_livekit(self) -> bool:
@@ -200,6 +201,7 @@ async def open_face(
         catch_up_rate=settings.rate,
         max_retries=settings.max_retries,
         skip_silence=settings.skip_silence,
+        park_after=settings.park_after,
         sessions_per_minute=settings.per_minute,
         max_sessions=_most(account),
         **settings.parameters,
@@ -235,6 +237,7 @@ def _livekit_face(
         replay_seconds=settings.replay_seconds,
         catch_up_rate=settings.rate,
         skip_silence=settings.skip_silence,
+        park_after=settings.park_after,
         sessions_per_minute=settings.per_minute,
         max_sessions=_most(account),
         extra_params={name: str(value).lower() for name, value in extra.items()},

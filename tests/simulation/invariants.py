@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from aai_stream.messages import AudioLost, SilenceSkipped, Turn
-from aai_stream.protocol.events import Retry
+from aai_stream.protocol.events import Opened, Over, Retry
 from aai_stream.protocol.retry import PROGRESS_SECONDS
 from aai_stream.protocol.session import State
+from aai_stream.telemetry.counting import Counting
 from tests.simulation.duties import LONGEST_BUSY_WAIT
 from tests.simulation.speech import RATE
 
@@ -43,12 +44,16 @@ class Invariants:
         self._lost_until = 0
         self._failures = 0  # that were tried again, without progress
         self._final_samples = 0
+        self._open: set[str] = set()  # sessions, as they are reported
+        self._counting = Counting(protocol, "local")
 
     # ---- what is told ----
 
     def hear(self, told: Told, now: float) -> None:
         """One thing that the stream tells."""
         written = self._protocol.ring.written
+        if not isinstance(told, Turn):
+            self._counting.take(told)
         if isinstance(told, Turn):
             times = [(word.start, word.end) for word in told.words]
             slack = 0 if told.is_final else MOVED_MS
@@ -65,6 +70,14 @@ class Invariants:
                 self._complain(f"a gap of no audio: {told}")
         elif isinstance(told, Retry):
             self._retries(told, now)
+        elif isinstance(told, Opened):
+            if told.session in self._open:
+                self._complain(f"{told.session} was reported as open before")
+            self._open.add(told.session)
+        elif isinstance(told, Over) and told.began_at is not None:
+            if told.session not in self._open:
+                self._complain(f"{told.session} is reported as over, but is not open")
+            self._open.discard(told.session)
 
     def _retries(self, retry: Retry, now: float) -> None:
         session = self._protocol.session
@@ -96,8 +109,17 @@ class Invariants:
         if is_checked and protocol.deadline <= now:
             self._complain(f"{protocol.deadline=} is over, and nothing is done")
         self._check_sessions()
+        self._check_reports()
         if has_room:
             self._check_sending(now)
+
+    def _check_reports(self) -> None:
+        """Metrics agree with what there is; a counter that falls raises."""
+        lineup = self._protocol.lineup
+        living = {session.id for session in lineup.living if session.has_begun}
+        if living != self._open:
+            self._complain(f"{living} are open, but {self._open} are reported")
+        self._counting.sample()
 
     def _check_sessions(self) -> None:
         protocol, lineup = self._protocol, self._protocol.lineup
@@ -115,7 +137,8 @@ class Invariants:
         if not lineup.is_open:
             if lineup.standby is not None:
                 self._complain("a session is ready, but none hears the stream")
-            if lineup.opening is None and lineup.open_at == math.inf:
+            is_wanted = not protocol.parking.is_on
+            if is_wanted and lineup.opening is None and lineup.open_at == math.inf:
                 self._complain("no session is open, and none will be")
 
     def _check_sending(self, now: float) -> None:

@@ -36,12 +36,13 @@ class Plan:
     """How many callers there are, on the same account."""
 
 
-def draw_plan(dice: random.Random) -> Plan:
-    """Any call."""
+def draw_plan(dice: random.Random, spare: random.Random) -> Plan:
+    """Any call. What was thought of late is drawn from `spare`, so that a call without
+    it is as it was."""
     seconds = LONGEST if dice.random() < 0.03 else dice.choice(LENGTHS)
     weather = draw_weather(dice)
     talk = draw_talk(dice)
-    settings = _draw_settings(dice, seconds, weather)
+    settings = _draw_settings(dice, seconds, weather, _draw_park_after(spare))
     terms = _draw_terms(dice, settings, talk)
     is_doomed = weather.no_termination > 0
     is_doomed |= settings.tokens == "one"
@@ -57,7 +58,13 @@ def draw_plan(dice: random.Random) -> Plan:
     return Plan(seconds, weather, talk, settings, terms, habits, is_doomed, streams)
 
 
-def _draw_settings(dice: random.Random, seconds: float, weather: Weather) -> Settings:
+def _draw_park_after(dice: random.Random) -> float | None:
+    return dice.choice((10.0, 15.0, 40.0)) if dice.random() < 0.3 else None
+
+
+def _draw_settings(
+    dice: random.Random, seconds: float, weather: Weather, park_after: float | None
+) -> Settings:
     kind = dice.choice(("stream", "stream", "livekit", "protocol", "protocol"))
     most = 20 if weather.is_hard else 5
     per_minute = dice.choice((math.inf, math.inf, most))
@@ -66,9 +73,13 @@ def _draw_settings(dice: random.Random, seconds: float, weather: Weather) -> Set
         chunks = (0.05, 0.2, 0.2, 1.0)
     elif seconds > 300:
         chunks = (1.0,)
+    parameters = _draw_parameters(dice, is_livekit=kind == "livekit")
+    inactivity = parameters.get("inactivity_timeout", math.inf)
+    if kind != "livekit" and (park_after or 0) >= inactivity:
+        park_after = None
     return Settings(
         kind=kind,
-        parameters=_draw_parameters(dice, is_livekit=kind == "livekit"),
+        parameters=parameters,
         tokens=dice.choice(("", "", "", "", "", "", "", "new", "new", "one")),
         chunk_seconds=dice.choice(chunks),
         rate=dice.choice((1.25, 2.0)),
@@ -76,6 +87,7 @@ def _draw_settings(dice: random.Random, seconds: float, weather: Weather) -> Set
         per_minute=math.inf if kind == "protocol" else per_minute,
         skip_silence=dice.random() < 0.5,
         max_retries=dice.choice((1000, 1000, 10)),
+        park_after=park_after,
     )
 
 

@@ -207,8 +207,8 @@ class Recognizer:
         self._open.append(told)
         if is_whole:
             self._whole.append(word.number)
-            if self._is_traceless:
-                self._lose((word.number,), False)
+        if self._is_traceless and (is_whole or word.is_soft):
+            self._lose((word.number,), False)
         self._turn_end = end
         self._speaks_softly = word.is_soft
         sound = min(word.sounds_from + RATE // 50, word.end) - word.end + end

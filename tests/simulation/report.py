@@ -72,8 +72,11 @@ class Report:
         elif isinstance(event, Begin):
             self.begun.add(event.id)
         elif isinstance(event, SpeakerRevision):
-            for turn in event.revisions:
-                self.revised.append((turn.turn_order, _heard(turn.words)))
+            self.revised += [
+                (turn.turn_order, _heard(turn.words))
+                for turn in event.revisions
+                if turn.turn_order in self.orders  # or else nobody knows which it is
+            ]
 
     def take_speech(self, event: SpeechEvent) -> None:
         """Remember an event of LiveKit's."""

@@ -62,6 +62,7 @@ class Call:
     weather: str
     words: int = 0
     lost: int = 0
+    billed_seconds: float = 0.0
     problems: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
 
@@ -76,7 +77,7 @@ def hold_call(seed: int) -> Call:
     random.seed(seed)  # the client's jitter is drawn from here
     loop = VirtualLoop()
     dice = random.Random(seed)
-    plan = draw_plan(dice)
+    plan = draw_plan(dice, random.Random(-1 - seed))
     call = Call(seed, plan.seconds * plan.streams, plan.weather.name)
     call.log += [f"seed {seed}", *(str(part) for part in vars(plan).values())]
     door = Door(plan.terms, random.Random(dice.getrandbits(32)))
@@ -122,6 +123,7 @@ class _Conversation:
             call.log,
             call.problems,
             is_alone=plan.streams == 1,
+            park_after=plan.settings.park_after,
         )
         self.speaker = Speaker(
             plan.habits,
@@ -163,6 +165,7 @@ class _Conversation:
                 call.problems.append(f"the stream ended with {exc!r}")
         self._judge()
         await asyncio.sleep(CLOSING_SECONDS)
+        call.billed_seconds += account.billed_seconds
         if left := [s.number for s in account.sessions if not s.is_over]:
             call.problems.append(f"sessions {left} are still open")
 

@@ -1,4 +1,4 @@
-"""The command line: `aai-stream transcribe`, `listen`, `serve`, `bench`, `doctor`."""
+"""The commands of `aai-stream`: transcribe, listen, serve, bench, doctor, top."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..version import __version__
 try:
     import typer
 
-    from . import bench, doctor, listen, parameters, serve, transcribe
+    from . import bench, doctor, listen, parameters, serve, top, transcribe
 except ImportError as exc:
     sys.exit(
         f"aai-stream: the command line needs {exc.name}: "
@@ -42,6 +42,7 @@ app.command(epilog=parameters.EPILOG)(listen.listen)
 app.command(epilog=serve.EPILOG)(serve.serve)
 app.command()(bench.bench)
 app.command()(doctor.doctor)
+app.command()(top.top)
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ except ImportError:
     ) from None
 
 from ..connection.connector import preload
+from ..telemetry import counting, spans  # noqa: F401, or else each job loads them
 from ..version import __version__
 from .log import logger
 from .stream import ServerMessage, SpeechStream

@@ -106,7 +106,9 @@ class Config:
         """A stream for one recording."""
         # LiveKit's `recognize` tries again.
         again = retries(0, self.replay_seconds)
-        settings = replace(self.settings, skip_silence=False, keeps_alive=False)
+        settings = replace(
+            self.settings, skip_silence=False, keeps_alive=False, park_after=None
+        )
         return Stream(
             lambda tell: self._runner(
                 tell, sample_rate, settings, again, connect_timeout

@@ -280,9 +280,10 @@ class SpeechStream(stt.RecognizeStream):
                 session = runner.protocol.session
                 waited = session.began_at - session.asked_at
                 self._report_connection_acquired(waited, connection_reused=False)
-            logger.info("session %s, expires at %s", message.id, message.expires_at)
         elif isinstance(message, Warning):
-            logger.warning("session %s: %s", self.session_id, message.warning)
+            fields = self._runner.reporter.fields() if self._runner else None
+            text = "session %s: %s"
+            logger.warning(text, self.session_id, message.warning, extra=fields)
         self._emit("server_message", ServerMessage(self, message))
 
     def _emit(

@@ -84,6 +84,9 @@ class STT(stt.STT[Literal["server_message"]]):
             and the upgrade have those of `conn_options.timeout`.
         close_timeout: seconds that the end may take without a sign of the server.
         skip_silence: leave out long silence of audio that had to wait.
+        park_after: pay only for speech: after so many seconds of silence, 10 or more,
+            there is no session until there is a sound; None for never. See
+            docs/parking.md.
         replay_memory_mb: the most memory that this audio may take in this process, in
             MB (10^6 bytes), for all its streams together: the number given last
             counts, 512 until one is.
@@ -111,7 +114,7 @@ class STT(stt.STT[Literal["server_message"]]):
     Raises:
         OptionError: a `ValueError`, for a parameter that is bad or that the model
             doesn't take, or when there is no key.
-        MissingExtraError: `budget` needs `aai-stream[redis]`.
+        MissingExtraError: `budget` needs the package redis.
     """
 
     def __init__(
@@ -152,6 +155,7 @@ class STT(stt.STT[Literal["server_message"]]):
         begin_timeout: float = BEGIN_SECONDS,
         close_timeout: float = CLOSE_SECONDS,
         skip_silence: bool = True,
+        park_after: float | None = None,
         replay_seconds: float = REPLAY_SECONDS,
         replay_memory_mb: float | None = None,
         resampler: Literal["auto", "soxr", "fir"] = "auto",
@@ -199,6 +203,7 @@ class STT(stt.STT[Literal["server_message"]]):
                 dead_after=dead_after,
                 catch_up_rate=catch_up_rate,
                 skip_silence=skip_silence,
+                park_after=park_after,
                 keeps_alive=True,
             ),
             manual_flush=manual_flush,

@@ -6,12 +6,13 @@ session has heard and had nothing to say of, and where it is told as lost.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from .events import LostTurn, Told
 from .gaps import Gaps
 from .silence import Silence, end_of_sound, first_pause
-from .turns import MOVED_MS, together
+from .turns import MOST_SECONDS, MOVED_MS, together
 
 if TYPE_CHECKING:
     from collections.abc import MutableSequence
@@ -34,9 +35,6 @@ OVERDUE_SECONDS = 10.0
 LATE_SECONDS = 5.0
 """So much later than others the last turns of a session may come: 11 s in all were
 seen. That it has expired comes behind them."""
-
-MOST_SECONDS = 75.0
-"""And after so long in any case: turns of 60 s have been seen."""
 
 SLACK_MS = 250
 """Another session may end the same words so much earlier."""
@@ -88,11 +86,8 @@ class Coverage:
         if end <= self.gaps.covered:
             return
         self._let_go(end)
-        if forced is not None:
-            self._tail = end, forced
-        else:
-            is_sure = lasted_ms <= LONGEST_SURE_TURN_MS
-            self._tail = end, self._ring.written if is_sure else end
+        limit = self._ring.written if forced is None else forced
+        self._tail = end, end if lasted_ms > LONGEST_SURE_TURN_MS else limit
 
     def take_final_without_words(self) -> None:
         """A final turn has text, but doesn't say where: it ended at the first pause, or
@@ -119,6 +114,8 @@ class Coverage:
         start = max(start, min(sound, first))
         end = min(end, max(self.silence.around(end)[0], last))
         self.gaps.report(start, end, "the server never ended this turn")
+        if turn.words is not None:  # or else each session would hear them again
+            self.gaps.cover(min(end, self.sample(turn.words[1])))
         if self._words is not None and end >= self._words[1] - self._slack:
             self._forget_unfinished()
 
@@ -175,13 +172,15 @@ class Coverage:
         """The present session tells of a turn."""
         self._news = self._ring.sent
 
-    def is_overdue(self, heard: int) -> bool:
-        """Whether a turn that is open should long have ended. Its session has surely
-        heard the audio up to `heard`."""
+    def overdue_before(self, heard: int) -> float:
+        """Turns that are open and began before this ms should long have ended. Their
+        session has surely heard the audio up to `heard`."""
         start, end = self.silence.around(heard)
         silent = heard - max(self._news, start) if end > heard else 0
-        open_for, rate = heard - self._news, self._ring.sample_rate
-        return silent > OVERDUE_SECONDS * rate or open_for > MOST_SECONDS * rate
+        rate, most = self._ring.sample_rate, MOST_SECONDS * self._ring.sample_rate
+        if silent > OVERDUE_SECONDS * rate or heard - self._news > most:
+            return math.inf
+        return (heard - most) * 1000 / rate
 
     def pass_over_silence(self, session_start: int) -> bool:
         """Move the ring's cursor over silence that would only make the present session
@@ -195,11 +194,37 @@ class Coverage:
         is_kept = position - start < KEPT_SECONDS * ring.sample_rate
         if is_kept and session_start < start:
             return False
+        self._pass_up_to(end)
+        self.gaps.skipped(position, ring.sent)
+        return ring.sent > position
+
+    def _pass_up_to(self, end: int) -> None:
+        """Move the ring's cursor on, over silence that ends at `end`."""
+        ring = self._ring
+        position = ring.sent
         while ring.sent < end and ring.next_chunk() is not None:
             pass
         ring.rewind(max(position, min(ring.sent, end) - self._lead))
-        self.gaps.skipped(position, ring.sent)
-        return ring.sent > position
+
+    def leave_silence_out(self, *, is_last_told: bool) -> bool:
+        """No session is sent what follows. Let go of it as far as it is silent, once
+        the last session has told all; returns whether there is nothing else."""
+        ring, silence = self._ring, self.silence
+        self.gaps.look()
+        end = silence.end_behind(ring.sent)
+        if is_last_told:
+            self._pass_up_to(end)
+            if self.is_calm():
+                self._guess(ring.sent)
+        return end >= silence.steadiness.seen
+
+    def take_all(self, sample: int) -> None:
+        """A session has come to its end as asked: it told all up to `sample`, but for a
+        word in the middle of which that is."""
+        start, end = self.silence.around(max(0, sample - self.silence.click))
+        if start < end:
+            end = self.silence.end_behind(sample)
+            self._guess(min(sample, end - self._lead))
 
     @property
     def silent_seconds(self) -> float:
@@ -207,6 +232,12 @@ class Coverage:
         last = max(0, self._ring.written - self.silence.click)
         start, end = self.silence.around(last)
         return (end - start) / self._ring.sample_rate
+
+    @property
+    def quiet_seconds(self) -> float:
+        """How much of that is behind what the present session told of a turn last."""
+        told = (self._ring.written - self._news) / self._ring.sample_rate
+        return min(self.silent_seconds, told)
 
     def is_calm(self) -> bool:
         """Whether there is no sound in what was sent that isn't covered."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from .._core import AudioRing
 
+NOT_SENT = "it could not be sent in time"
 TOO_LONG_AGO = "it was too long ago to be sent again"
 
 MOST_STRETCHES = 10_000
@@ -96,7 +97,7 @@ class Gaps:
     def _end_stretch(self) -> None:
         if self._stretch is None:
             return
-        self.report(*self._stretch, "it could not be sent in time")
+        self.report(*self._stretch, NOT_SENT)
         self._behind.append(self._stretch)
         self._stretch = None
         if len(self._behind) > MOST_STRETCHES:

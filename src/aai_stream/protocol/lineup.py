@@ -6,7 +6,7 @@ import math
 
 from ..messages import Event
 from .events import LostTurn, Note, Tells
-from .session import Session
+from .session import Session, State
 
 OVERLAP_SECONDS = 60.0
 """How long before its end a session's successor is opened; of short sessions, the last
@@ -54,6 +54,17 @@ class Lineup:
     def is_open(self) -> bool:
         """Whether a session hears the stream."""
         return self.listening is not None
+
+    @property
+    def is_sent_audio(self) -> bool:
+        """Whether a session hears the stream, and has not been asked to end."""
+        return self.present is not None and self.present.state is State.OPEN
+
+    @property
+    def wants_next(self) -> bool:
+        """Whether there will be another session."""
+        is_coming = self.opening is not None or self.standby is not None
+        return is_coming or self.open_at < math.inf
 
     @property
     def living(self) -> list[Session]:

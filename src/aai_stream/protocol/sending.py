@@ -57,6 +57,11 @@ class Endpoints:
             self._forced.append(forced)
         return True
 
+    def cut(self, sent: int) -> None:
+        """A turn ends now that so much was `sent`, wanted or not: no other session is
+        asked for it."""
+        self._forced.append((0, sent))
+
     def forced_behind(self, sample: int) -> int | None:
         """Where the present session was asked to end the turn that `sample` is in."""
         return next((forced for _, forced in self._forced if forced >= sample), None)
@@ -124,6 +129,16 @@ class Sending:
         self.due = math.inf
         self._tail.clear()
         self.gate.shut()
+
+    def look_soon(self) -> None:
+        """Let it be asked how far the session has heard, though nothing is sent."""
+        self.gate.shut()
+        self.is_time_to_look = True
+
+    def finish(self) -> None:
+        """The session is asked to end, and with it its turn."""
+        self.disconnect()
+        self.endpoints.cut(self._ring.sent)
 
     def next(self, now: float, has_room: bool) -> Chunk | bytes | None:
         """The next binary or text message, which counts as sent; None if there is none

@@ -75,6 +75,7 @@ class Session:
         timeline: where in the stream its audio lies.
         turns: sees that turns come to their end.
         told_turn: whether any turn was told.
+        has_begun: whether Begin came.
         asked_at: when it was asked for.
         began_at: when Begin came.
         heard_at: the last sign of life of the peer.
@@ -103,6 +104,7 @@ class Session:
         self.timeline = Timeline(sample_rate)
         self.turns = Turns()
         self.told_turn = False
+        self.has_begun = False
         self.asked_at = self.began_at = self.heard_at = self._kept_alive_at = now
         self.malformed_messages = 0
         self._unix_offset = unix_offset
@@ -137,7 +139,8 @@ class Session:
             event = messages.decode(text)
         except MessageError as exc:
             self.malformed_messages += 1
-            return [Note(Level.WARNING, f"a message could not be read: {exc}")]
+            said = f"a message could not be read: {exc}"
+            return [Note(Level.WARNING, said, self.id, exc)]
         if self.state is State.OPENING:
             return self._receive_first(event, now)
         timeline = self.timeline
@@ -191,6 +194,7 @@ class Session:
         if not isinstance(event, Begin):
             return []
         self.state = State.OPEN
+        self.has_begun = True
         self._lost_at = math.inf
         self.began_at = now
         self.id = event.id
@@ -200,10 +204,11 @@ class Session:
         self.configuration = event.configuration or {}
         self.model = self._redact(self.options.model(self.configuration))[:100]
         self.turns.formats = self.options.formats_turns(self.model)
-        told: list[Tells] = [Note(Level.DEBUG, f"session {self.id} is open")]
+        told: list[Tells] = []
         for difference in self._asked.differences(self.configuration):
             said = self._redact(difference)[:LONGEST_QUOTE]
-            told.append(Note(Level.WARNING, f"session {self.id}: {said}"))
+            text = f"session {self.id}: {said}"
+            told.append(Note(Level.WARNING, text, self.id))
         return [*told, event]
 
     def _compare_accounts(self, termination: Termination) -> list[Note]:
@@ -214,8 +219,11 @@ class Session:
         sent = self.timeline.sent_ms / 1000
         if abs(counted - sent) <= 1:
             return []
-        text = f"was sent {sent:.2f} s of audio, the server counted {counted:.2f} s"
-        return [Note(Level.WARNING, f"session {self.id} {text}")]
+        text = (
+            f"session {self.id} was sent {sent:.2f} s of audio, "
+            f"the server counted {counted:.2f} s"
+        )
+        return [Note(Level.WARNING, text, self.id)]
 
     def closed(self, code: int, reason: str) -> None:
         """The connection is closed, as the peer says by `code` and `reason`."""
@@ -266,9 +274,9 @@ class Session:
             return []
         return self._tell(self.turns.check(now, self._sent_stream_ms))
 
-    def finish_turns(self, now: float) -> list[Tells]:
-        """Wait no longer for turns that were begun."""
-        return self._tell(self.turns.finish(now, self._sent_stream_ms))
+    def finish_turns(self, now: float, before_ms: float = math.inf) -> list[Tells]:
+        """Wait no longer for turns that were begun before `before_ms`."""
+        return self._tell(self.turns.finish(now, self._sent_stream_ms, before_ms))
 
     def _tell(self, told: list[Turn | LostTurn]) -> list[Tells]:
         if self.turns.left_unended:
@@ -298,14 +306,15 @@ class Session:
 
     def update(self, options: Options, message: Mapping[str, Any]) -> None:
         """Send an UpdateConfiguration that was made by `Options.updated`."""
-        if self.state is not State.OVER:
+        if self.state in (State.OPENING, State.OPEN):
             self.options = options
             self._texts.append(msgspec.json.encode(message))
 
     def keep_alive(self, now: float) -> None:
         """Reset the server's `inactivity_timeout` without sending audio."""
         self._kept_alive_at = now
-        self._texts.append(KEEP_ALIVE)
+        if self.state is State.OPEN:
+            self._texts.append(KEEP_ALIVE)
 
     def terminate(self, now: float, seconds: float) -> None:
         """Ask for the end: the last turn and Termination are told first.

@@ -43,7 +43,7 @@ class Silence:
 
     def __init__(self, ring: AudioRing) -> None:
         self._ring = ring
-        self._steadiness = Steadiness(ring)
+        self.steadiness = Steadiness(ring)
         self._shortest = round(PROVEN_SECONDS * ring.sample_rate)
         self.click = ring.sample_rate * CLICK_MS // 1000
         self._found: deque[tuple[int, int]] = deque()
@@ -72,12 +72,12 @@ class Silence:
         what has been steady since `start`, however short."""
         end, near = self.end_behind(start), start + self.click
         # What is steady behind silence may be a sound.
-        if end == start and max(self._steadiness.since, self.spoken_until) <= near:
-            end = self._steadiness.seen
+        if end == start and max(self.steadiness.since, self.spoken_until) <= near:
+            end = self.steadiness.seen
         return end + self.click >= stop
 
     def _stretches(self) -> Iterable[tuple[int, int]]:
-        now = self._steadiness
+        now = self.steadiness
         self._found.extend(now.follow(self._shortest))
         while self._found and self._found[0][1] <= self._ring.acked:
             self._found.popleft()

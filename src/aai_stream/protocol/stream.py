@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,14 @@ from ..errors import (
     TooFastError,
     UnfinishedError,
 )
+from ..messages import Termination
 from ..options import told_model
 from .coverage import Coverage
-from .events import Level, Note, Retry, Tells
+from .events import Level, Note, Outcome, Retry, Tells
 from .lineup import Lineup
 from .pace import slow_down
+from .parking import Parking
+from .reports import Reports
 from .retry import PROGRESS_SECONDS, Retries
 from .sending import Sending
 from .session import HEARTBEAT_SECONDS, Session, State
@@ -55,8 +59,9 @@ class StreamProtocol:
 
     Each session begins at the first sample that no final turn has covered, so what an
     earlier one left open is sent again. Before a session expires its successor takes
-    over. A session that leaves a turn without its end is lost, once: until that has
-    gained something, the next one that does so has lost the turn.
+    over. While the stream is parked there is none. A session that leaves a turn without
+    its end is lost, once: until that has gained something, the next one that does so
+    has lost the turn.
 
     All moments, `now`, are in seconds of one steady clock. After each call, whoever
     runs it tells what is in `told`, sends `Session.texts` and what `next_message`
@@ -69,7 +74,9 @@ class StreamProtocol:
         told: messages in stream time, and what else there is to say; oldest first.
         failure: what ended the stream, if it failed.
         options: what the next session asks for.
-        ring, coverage, sending, lineup, transcript, retries: its parts.
+        ring, coverage, sending, parking, lineup, transcript, retries: its parts.
+
+    Raises `OptionError` where `options` and `settings` are at odds.
     """
 
     def __init__(
@@ -94,7 +101,11 @@ class StreamProtocol:
             self.coverage,
             skip_silence=settings.skip_silence,
         )
+        self.parking = Parking(
+            ring, self.coverage, self.sending.gate, settings, options
+        )
         self.lineup = Lineup()
+        self._reports = Reports(ring.sample_rate, self.told)
         self.transcript = Transcript(self.coverage, self.sending, self.told)
         self._settings = settings
         self._credentials = credentials
@@ -110,10 +121,22 @@ class StreamProtocol:
 
     # ---- audio and control ----
 
+    def wrote(self, now: float) -> None:
+        """Audio was written that the gate has not sent."""
+        self.coverage.gaps.look()
+        if not self.parking.is_on:
+            return
+        if not self.parking.is_silent(is_last_told=not self.lineup.is_open):
+            self._wake(now)
+
     def next_message(self, now: float, has_room: bool) -> Chunk | bytes | None:
         """What the present session is sent next: audio, or a ForceEndpoint in its
         place. It counts as sent. `has_room`: the socket takes more audio."""
         message = self.sending.next(now, has_room)
+        if message is None and self._reports.is_behind and not self.sending.has_backlog:
+            session = self.lineup.listening
+            if session is not None:
+                self._reports.caught_up(session, now)
         if self.state is StreamState.ENDING:
             return self._next_at_end(message, now)
         return message
@@ -134,7 +157,7 @@ class StreamProtocol:
             self.coverage.gaps.over()
             self.sending.disconnect()
             self._stalled_at = math.inf
-            self.lineup.keep_only_present()
+            self._keep_only_present()
             session.terminate(now, self._settings.close_timeout)
         return message
 
@@ -147,11 +170,15 @@ class StreamProtocol:
         if session is None:
             return
         session.heard_at = max(session.heard_at, now - silent_seconds)
+        self.parking.look_later(now)
         heard = self.sending.hearing.heard_until(session.heard_at)
         if session.turns.is_idle:
             self.coverage.settle(heard)
-        elif self.coverage.is_overdue(heard):
-            self._take(session, session.finish_turns(now), now)
+            if self._may_park() and self.parking.is_due(session, heard, now):
+                self._park(session, now)
+        else:
+            overdue_ms = self.coverage.overdue_before(heard)
+            self._take(session, session.finish_turns(now, overdue_ms), now)
 
     def update(self, live: Mapping[str, Any]) -> None:
         """Change live parameters, of the sessions there are and of those to come.
@@ -185,37 +212,53 @@ class StreamProtocol:
         self.coverage.finish_writing()
         self.coverage.input_ended = True
         self._stalled_at = now + self._settings.close_timeout
-        if not self.lineup.is_open:
-            self._end_early("the connection was lost")
+        if self.lineup.is_open:
+            return
+        if self.parking.is_on:
+            self._end_parked(now)
+        else:
+            self._end_early("the connection was lost", now)
 
-    def close(self) -> None:
+    def close(self, now: float) -> None:
         """Want nothing more. Sessions are told to terminate all the same."""
         if not self.is_over:
             self.coverage.gaps.over()
-            self._stop(StreamState.CLOSED)
+            self._stop(StreamState.CLOSED, now)
 
-    def fail(self, failure: Exception) -> None:
+    def fail(self, failure: Exception, now: float) -> None:
         """End with `failure`: tell what no final turn has covered."""
         if not self.is_over:
             self.failure = failure
             self.coverage.gaps.failed()
-            self._stop(StreamState.FAILED)
+            self._stop(StreamState.FAILED, now)
 
-    def _end_early(self, why: object) -> bool:
+    def _end_early(self, why: object, now: float) -> bool:
         """Be over without a Termination, if finals cover all speech there was; `why`
         there is none. Returns whether it is so."""
         is_ending = self.state is StreamState.ENDING and self.session is not None
         if not is_ending or not self.coverage.is_complete():
             return False
         self.coverage.gaps.forgotten()
-        self._note(Level.WARNING, f"{why}, but every word was final")
-        self._stop(StreamState.ENDED)
+        text = f"{why}, but nothing is left to be heard"
+        failure = why if isinstance(why, Exception) else None
+        self._note(Level.WARNING, text, self.session, failure)
+        self._stop(StreamState.ENDED, now)
         return True
 
-    def _stop(self, state: StreamState) -> None:
+    def _keep_only_present(self) -> None:
+        """Want no successor of the present session."""
+        for other in (self.lineup.standby, self.lineup.opening):
+            if other is not None:
+                self._reports.over(other, Outcome.CLOSED)
+        self.lineup.keep_only_present()
+
+    def _stop(self, state: StreamState, now: float) -> None:
         self.state = state
         self.is_over = True
+        self.parking.end(now, self.ring.written)
         self.sending.disconnect()
+        for session in self.lineup.living:
+            self._reports.over(session, Outcome.CLOSED)
         self.lineup.stop()
 
     def check(self, now: float) -> None:
@@ -223,6 +266,9 @@ class StreamProtocol:
         if now >= self.sending.due:
             self.sending.due = math.inf
             self.coverage.gaps.look()
+        if now >= self.parking.look_at:
+            self.parking.look_later(now)
+            self.sending.look_soon()
         for session in self.lineup.living:
             self._take(session, session.check(now), now)
         stalled = self.lineup.listening
@@ -240,8 +286,52 @@ class StreamProtocol:
         if standby is not None:
             at = min(at, standby.deadline)
         if listening is not None:
-            at = min(at, listening.deadline, self.sending.due, self._stalled_at)
+            due, look_at = self.sending.due, self.parking.look_at
+            at = min(at, listening.deadline, due, look_at, self._stalled_at)
         return at
+
+    # ---- parked: nobody speaks ----
+
+    def _may_park(self) -> bool:
+        """Whether all is sent, and nothing of it waits for its end."""
+        if self.state is not StreamState.OPEN or self.awaits_turn:
+            return False
+        return not (self.sending.has_backlog or self.sending.endpoints.waiting)
+
+    def _park(self, session: Session, now: float) -> None:
+        """Let `session`, the present one, tell its end: nothing more is sent to it."""
+        text = f"session {session.id} is ended: nobody speaks"
+        self._note(Level.INFO, text, session)
+        self.sending.finish()
+        self._keep_only_present()
+        session.terminate(now, self._settings.close_timeout)
+        self.parking.begin(now)
+
+    def _wake(self, now: float) -> None:
+        """Want a session again."""
+        self.parking.end(now, self.coverage.gaps.covered)
+        self.lineup.open_at = now
+
+    def _told_all(self, now: float) -> None:
+        """The present session has ended as asked."""
+        if self.parking.is_on or self.lineup.wants_next:
+            self.parking.take_all()
+        if self.lineup.wants_next:
+            self._move_on(now)
+        elif not self.parking.is_on:
+            self._stop(StreamState.ENDED, now)
+        elif self.state is StreamState.ENDING:
+            self._end_parked(now)
+
+    def _end_parked(self, now: float) -> None:
+        """No more audio comes. A session is wanted only if there is a sound in it."""
+        if not self.coverage.is_complete():
+            self._wake(now)
+            return
+        self.parking.end(now, self.ring.written)
+        if self.session is not None and self.session.termination is not None:
+            self.told.append(self.session.termination)
+        self._stop(StreamState.ENDED, now)
 
     # ---- sessions: opened, on standby, listening, lost ----
 
@@ -271,7 +361,6 @@ class StreamProtocol:
     def closed(self, session: Session, code: int, reason: str, now: float) -> None:
         """The connection of `session` is closed."""
         if not session.is_over:
-            self._note(Level.DEBUG, f"session {session.id} closed with code {code}")
             session.closed(code, reason)
             self._take(session, [], now)
 
@@ -279,7 +368,7 @@ class StreamProtocol:
         """Deal with what `session` told, and with its end."""
         lineup = self.lineup
         if session is lineup.present:
-            if self._hear(session, told):
+            if self._hear(session, told) and not session.is_over:
                 self._move_on(now)
         elif session in (lineup.opening, lineup.standby):
             self.told += lineup.keep_early(told)
@@ -291,6 +380,9 @@ class StreamProtocol:
             self._lost(session, now)
         elif session is lineup.standby:
             lineup.standby = None
+            self._reports.over(session, Outcome.LOST)
+            text = f"session {session.id}, on standby, was lost: {session.failure}"
+            self._note(Level.DEBUG, text, session, session.failure)
         elif session.failure is not None:
             self.not_opened(session, session.failure, now)
 
@@ -298,6 +390,8 @@ class StreamProtocol:
         """The present session tells this; returns whether a final turn is in it."""
         transcript = self.transcript
         covered, has_final = transcript.final_samples, False
+        if session.termination is not None and self._goes_on(session):
+            told = [event for event in told if not isinstance(event, Termination)]
         for event in told:
             if transcript.hear(event, session):
                 has_final = True
@@ -307,8 +401,14 @@ class StreamProtocol:
                 session.turns.insists = self.retries.may_try
         return has_final
 
+    def _goes_on(self, session: Session) -> bool:
+        """Whether there is more to come, though `session` has ended as asked."""
+        is_asked = session.failure is None
+        return is_asked and (self.parking.is_on or self.lineup.wants_next)
+
     def _opened(self, session: Session, now: float) -> None:
         self._token_renewed = False
+        self._reports.opened(session, now)
         self.lineup.stand_by()
         dead_after = self._settings.dead_after
         if session.options.heartbeat and dead_after != math.inf:
@@ -327,6 +427,7 @@ class StreamProtocol:
         if session is not self.lineup.opening:
             return
         session.over()
+        self._reports.over(session, Outcome.NOT_OPENED, failure)
         self.lineup.opening = None
         self._token_renewed = (
             isinstance(failure, TokenExpiredError)
@@ -334,10 +435,12 @@ class StreamProtocol:
             and not self._token_renewed
         )
         if self._token_renewed:
-            self._note(Level.INFO, "the token had expired; trying another")
+            text = "the token had expired; trying another"
+            self._note(Level.INFO, text, failure=failure)
             self.lineup.open_at = now
-        elif self.lineup.is_open:
-            self._note(Level.INFO, f"no session is ready to take over: {failure}")
+        elif self.lineup.is_sent_audio:
+            text = f"no session is ready to take over: {failure}"
+            self._note(Level.INFO, text, failure=failure)
         else:
             self._try_again(failure, now)
 
@@ -346,8 +449,16 @@ class StreamProtocol:
         on, or another is opened."""
         self.sending.disconnect()
         if session.failure is None:
-            self._stop(StreamState.ENDED)
+            self._reports.over(session, Outcome.ENDED)
+            self._told_all(now)
             return
+        self._reports.over(session, Outcome.LOST)
+        is_idle, is_parked = session.turns.is_idle, self.parking.is_on
+        if is_parked and is_idle and self.coverage.is_calm():
+            if self.state is StreamState.ENDING:
+                self._end_parked(now)
+            return
+        self.parking.end(now, self.coverage.gaps.covered)
         self.transcript.leave_open(session)
         if session.turns.left_unended:
             self._insists_beyond = self.ring.sent
@@ -364,20 +475,25 @@ class StreamProtocol:
         self._unfinished = self._unfinished + 1 if is_unfinished else 0
         if isinstance(failure, TooFastError):
             slow_down(self.sending.pacer)
-        if self._move_on(now) or self._end_early(failure):
+        standby = self.lineup.standby
+        if standby is not None and self._move_on(now):
+            text = f"session {session.id} was lost, {standby.id} takes over: {failure}"
+            self._note(Level.INFO, text, session, failure, lasted)
+            return
+        if self._end_early(failure, now):
             return
         if self._unfinished > 1:
-            self.fail(failure)
+            self.fail(failure, now)
         else:
-            self._try_again(failure, now)
+            self._try_again(failure, now, session.id)
 
-    def _try_again(self, failure: Exception, now: float) -> None:
+    def _try_again(self, failure: Exception, now: float, lost: str = "") -> None:
         plan = self.retries.plan(failure, now)
         if isinstance(plan, Retry):
-            self.told.append(plan)
+            self.told.append(replace(plan, session=lost))
             self.lineup.open_at = now + plan.seconds
         else:
-            self.fail(plan)
+            self.fail(plan, now)
 
     def _move_on(self, now: float) -> bool:
         """Move to the session on standby, if there is one. Nothing more is told of the
@@ -389,7 +505,8 @@ class StreamProtocol:
         if old is not None:
             if not old.turns.is_idle or self.coverage.gaps.has_hole:
                 return False
-            self._note(Level.DEBUG, f"session {new.id} takes over from {old.id}")
+            text = f"session {new.id} takes over from {old.id}"
+            self._note(Level.DEBUG, text, new)
         self._begin(new, now)
         return True
 
@@ -398,6 +515,8 @@ class StreamProtocol:
         before = self.session
         self.sending.disconnect()
         self.coverage.gaps.over()
+        if before is not None and not before.is_over:
+            self._reports.over(before, Outcome.REPLACED)
         early = self.lineup.take_over(now)
         if before is not None:
             # Of some audio neither it nor its successor can be asked: tell that.
@@ -405,7 +524,16 @@ class StreamProtocol:
                 heard = self.sending.hearing.heard_until(before.heard_at)
                 self.coverage.expire(heard)
             self.coverage.gaps.forgotten()
+        sent = self.ring.sent
         self.ring.rewind(self.coverage.resume())
+        self._reports.resumed(
+            session,
+            before,
+            sample=self.ring.sent,
+            sent=sent,
+            is_behind=self.sending.has_backlog,
+            now=now,
+        )
         self.transcript.begin()
         is_insisting = self.transcript.final_samples >= self._insists_beyond
         session.turns.insists = self.retries.may_try and is_insisting
@@ -413,11 +541,20 @@ class StreamProtocol:
             session.keep_alive_every(math.inf)
         self._hear(session, early)
         self.sending.connect(session)
+        self.parking.look_later(now)
         if self.state is StreamState.ENDING:
             self._stalled_at = now + self._settings.close_timeout
 
-    def _note(self, level: Level, text: str) -> None:
-        self.told.append(Note(level, text))
+    def _note(
+        self,
+        level: Level,
+        text: str,
+        session: Session | None = None,
+        failure: Exception | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        name = "" if session is None else session.id
+        self.told.append(Note(level, text, name, failure, seconds))
 
     # ---- what may be asked at any time ----
 
@@ -441,8 +578,13 @@ class StreamProtocol:
         return session is not None and not session.turns.is_idle
 
     @property
+    def has_backlog(self) -> bool:
+        """Whether audio waits to be sent: a full chunk, or what was flushed."""
+        return self.sending.has_backlog and not self.parking.is_on
+
+    @property
     def unheard_seconds(self) -> float:
         """How much audio waits for a session; none while one hears it."""
-        if self.lineup.is_open:
+        if self.lineup.is_sent_audio:
             return 0.0
         return (self.ring.written - self.ring.acked) / self.ring.sample_rate

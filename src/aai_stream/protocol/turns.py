@@ -16,6 +16,9 @@ UNFORMATTED_SECONDS = 2.0
 """How long a turn that has ended waits for its formatted version, unless the next one
 is formatted before."""
 
+MOST_SECONDS = 75.0
+"""No turn is longer: some of 60 s have been seen."""
+
 MOVED_MS = 1100
 """The words of a turn that is still open may be so far from where they turn out to be;
 1008 ms were seen."""
@@ -31,13 +34,15 @@ class _Begun(msgspec.Struct, gc=False):
     """A turn of which more is to be told, with words from `start` to `end`, in ms.
 
     `ending` has come if the turn is not open any more. Until `settle_at` it waits to be
-    formatted; once it is final, for earlier turns alone.
+    formatted; once it is final, for earlier turns alone. `told_at`: if it is open, when
+    it was first told of.
     """
 
     start: int
     end: int
     ending: Turn | None = None
     settle_at: float = math.inf
+    told_at: float = math.inf
 
     @property
     def is_open(self) -> bool:
@@ -127,7 +132,7 @@ class Turns:
             told.append(turn)
         else:
             if turn.words:
-                self._begun[order] = _Begun(start, end)
+                self._begun[order] = _Begun(start, end, told_at=now)
             told.append(turn)
         self._set_deadline(now)
         return told
@@ -143,11 +148,23 @@ class Turns:
         self._set_deadline(now)
         return told
 
-    def finish(self, now: float, sent_ms: int) -> list[Turn | LostTurn]:
-        """Nothing more will come of what was begun: wait for it no longer."""
-        self._speech_started = False
-        told: list[Turn | LostTurn] = [*self._settle()]
-        missing = [order for order, turn in self._begun.items() if turn.is_open]
+    def finish(
+        self, now: float, sent_ms: int, before_ms: float = math.inf
+    ) -> list[Turn | LostTurn]:
+        """Nothing more will come of what was begun: wait for it no longer. With
+        `before_ms`, only of turns that are open, and began before that as well as
+        `MOST_SECONDS` ago: between their words, audio may have been left out."""
+        is_all, told_by = before_ms == math.inf, now - MOST_SECONDS
+        missing = [
+            order
+            for order, turn in self._begun.items()
+            if turn.is_open
+            and (is_all or (turn.start < before_ms and turn.told_at < told_by))
+        ]
+        told: list[Turn | LostTurn] = []
+        if is_all:
+            self._speech_started = False
+            told += self._settle()
         if missing:
             told += self._give_up(missing, sent_ms)
         self._set_deadline(now)

@@ -134,7 +134,7 @@ def check_budget(url: str) -> None:
             f"budget must begin with one of {allowed}, not {parts.scheme!r}"
         )
     if importlib.util.find_spec("redis") is None:
-        raise MissingExtraError("budget needs redis: pip install 'aai-stream[redis]'")
+        raise MissingExtraError("budget needs redis: pip install redis")
 
 
 class FleetBook:

@@ -1,0 +1,1 @@
+"""What an operator sees of streams: logs, metrics, spans, `aai-stream top`."""
