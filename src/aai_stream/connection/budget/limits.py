@@ -1,4 +1,4 @@
-"""An account's limits, and who may go by them. Pure: moments are arguments."""
+"""An account's limits, and who may go by them. Pure: what there is, is arguments."""
 
 from __future__ import annotations
 
