@@ -1,10 +1,11 @@
-"""A fleet of a hundred streams that loses its region; see benchmarks/fleet.py."""
+"""A fleet of a hundred streams that loses its region; see benchmarks/fleet."""
 
 from __future__ import annotations
 
 import pytest
 
-from benchmarks.fleet import BUDGETS, Outcome, Setting, simulate, table
+from benchmarks.fleet.outcome import BUDGETS, Outcome, Setting, table
+from benchmarks.fleet.simulation import simulate
 
 SETTING = Setting(streams=100, hosts=5, per_minute=40, outage=70.0)
 NONE, HOST, SHARED = BUDGETS
