@@ -42,8 +42,9 @@ bench: $(VENV)/dev.installed ## instructions and times of every path
 rebase: $(VENV)/dev.installed ## count instructions anew, for `bench` to compare with
 	$(BIN)/python -m benchmarks.baseline
 
-soak: $(VENV)/dev.installed ## a hundred calls for ten minutes on a server that keeps failing
+soak: $(VENV)/dev.installed ## a hundred calls on a server that keeps failing; fifty processes
 	$(BIN)/python -m benchmarks.soak --seconds 600
+	$(BIN)/python -m benchmarks.soak --seconds 60 --streams 50 --processes
 
 # A minute has about a hundred of them.
 HOURS ?= 200

@@ -1,12 +1,17 @@
 """A hundred calls at once against a server that keeps failing: nothing may be lost.
 
     python -m benchmarks.soak --seconds 600
+    python -m benchmarks.soak --seconds 60 --streams 50 --processes
 
 Streams of `aai_stream.connect` and of the LiveKit plugin, in real time, one call after
 another, each checked by its content. Prints what happened, how memory went and what
 was left behind; the exit status is 1 if a word was lost, a task or a ring's memory
 stayed, or memory grew. Growth is judged in runs of three minutes and more: it takes
 two until there have been as many calls at once as there will ever be.
+
+With `--processes` each has a process of its own, as LiveKit's jobs have, and all share
+one account: its new sessions a minute and its sessions at once are fewer than they
+would like.
 """
 
 from __future__ import annotations
@@ -34,7 +39,7 @@ from livekit.agents.stt import SpeechEventType
 import aai_stream
 from aai_stream.emulator.engines.marked import MarkedEngine, check_marked, marked_audio
 from aai_stream.emulator.faults import fault
-from aai_stream.emulator.server import Emulator
+from aai_stream.emulator.server import Emulator, Service
 from aai_stream.livekit import STT, SpeechStream
 from aai_stream.messages import Turn
 
@@ -58,15 +63,22 @@ MOST_GROWTH = 10.0
 """MB a minute, for all streams together; less is noise."""
 SETTLED_SECONDS = 120.0
 
+PER_STREAM = 6
+"""New sessions a minute that an account of processes has, for each of them."""
+
+Account = dict[str, Any]
+"""Its limits, as keywords."""
 Words = list[tuple[str, int]]
 living = weakref.WeakSet[aai_stream.Stream | SpeechStream]()
 
 
-async def stream_call(url: str, audio: bytes, rate: int) -> tuple[Words, int]:
+async def stream_call(
+    url: str, audio: bytes, rate: int, account: Account
+) -> tuple[Words, int]:
     """A call through `aai_stream.connect`: its words, and how many sessions it took."""
     words: Words = []
     async with aai_stream.connect(
-        api_key="k", base_url=url, dead_after=DEAD_AFTER, max_retries=50
+        api_key="k", base_url=url, dead_after=DEAD_AFTER, max_retries=50, **account
     ) as stream:
         living.add(stream)
 
@@ -83,11 +95,13 @@ async def stream_call(url: str, audio: bytes, rate: int) -> tuple[Words, int]:
         return words, stream.stats.sessions
 
 
-async def plugin_call(url: str, audio: bytes, rate: int) -> tuple[Words, int]:
+async def plugin_call(
+    url: str, audio: bytes, rate: int, account: Account
+) -> tuple[Words, int]:
     """A call through the LiveKit plugin."""
     words: Words = []
     sessions = 0
-    stt = STT(api_key="k", base_url=url, dead_after=DEAD_AFTER)
+    stt = STT(api_key="k", base_url=url, dead_after=DEAD_AFTER, **account)
     retry = APIConnectOptions(max_retry=50, retry_interval=0.1)
 
     @stt.on("server_message")
@@ -135,8 +149,9 @@ async def in_real_time(audio: bytes, rate: int) -> Any:
 class Soak:
     """Calls without end, until the time is up."""
 
-    def __init__(self, url: str, seconds: float) -> None:
+    def __init__(self, url: str, seconds: float, account: Account) -> None:
         self.url = url
+        self.account = account
         self.until = time.monotonic() + seconds
         self.counts = collections.Counter[str]()
         self.problems: list[str] = []
@@ -150,7 +165,7 @@ class Soak:
             rate, count = rng.choice(RATES), rng.choice(COUNTS)
             audio = recording(rate, count)
             try:
-                words, sessions = await call(self.url, audio, rate)
+                words, sessions = await call(self.url, audio, rate, self.account)
             except Exception as exc:
                 self.problems.append(f"{call.__name__}: {exc!r}")
                 continue
@@ -164,7 +179,7 @@ class Soak:
 async def soak(url: str, streams: int, seconds: float) -> bool:
     """Whether all went well."""
     before = len(asyncio.all_tasks())
-    run = Soak(url, seconds)
+    run = Soak(url, seconds, {})
     lines = [asyncio.ensure_future(run.line(number)) for number in range(streams)]
     memory: list[tuple[float, float, float]] = []
     began = time.monotonic()
@@ -184,10 +199,57 @@ async def soak(url: str, streams: int, seconds: float) -> bool:
         f"it rings {rings.mean():.1f} MB, at most {rings.max():.1f}, in the end "
         f"{rings_mb():.1f}; tasks left {left}"
     )
-    for problem in run.problems[:20]:
-        print("PROBLEM", problem)
+    tell(run.problems)
     flat = seconds - since < 60 or growth < MOST_GROWTH
     return flat and not (run.problems or left or rings_mb())
+
+
+def soak_processes(url: str, streams: int, seconds: float) -> bool:
+    """The same with a process each, on one account. Whether all went well."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, "aai_stream.livekit"])
+    account: Account = {
+        "sessions_per_minute": PER_STREAM * streams,
+        "max_sessions": streams,
+    }
+    counts = collections.Counter[str]()
+    problems: list[str] = []
+    pipes = []
+    for number in range(streams):
+        ours, theirs = context.Pipe(duplex=False)
+        arguments = (theirs, number, url, seconds, account)
+        context.Process(target=_one_line, args=arguments).start()
+        theirs.close()
+        pipes.append(ours)
+    for number, pipe in enumerate(pipes):
+        try:
+            did, found = pipe.recv()
+        except EOFError:
+            found, did = [f"process {number} has died"], {}
+        counts.update(did)
+        problems += found
+    print(f"{streams} processes on one account, {seconds:g} s: {dict(counts)}")
+    tell(problems)
+    return not problems
+
+
+def _one_line(
+    pipe: Connection, number: int, url: str, seconds: float, account: Account
+) -> None:
+    async def run() -> Soak:
+        soak = Soak(url, seconds, account)
+        await soak.line(number)
+        return soak
+
+    logging.disable(logging.CRITICAL)
+    done = asyncio.run(run())
+    pipe.send((dict(done.counts), done.problems))
+
+
+def tell(problems: list[str]) -> None:
+    """Print what went wrong, or the beginning of it."""
+    for problem in problems[:20]:
+        print("PROBLEM", problem)
 
 
 def resident_mb() -> float:
@@ -202,12 +264,13 @@ def rings_mb() -> float:
     return sum(told.memory_bytes for told in stats if told is not None) / 1e6
 
 
-def serve(pipe: Connection) -> None:
-    """The failing server, in a process of its own."""
+def serve(pipe: Connection, most: int | None) -> None:
+    """The failing server, in a process of its own; it has `most` sessions at once."""
 
     async def run() -> None:
         faults = [fault(text) for text in FAULTS]
-        async with Emulator(MarkedEngine(), faults=faults) as server:
+        service = Service(max_sessions=most)
+        async with Emulator(MarkedEngine(), service=service, faults=faults) as server:
             pipe.send(server.url)
             await asyncio.get_running_loop().run_in_executor(None, pipe.recv)
             happened = collections.Counter(
@@ -224,12 +287,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--streams", type=int, default=100)
+    parser.add_argument("--processes", action="store_true", help="one for each stream")
     asked = parser.parse_args()
     logging.disable(logging.CRITICAL)
     ours, theirs = multiprocessing.get_context("spawn").Pipe()
-    server = multiprocessing.get_context("spawn").Process(target=serve, args=(theirs,))
+    most = asked.streams if asked.processes else None
+    server = multiprocessing.get_context("spawn").Process(
+        target=serve, args=(theirs, most)
+    )
     server.start()
-    well = asyncio.run(soak(ours.recv(), asked.streams, asked.seconds))
+    url = ours.recv()
+    if asked.processes:
+        well = soak_processes(url, asked.streams, asked.seconds)
+    else:
+        well = asyncio.run(soak(url, asked.streams, asked.seconds))
     ours.send(None)
     print("faults:", ours.recv())
     server.join()
