@@ -2,9 +2,10 @@
 
     python -m tests.jobs URL NAME CLOCK PER_MINUTE WORDS
 
-It speaks as many words as its input says, line by line, all of them if that is `all`;
-then it says what was heard. The account's minutes pass as CLOCK says, a file with a
-number in it, that is looked at again and again.
+It opens its stream when its input has a line. It speaks as many words as its input
+then says, line by line, all of them if that is `all`; then it says what was heard. The
+account's minutes pass as CLOCK says, a file with a number in it, that is looked at
+again and again.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import asyncio
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import aai_stream
@@ -40,25 +42,35 @@ class TurnedByHand(HostBook):
         limits: Limits,
         asks: Sequence[Ask],
         held: int,
-        back: int = 0,
-        *,
-        debt: float = -math.inf,
+        begun: Mapping[str, float],
     ) -> Turn:
-        turn = super().turn(limits, asks, held, back, debt=debt)
+        turn = super().turn(limits, asks, held, begun)
         return turn._replace(wait=LOOK_SECONDS if len(asks) > turn.admitted else 5)
 
 
 def use_clock(path: Path) -> None:
+    def now() -> float:
+        return float(path.read_text())
+
     def open_book(host: str, account: str, budget: str | None) -> HostBook:
-        file = shared_directory() / file_name(host, account)
-        return TurnedByHand(file, lambda: float(path.read_text()))
+        return TurnedByHand(shared_directory() / file_name(host, account), now)
 
     limiter._open_book = open_book
+    limiter.ConnectLimiter = partial(  # type: ignore[assignment, misc]
+        limiter.ConnectLimiter, monotonic=now
+    )
+
+
+async def line() -> str:
+    """The next of the input."""
+    read: str = await asyncio.to_thread(sys.stdin.readline)
+    return read.strip()
 
 
 async def main(url: str, name: str, per_minute: str, words: int) -> None:
     audio = marked_audio(words, layout=LAYOUT).tobytes()
     spoken = 0
+    await line()
     async with aai_stream.connect(
         api_key="k",
         base_url=url,
@@ -67,8 +79,8 @@ async def main(url: str, name: str, per_minute: str, words: int) -> None:
         extra_params={"name": name},
     ) as stream:
         print("open", flush=True)
-        while (line := await asyncio.to_thread(sys.stdin.readline)).strip() != "all":
-            end = 32 * LAYOUT.start_ms(int(line))
+        while (words_spoken := await line()) != "all":
+            end = 32 * LAYOUT.start_ms(int(words_spoken))
             stream.push(audio[spoken:end])
             await stream.drain()
             spoken = end

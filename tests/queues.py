@@ -45,6 +45,7 @@ def limiter_on(clock: Clock | Loop, limits: Limits) -> ConnectLimiter:
         limits,
         lambda: HostBook(None, clock.time),
         clock=clock.time,
+        monotonic=clock.time,
         pump=partial(InLine, clock=clock),
     )
 

@@ -106,7 +106,7 @@ async def test_nobody_loses_a_word_while_they_wait_for_their_place(
     """Half of the streams are 40 s into a turn, and the last to lose their server. If
     they came back in that order, after 60 to 96 s, most of their replay buffers would
     have been full before."""
-    queue = Queue(10)
+    queue = Queue(5)
     monkeypatch.setattr(connector, "shared_limiter", lambda *_: queue.limiter)
 
     async def pass_places(until_opened: int, talking: list[Call]) -> None:
@@ -120,10 +120,13 @@ async def test_nobody_loses_a_word_while_they_wait_for_their_place(
 
     async with Emulator(MarkedEngine()) as server:
         calls = [Call(server.url) for _ in range(8)]
-        opening = [asyncio.ensure_future(c.stream.__aenter__()) for c in calls]
-        await until(lambda: opened(calls) == 5)
-        await pass_places(8, [])
-        await within(5, asyncio.gather(*opening))
+        for number, call in enumerate(calls):  # so one place is free every 12 s
+            await queue.go_to(queue.begin + 12 * number)
+            opening = asyncio.ensure_future(call.stream.__aenter__())
+            if number >= 5:
+                await until(lambda: queue.limiter.waiting == 1)
+                await pass_places(number + 1, [])
+            await within(5, opening)
         for number, call in enumerate(calls):
             call.speak(1 if number < 4 else TURN_SECONDS - 2)
             await call.stream.drain()
@@ -175,7 +178,7 @@ async def test_those_that_hold_most_lose_their_oldest_audio_and_tell(
     """Six streams wait for their server with 4 MB of memory. Three have 10 s, which is
     nothing to give; the other three talk for 120 s, 1.9 MB each, but for one that
     falls silent after 90 s and has to give way all the same."""
-    queue = Queue(12)
+    queue = Queue(6)
     monkeypatch.setattr(connector, "shared_limiter", lambda *_: queue.limiter)
     talk = [10, 10, 10, 90, 120, 120]
     async with Emulator(MarkedEngine()) as server:

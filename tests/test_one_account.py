@@ -18,6 +18,7 @@ from aiohttp import web
 
 from aai_stream.connection import limiter
 from aai_stream.connection.budget.book import FORGOTTEN_SECONDS
+from aai_stream.connection.budget.limits import WINDOW_SECONDS
 from aai_stream.emulator.engines.marked import MarkedEngine, check_marked, marked_audio
 from aai_stream.emulator.faults import fault
 from aai_stream.emulator.server import Emulator, Service
@@ -112,9 +113,7 @@ async def until_others(condition: Callable[[], bool]) -> None:
 
 async def come_back(count: int, directory: Path) -> None:
     """So many lose their server at once, each with more at stake than the one before.
-    The account's places are used up by then: its next one is free in `interval`."""
-    per_minute = 2 * count
-    interval = 120 / per_minute
+    The account's places are used up by then, and are free again one by one."""
     clock = Clock(directory)
     async with Recorder() as server:
 
@@ -123,7 +122,7 @@ async def come_back(count: int, directory: Path) -> None:
 
         jobs: list[Job] = []
         for number in range(count):
-            arguments = (server.url, number, clock.path, per_minute, WORDS)
+            arguments = (server.url, number, clock.path, count, WORDS)
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "tests.jobs", *map(str, arguments)),
                 stdin=PIPE,
@@ -131,17 +130,20 @@ async def come_back(count: int, directory: Path) -> None:
             )
             jobs.append(Job(process))
         try:
-            assert {await job.read() for job in jobs} == {"open"}
+            for number, job in enumerate(jobs, start=1):
+                clock.turn_to(1000 + number)
+                assert await job.tell("open") == "open"
             assert len(server.arrivals) == count
             for number, job in enumerate(jobs, start=1):
                 assert await job.tell(str(number)) == "spoken"
             server.arrivals.clear()
+            clock.turn_to(1000 + WINDOW_SECONDS)
             server.faults.append(fault("reset"))
             await until_others(lambda: clock.waiting() == count)
             server.faults.clear()
             assert server.arrivals == []  # nobody may
             for place in range(1, count + 1):
-                clock.turn_to(1000 + place * interval)
+                clock.turn_to(1000 + place + WINDOW_SECONDS)
                 others = count - place
                 await until_others(partial(came_and_wait, place, others))
             assert server.arrivals == [str(n) for n in reversed(range(count))]

@@ -245,7 +245,7 @@ async def test_difference_new_sessions() -> None:
         await until(lambda: len(server.connections) == 3)
     async with three_streams(OURS) as (server, _):  # to a server on this machine
         await until(lambda: len(server.connections) == 3)
-    async with three_streams(OURS, sessions_per_minute=4) as (server, last):
+    async with three_streams(OURS, sessions_per_minute=2) as (server, last):
         await until(lambda: len(server.connections) == 2)
         await until(lambda: last.stats.waited_seconds > 0)
         assert len(server.connections) == 2

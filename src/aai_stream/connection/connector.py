@@ -125,10 +125,11 @@ class Connector:
 def preload() -> None:
     """Load what opens a websocket where no `http_session` is given, and read whom this
     machine trusts. What a process has loaded its forks need not load."""
-    from .budget import host  # noqa: F401
+    from .budget.host import HostBook
     from .wire import picows
 
     picows.tls_context()
+    HostBook(None).turn(Limits(), [], 0, {})  # SQLite sets itself up
     if os.environ.get(BUDGET_VARIABLE):
         with suppress(ImportError):  # a stream says so
             import redis  # noqa: F401

@@ -21,8 +21,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
-from .budget.book import Ask, Book
-from .budget.limits import Limits
+from .budget.book import Ask, Book, Turn
+from .budget.limits import WINDOW_SECONDS, Limits
 from .budget.pump import Pump
 
 logger = logging.getLogger("aai_stream")
@@ -83,7 +83,8 @@ class ConnectLimiter:
 
     What `open_book` gives counts these; `pump` calls the function that it is made with
     whenever there is something to ask the book. `limits` may be changed. `clock`, in
-    seconds, tells who came first.
+    seconds, tells who came first, on whichever host; `monotonic` how long ago a session
+    began.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class ConnectLimiter:
         open_book: Callable[[], Book],
         *,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
         pump: Callable[[Callable[[], float]], Wakes] = Pump,
     ) -> None:
         self.limits = limits
@@ -99,11 +101,12 @@ class ConnectLimiter:
         self._book: Book | None = None  # once there was something to ask
         self._asking = threading.Lock()  # the book takes one at a time
         self._clock = clock
+        self._monotonic = monotonic
         self._pump = pump(self._ask)
         self._lock = threading.Lock()  # of what follows
         self._waiting: dict[str, Place] = {}  # in the order in which they came
         self._held = 0  # sessions
-        self._back = 0  # places that were given back since the book was asked
+        self._begun: dict[str, float] = {}  # when who went, within the window
         self._numbers = itertools.count()
 
     @property
@@ -129,15 +132,26 @@ class ConnectLimiter:
             with self._lock:
                 self._waiting.pop(came, None)
                 if place.is_had:
-                    self._give_back()
+                    self._give_back(came)
             self._pump.wake()
             raise
         return place
 
-    def _give_back(self) -> None:
+    def in_use(self) -> int:
+        """How many sessions the account has, in all processes. Blocks, so it is not for
+        an event loop's thread.
+
+        Raises what the book fails with.
+        """
+        turn = self._turn()
+        if turn.wait == 0:
+            self._pump.wake()
+        return turn.in_use
+
+    def _give_back(self, came: str) -> None:
         """A place was had and not used."""
         self._held -= 1
-        self._back += 1
+        self._begun.pop(came, None)
 
     def _end(self) -> None:
         with self._lock:
@@ -147,30 +161,51 @@ class ConnectLimiter:
     def _ask(self) -> float:
         """Let in whom there is a place for. Returns the seconds until it is to be
         called again."""
-        with self._lock:
-            first = heapq.nsmallest(
-                MOST_ASKS,
-                (Ask(place.came, place.urgency()) for place in self._waiting.values()),
-                key=lambda ask: (-ask.urgency, ask.came),
-            )
-            held, back, self._back = self._held, self._back, 0
         try:
-            with self._asking:
-                if self._book is None:
-                    self._book = self._open_book()
-                turn = self._book.turn(self.limits, first, held, back)
+            return self._turn().wait
         except Exception as exc:
             self._fail(exc)
             return math.inf
-        with self._lock:
-            for ask in first[: turn.admitted]:
-                self._held += 1
-                place = self._waiting.pop(ask.came, None)
-                if place is None or not place.have():  # it left in the meantime
-                    self._give_back()
-            if self._back or turn.admitted == MOST_ASKS:
-                return 0.0
-        return turn.wait
+
+    def _turn(self) -> Turn:
+        with self._asking:
+            with self._lock:
+                waiting = self._waiting.values()
+                first = heapq.nsmallest(
+                    MOST_ASKS,
+                    (Ask(place.came, place.urgency()) for place in waiting),
+                    key=lambda ask: (-ask.urgency, ask.came),
+                )
+                held, begun = self._held, self._ages()
+            if self._book is None:
+                self._book = self._open_book()
+            turn = self._book.turn(self.limits, first, held, begun)
+            with self._lock:
+                is_settled = self._let_in(first[: turn.admitted])
+        if is_settled and turn.admitted < MOST_ASKS:
+            return turn
+        return turn._replace(wait=0.0)
+
+    def _ages(self) -> dict[str, float]:
+        """Of the sessions that began within the window, in seconds."""
+        now = self._monotonic()
+        ages = {came: now - at for came, at in self._begun.items()}
+        for came in [came for came, age in ages.items() if age >= WINDOW_SECONDS]:
+            del ages[came], self._begun[came]
+        return ages
+
+    def _let_in(self, asks: list[Ask]) -> bool:
+        """Whether all of them use their places."""
+        now = self._monotonic()
+        is_settled = True
+        for ask in asks:
+            self._held += 1
+            self._begun[ask.came] = now
+            place = self._waiting.pop(ask.came, None)
+            if place is None or not place.have():  # it left in the meantime
+                self._give_back(ask.came)
+                is_settled = False
+        return is_settled
 
     def _fail(self, exc: Exception) -> None:
         """Nobody is let in: tell those who wait."""
@@ -186,7 +221,7 @@ class ConnectLimiter:
         """Give all places back: this process ends, and asks for nothing any more."""
         self._asking.acquire()
         if self._book is not None and (self._held or self._waiting):
-            self._book.turn(self.limits, [], 0, 0)
+            self._book.turn(self.limits, [], 0, self._ages())
 
 
 _limiters: dict[tuple[str, str, str | None], ConnectLimiter] = {}

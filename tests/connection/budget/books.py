@@ -8,7 +8,7 @@ from pathlib import Path
 from aai_stream.connection.budget.book import Ask, Turn
 from aai_stream.connection.budget.fleet import FleetBook
 from aai_stream.connection.budget.host import HostBook
-from aai_stream.connection.budget.limits import Limits
+from aai_stream.connection.budget.limits import WINDOW_SECONDS, Limits
 
 OpenBook = Callable[[Callable[[], float]], HostBook | FleetBook]
 """Another process's view, by that clock."""
@@ -19,30 +19,48 @@ def on_host(directory: Path) -> OpenBook:
     return lambda clock: HostBook(directory / "host.sqlite", clock)
 
 
-def in_fleet(url: str) -> OpenBook:
-    """Of hosts of their own."""
-    return lambda clock: FleetBook(
+def in_fleet(url: str, clock: Callable[[], float]) -> FleetBook:
+    """Of a host of its own."""
+    return FleetBook(
         url, "account", HostBook(None, clock), clock=clock, server_clock=clock
     )
 
 
 class Process:
-    """One of those who share an account; states what it wants, turn by turn."""
+    """One of those who share an account; states what it wants and what it began, turn
+    by turn."""
 
-    def __init__(self, book: HostBook | FleetBook) -> None:
+    def __init__(self, book: HostBook | FleetBook, clock: Callable[[], float]) -> None:
         self.book = book
         self.asks: dict[str, float] = {}
         self.held = 0
-        self.back = 0
+        self._clock = clock
+        self._begun: dict[str, float] = {}  # when
 
     def turn(self, limits: Limits) -> tuple[list[str], float]:
         """Who goes, and when it is to ask again."""
+        now = self._clock()
         asks = [Ask(*one) for one in self.asks.items()]
         asks.sort(key=lambda ask: (-ask.urgency, ask.came))
-        turn: Turn = self.book.turn(limits, asks, self.held, self.back)
+        turn = self._state(limits, asks)
         gone = [ask.came for ask in asks[: turn.admitted]]
         for name in gone:
             del self.asks[name]
+            self._begun[name] = now
         self.held += len(gone)
-        self.back = 0
         return gone, turn.wait
+
+    def in_use(self, limits: Limits) -> int:
+        """How many sessions all have, when this one asks for none."""
+        return self._state(limits, []).in_use
+
+    def give_back(self, name: str) -> None:
+        """It went, and didn't use its place."""
+        self.held -= 1
+        del self._begun[name]
+
+    def _state(self, limits: Limits, asks: list[Ask]) -> Turn:
+        now = self._clock()
+        ages = {name: now - at for name, at in self._begun.items()}
+        begun = {name: age for name, age in ages.items() if age < WINDOW_SECONDS}
+        return self.book.turn(limits, asks, self.held, begun)

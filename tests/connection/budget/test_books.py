@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aai_stream.connection.budget.limits import Limits
+from aai_stream.connection.budget.book import CROWD_SECONDS
+from aai_stream.connection.budget.fleet import FleetBook
+from aai_stream.connection.budget.limits import WINDOW_SECONDS, Limits
 from tests.connection.budget.books import OpenBook, Process, in_fleet, on_host
 from tests.redises import RedisServer, needs_redis, redis_server
 
 MINUTE = Limits(60)
-"""30 at once, then one every 2 s."""
 
 
 @pytest.fixture(scope="module")
@@ -25,13 +26,23 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 
 @pytest.fixture(params=["file", pytest.param("redis", marks=needs_redis)])
-def open_book(request: pytest.FixtureRequest, tmp_path: Path) -> OpenBook:
+def open_book(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenBook]:
     if request.param == "file":
-        return on_host(tmp_path)
+        yield on_host(tmp_path)
+        return
     server: RedisServer = request.getfixturevalue("server")
     with server.client() as client:
         client.flushall()
-    return in_fleet(server.url)
+    opened: list[FleetBook] = []
+
+    def open_book(clock: Callable[[], float]) -> FleetBook:
+        opened.append(in_fleet(server.url, clock))
+        return opened[-1]
+
+    yield open_book
+    for book in opened:
+        assert book._script is not None
+        book._script.registered_client.close()
 
 
 class Account:
@@ -41,14 +52,28 @@ class Account:
         self.now = 100.0
         self.limits = limits
         self.processes: dict[str, Process] = defaultdict(
-            lambda: Process(open_book(lambda: self.now))
+            lambda: Process(open_book(self.time), self.time)
         )
-        self.gone: list[tuple[str, float]] = []
+        self.turns: Counter[str] = Counter()
+        self._gone: list[tuple[str, float]] = []
+        self._begin = self.now
         self._asks_at: dict[str, float] = {}
 
+    def time(self) -> float:
+        return self.now
+
+    def begin(self) -> None:
+        """Time counts from here, and who goes."""
+        self._begin = self.now
+        self._gone.clear()
+
     @property
-    def gone_at(self) -> dict[str, float]:
-        return dict(self.gone)
+    def gone(self) -> list[str]:
+        return [name for name, _ in self._gone]
+
+    @property
+    def moments(self) -> list[float]:
+        return [at - self._begin for _, at in self._gone]
 
     def ask(self, process: str, *tickets: tuple[str, float]) -> None:
         """Tickets that sort by when they came, with what is at stake."""
@@ -57,7 +82,8 @@ class Account:
 
     def turn(self, name: str) -> None:
         gone, wait = self.processes[name].turn(self.limits)
-        self.gone += [(one, self.now - 100) for one in gone]
+        self.turns[name] += 1
+        self._gone += [(one, self.now) for one in gone]
         self._asks_at[name] = self.now + wait
 
     def run(self, seconds: float) -> None:
@@ -76,12 +102,20 @@ class Account:
 
 @pytest.fixture
 def full(open_book: OpenBook) -> Account:
-    """What may go at once has gone: the next place is free in 2 s."""
+    """A minute's sessions began, one a second: so their places are free again, from
+    1 s on."""
     account = Account(open_book, MINUTE)
-    account.ask("first", *[(f"0{number:02}", 0.0) for number in range(30)])
-    assert len(account.gone) == 30
-    account.gone.clear()
+    for number in range(60):
+        account.ask("first", (f"0{number:02}", 0.0))
+        account.now += 1
+    assert len(account.gone) == 60
+    account.begin()
     return account
+
+
+def soon(*moments: float) -> Any:
+    """Equal to what is some milliseconds later at most."""
+    return pytest.approx([moment + 0.005 for moment in moments], abs=0.006)
 
 
 @pytest.mark.parametrize(
@@ -89,34 +123,34 @@ def full(open_book: OpenBook) -> Account:
     [
         pytest.param(
             [("A", ("1", 1)), ("B", ("2", 3)), ("C", ("3", 2))],
-            [("2", 2), ("3", 4), ("1", 6)],
+            ["2", "3", "1"],
             id="most at stake first",
         ),
         pytest.param(
             [("C", ("1", 5)), ("A", ("2", 5)), ("B", ("3", 5))],
-            [("1", 2), ("2", 4), ("3", 6)],
+            ["1", "2", "3"],
             id="equals in the order in which they came",
         ),
         pytest.param(
             [("A", ("1", 5), ("2", 1)), ("B", ("3", 5), ("4", 1))],
-            [("1", 2), ("3", 4), ("2", 6), ("4", 8)],
+            ["1", "3", "2", "4"],
             id="several of each process",
         ),
         pytest.param(
             [("A", *[(f"1{n}", 2) for n in range(5)]), ("B", ("2", 3))],
-            [("2", 2), ("10", 4), ("11", 6), ("12", 8), ("13", 10), ("14", 12)],
+            ["2", "10", "11", "12", "13", "14"],
             id="a late one with more, before many",
         ),
     ],
 )
 def test_who_goes_when(
-    full: Account, asks: list[tuple[Any, ...]], expected: list[tuple[str, float]]
+    full: Account, asks: list[tuple[Any, ...]], expected: list[str]
 ) -> None:
     for process, *tickets in asks:
         full.ask(process, *tickets)
     full.run(20)
-    assert [name for name, _ in full.gone] == [name for name, _ in expected]
-    assert [at for _, at in full.gone] == pytest.approx([at for _, at in expected])
+    assert full.gone == expected
+    assert full.moments == soon(*range(1, len(expected) + 1))
 
 
 def test_what_is_at_stake_counts_as_last_told(full: Account) -> None:
@@ -124,7 +158,7 @@ def test_what_is_at_stake_counts_as_last_told(full: Account) -> None:
     full.ask("B", ("2", 0))
     full.processes["B"].asks["2"] = 7
     full.run(5)
-    assert [name for name, _ in full.gone] == ["2", "1"]
+    assert full.gone == ["2", "1"]
 
 
 def test_who_leaves_takes_no_place(full: Account) -> None:
@@ -132,28 +166,30 @@ def test_who_leaves_takes_no_place(full: Account) -> None:
     full.ask("B", ("2", 1))
     full.processes["A"].asks.clear()
     full.run(2)
-    assert full.gone_at == {"2": pytest.approx(2)}
+    assert full.gone == ["2"]
+    assert full.moments == soon(1)
 
 
 def test_who_does_not_use_a_place_gives_it_back(full: Account) -> None:
     full.ask("A", ("1", 0))
-    full.processes["first"].held -= 1
-    full.processes["first"].back += 1
+    full.processes["first"].give_back("059")
     full.turn("first")
     full.run(0.5)
-    assert full.gone_at == {"1": pytest.approx(0.5)}
+    assert full.gone == ["1"]
+    assert full.moments == [0.5]
 
 
 def test_who_is_first_but_does_not_ask_holds_up_nobody_for_long(full: Account) -> None:
     full.ask("stuck", ("1", 9))
     full.ask("A", ("2", 1))
     full.stop("stuck")
-    full.run(3)
+    full.run(1.5)
     assert full.gone == []  # it might yet come
     full.run(20)
-    assert full.gone_at == {"2": pytest.approx(4)}  # the second place
+    assert full.gone == ["2"]
+    assert full.moments == soon(2)  # the second place
     full.turn("stuck")
-    assert [name for name, _ in full.gone] == ["2", "1"]
+    assert full.gone == ["2", "1"]
 
 
 def test_no_minute_sees_too_many_whoever_asks(open_book: OpenBook) -> None:
@@ -162,10 +198,51 @@ def test_no_minute_sees_too_many_whoever_asks(open_book: OpenBook) -> None:
         account.ask(f"p{number}", *[(f"{n:03}-{number}", n % 3) for n in range(10)])
         account.run(1.7)
     account.run(300)
-    moments = [at for _, at in account.gone]
+    moments = account.moments
     assert len(moments) == 120
-    assert max(sum(s <= m < s + 60 - 1e-3 for m in moments) for s in moments) <= 60
-    assert max(moments) == pytest.approx(180, abs=2)  # and no place is left unused
+    assert max(sum(s <= m < s + WINDOW_SECONDS for m in moments) for s in moments) == 60
+    # The first 60 came until 8.5 s, and no place is left unused.
+    assert 0 < moments[-1] - (8.5 + WINDOW_SECONDS) <= CROWD_SECONDS
+
+
+def test_a_minute_is_one_whoever_began_in_it(open_book: OpenBook) -> None:
+    """Sessions count until they are a minute old, though they and their process
+    ended."""
+    account = Account(open_book, MINUTE)
+    account.ask("A", *[(f"{number:02}", 0.0) for number in range(60)])
+    account.processes["A"].held = 0
+    account.turn("A")
+    account.stop("A")
+    account.now += 10
+    account.ask("B", ("1", 0.0))
+    account.run(WINDOW_SECONDS)
+    assert account.gone[60:] == ["1"]
+    assert account.moments[60:] == soon(WINDOW_SECONDS)
+
+
+def test_who_waits_for_the_same_instant_asks_no_more_often(open_book: OpenBook) -> None:
+    """A minute's sessions leave the window at once, and one place is another's."""
+    account = Account(open_book, MINUTE)
+    account.ask("first", *[(f"{number:02}", 0.0) for number in range(60)])
+    account.now += WINDOW_SECONDS - 3
+    account.ask("stuck", ("0", 9))
+    account.stop("stuck")
+    for number in range(1, 70):
+        account.ask(f"p{number}", (f"{number:02}", 0.0))
+    account.turns.clear()
+    account.run(3 + CROWD_SECONDS + 0.1)
+    assert len(account.gone) == 60 + 59
+    assert max(account.turns.values()) <= 8
+
+
+def test_all_see_what_is_in_use(open_book: OpenBook) -> None:
+    account = Account(open_book, MINUTE)
+    account.ask("A", ("1", 0), ("2", 0))
+    account.ask("B", ("3", 0))
+    assert account.processes["none"].in_use(MINUTE) == 3
+    account.processes["A"].held -= 1
+    assert account.processes["A"].in_use(MINUTE) == 2
+    assert account.processes["none"].in_use(Limits()) == 2
 
 
 def test_sessions_at_once_are_those_of_all(open_book: OpenBook) -> None:
@@ -173,19 +250,19 @@ def test_sessions_at_once_are_those_of_all(open_book: OpenBook) -> None:
     account.ask("A", ("1", 0), ("2", 0))
     account.ask("B", ("3", 0), ("4", 0))
     account.ask("C", ("5", 9))
-    assert [name for name, _ in account.gone] == ["1", "2", "3"]
+    assert account.gone == ["1", "2", "3"]
     account.run(60)
     assert len(account.gone) == 3
     account.processes["A"].held -= 1
     account.turn("A")
     account.run(1)
-    assert [name for name, _ in account.gone[3:]] == ["5"]
+    assert account.gone[3:] == ["5"]
     account.processes["C"].held -= 1
     account.processes["A"].held -= 1
     account.turn("A")
     account.turn("C")
     account.run(1)
-    assert [name for name, _ in account.gone[4:]] == ["4"]
+    assert account.gone[4:] == ["4"]
 
 
 def test_who_ends_leaves_nothing(open_book: OpenBook) -> None:
@@ -194,7 +271,8 @@ def test_who_ends_leaves_nothing(open_book: OpenBook) -> None:
     account.ask("B", ("2", 5))
     account.ask("C", ("3", 0))
     for name in "AB":
-        account.processes[name].book.turn(account.limits, [], 0, 0)
+        account.processes[name].book.turn(account.limits, [], 0, {})
         account.stop(name)
     account.run(1)
-    assert account.gone_at == {"1": 0, "3": pytest.approx(0.5, abs=0.02)}
+    assert account.gone == ["1", "3"]
+    assert account.moments == [0, pytest.approx(0.5, abs=0.02)]

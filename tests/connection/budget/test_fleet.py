@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 from aai_stream.connection.budget.book import Ask
 from aai_stream.connection.budget.fleet import LEASE_SECONDS, STATED_SECONDS, FleetBook
 from aai_stream.connection.budget.host import HostBook
-from aai_stream.connection.budget.limits import Limits
+from aai_stream.connection.budget.limits import WINDOW_SECONDS, Limits
 from aai_stream.errors import OptionError
 from tests.connection.budget.books import Process
 from tests.redises import RedisServer, needs_redis, redis_server
@@ -22,7 +23,6 @@ from tests.redises import RedisServer, needs_redis, redis_server
 pytestmark = needs_redis
 
 MINUTE = Limits(60)
-"""30 at once, then one every 2 s."""
 
 
 @pytest.fixture
@@ -44,7 +44,8 @@ class Fleet:
         return Process(
             FleetBook(
                 self._url, "account", here, clock=self.time, server_clock=self.time
-            )
+            ),
+            self.time,
         )
 
     def time(self) -> float:
@@ -56,9 +57,12 @@ def fleet(server: RedisServer, tmp_path: Path) -> Fleet:
     return Fleet(server.url, tmp_path)
 
 
+NUMBERS = itertools.count()
+
+
 def ask(process: Process, limits: Limits, count: int) -> int:
     """How many of so many more go."""
-    process.asks.update({f"{len(process.asks) + n:04}": 0.0 for n in range(count)})
+    process.asks.update({f"{next(NUMBERS):06}": 0.0 for _ in range(count)})
     return len(process.turn(limits)[0])
 
 
@@ -68,21 +72,21 @@ def test_the_server_s_own_clock_counts(server: RedisServer) -> None:
         FleetBook(server.url, "account", HostBook(None), clock=clock)
         for clock in (lambda: 0.0, lambda: 3e7)
     ]
-    asks = [Ask(f"{number:02}", 0.0) for number in range(20)]
-    assert books[0].turn(MINUTE, asks, 0, 0).admitted == 20
-    assert books[1].turn(MINUTE, asks, 0, 0).admitted == 10
+    asks = [Ask(f"{number:02}", 0.0) for number in range(40)]
+    assert books[0].turn(MINUTE, asks, 0, {}).admitted == 40
+    assert books[1].turn(MINUTE, asks, 0, {}).admitted == 20
 
 
 def test_a_url_with_an_option_that_is_none(server: RedisServer) -> None:
     book = FleetBook(f"{server.url}?secret=1", "account", HostBook(None))
     with pytest.raises(OptionError, match="budget has an option that is none") as told:
-        book.turn(MINUTE, [], 0, 0)
+        book.turn(MINUTE, [], 0, {})
     assert told.value.__cause__ is None
 
 
 def test_accounts_and_urls_tell_nothing(server: RedisServer) -> None:
     FleetBook(server.url, "a-secret", HostBook(None)).turn(
-        MINUTE, [Ask("1", 0.0)], 0, 0
+        MINUTE, [Ask("1", 0.0)], 0, {}
     )
     with server.client() as client:
         keys = client.keys()
@@ -140,13 +144,16 @@ def test_without_redis_each_host_has_its_share(
 def test_a_share_begins_where_the_account_was(
     fleet: Fleet, server: RedisServer
 ) -> None:
+    """What a process began through Redis counts without it."""
     process = fleet.process("a")
+    assert ask(process, MINUTE, 30) == 30
+    fleet.now += 20
     assert ask(process, MINUTE, 31) == 30
     server.kill()
-    gone, wait = process.turn(MINUTE)
-    assert (gone, wait) == ([], 0.5)
-    fleet.now += 2
+    assert process.turn(MINUTE) == ([], 0.5)
+    fleet.now += WINDOW_SECONDS - 20
     assert len(process.turn(MINUTE)[0]) == 1
+    assert ask(process, MINUTE, 40) == 29
 
 
 def test_redis_that_is_back_is_told_all(
@@ -178,16 +185,32 @@ def _key(client: object, part: str) -> str:
     return str(key)
 
 
-def test_redis_that_is_back_does_not_let_half_a_minute_s_go_once_more(
+def test_redis_that_is_back_does_not_let_a_minute_s_go_once_more(
     fleet: Fleet, server: RedisServer
 ) -> None:
-    process = fleet.process("a")
-    assert ask(process, MINUTE, 30) == 30
+    process, other = fleet.process("a"), fleet.process("b")
+    assert ask(process, MINUTE, 35) == 35
+    fleet.now += 15
+    assert ask(other, MINUTE, 25) == 25
     server.kill()
     server.start()
-    assert ask(process, MINUTE, 5) == 0
-    fleet.now += 2
-    assert len(process.turn(MINUTE)[0]) == 1
+    fleet.now += 10
+    assert ask(process, MINUTE, 0) == 0  # states what it began, and so does
+    assert ask(other, MINUTE, 40) == 0
+    fleet.now += WINDOW_SECONDS - 25
+    assert len(other.turn(MINUTE)[0]) == 35
+    fleet.now += 15
+    assert len(other.turn(MINUTE)[0]) == 5
+
+
+def test_a_dead_process_s_sessions_count_until_a_minute_old(fleet: Fleet) -> None:
+    dies, lives = fleet.process("a"), fleet.process("b")
+    assert ask(dies, MINUTE, 60) == 60
+    fleet.now += LEASE_SECONDS + 1
+    assert ask(lives, MINUTE, 1) == 0
+    assert lives.in_use(MINUTE) == 0  # it is dead, though
+    fleet.now += WINDOW_SECONDS - LEASE_SECONDS - 1
+    assert ask(lives, MINUTE, 60) == 60
 
 
 def test_no_redis_from_the_beginning(
@@ -195,8 +218,8 @@ def test_no_redis_from_the_beginning(
 ) -> None:
     server.kill()
     process, other = fleet.process("a"), fleet.process("a")
-    assert ask(process, MINUTE, 20) == 20
-    assert ask(other, MINUTE, 20) == 10
+    assert ask(process, MINUTE, 40) == 40
+    assert ask(other, MINUTE, 40) == 20
     assert caplog.text.count("1/1 of the account's sessions") == 2
     server.start()
     fleet.now += 5
@@ -235,4 +258,4 @@ def test_a_process_that_ends_gives_its_places_back_at_once(server: RedisServer) 
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert (done.stdout, done.stderr) == ("0\n", "")
         with server.client() as client:
-            assert client.hget(_key(client, "account"), "held") == "0"
+            assert client.get(_key(client, "total")) == "0"

@@ -7,62 +7,57 @@ from typing import Any
 
 import pytest
 
-from aai_stream.connection.budget.limits import Decision, Limits
+from aai_stream.connection.budget.limits import Limits
 from aai_stream.errors import OptionError
 
 MINUTE = Limits(60)
-"""30 at once, then one every 2 s."""
 
 
 @pytest.mark.parametrize(
-    ("limits", "spent", "held", "now", "free"),
+    ("limits", "begun", "held", "free"),
     [
-        pytest.param(MINUTE, 0, 0, 100, 30, id="half a minute's at once"),
-        pytest.param(MINUTE, 160, 0, 100, 0, id="all are gone"),
-        pytest.param(MINUTE, 160, 0, 101.9, 0, id="not yet"),
-        pytest.param(MINUTE, 160, 0, 102, 1, id="one every 2 s"),
-        pytest.param(MINUTE, 160, 0, 104, 2, id="two after 4 s"),
-        pytest.param(MINUTE, 160, 0, 999, 30, id="never more than at first"),
-        pytest.param(Limits(), 1e9, 1000, 0, math.inf, id="no limit"),
-        pytest.param(Limits(60, 12), 0, 10, 100, 2, id="sessions at once"),
-        pytest.param(Limits(60, 12), 0, 12, 100, 0, id="as many as may be"),
-        pytest.param(Limits(60, 12), 0, 15, 100, 0, id="more, after a change"),
-        pytest.param(Limits(60, 12), 160, 0, 100, 0, id="the lesser of the two"),
-        pytest.param(Limits(1), 0, 0, 100, 1, id="one in two minutes"),
-        pytest.param(Limits(1), 220, 0, 219, 0, id="and not before"),
+        pytest.param(MINUTE, 0, 0, 60, id="a minute's at once"),
+        pytest.param(MINUTE, 58, 58, 2, id="what is left of it"),
+        pytest.param(MINUTE, 60, 0, 0, id="all are gone"),
+        pytest.param(MINUTE, 70, 0, 0, id="more, after a change"),
+        pytest.param(Limits(), 10**9, 1000, math.inf, id="no limit"),
+        pytest.param(Limits(60, 12), 0, 10, 2, id="sessions at once"),
+        pytest.param(Limits(60, 12), 0, 12, 0, id="as many as may be"),
+        pytest.param(Limits(60, 12), 0, 15, 0, id="more at once, after a change"),
+        pytest.param(Limits(60, 12), 59, 10, 1, id="the lesser of the two"),
+        pytest.param(Limits(1), 0, 0, 1, id="one a minute"),
+        pytest.param(Limits(1), 1, 0, 0, id="and no other"),
+        pytest.param(Limits(2.5), 0, 0, 2, id="a part of a session is none"),
     ],
 )
-def test_how_many_may_go(
-    limits: Limits, spent: float, held: int, now: float, free: float
-) -> None:
-    assert limits.free(spent, held, now) == free
+def test_how_many_may_go(limits: Limits, begun: int, held: int, free: float) -> None:
+    assert limits.free(begun, held) == free
 
 
 @pytest.mark.parametrize(
-    ("limits", "ranks", "spent", "held", "expected"),
+    ("limits", "ranks", "begun", "held", "expected"),
     [
-        pytest.param(MINUTE, [], 160, 0, (0, 160, math.inf), id="nobody asks"),
-        pytest.param(MINUTE, [0, 1], 0, 0, (2, 104, math.inf), id="all go"),
-        pytest.param(MINUTE, [0, 1], 160, 0, (0, 160, 2), id="the first in 2 s"),
-        pytest.param(MINUTE, [5, 7], 160, 0, (0, 160, 12), id="the sixth in 12 s"),
-        pytest.param(MINUTE, [0, 3], 158, 0, (1, 160, 6), id="others are first"),
-        pytest.param(MINUTE, [1], 158, 0, (0, 158, 2), id="it is another's"),
-        pytest.param(
-            Limits(max_sessions=3), [0, 1], 0, 2, (1, 100, math.inf), id="full"
-        ),
-        pytest.param(Limits(60, 3), [1, 2], 160, 0, (0, 160, 4), id="both limits"),
-        pytest.param(Limits(60, 3), [3], 160, 0, (0, 160, math.inf), id="by sessions"),
+        pytest.param(MINUTE, [], 60, 0, (0, 0), id="nobody asks"),
+        pytest.param(MINUTE, [0, 1], 0, 0, (2, 0), id="all go"),
+        pytest.param(MINUTE, [0, 1], 60, 0, (0, 1), id="the first, when one leaves"),
+        pytest.param(MINUTE, [5, 7], 60, 0, (0, 6), id="the sixth, when six have"),
+        pytest.param(MINUTE, [0, 3], 59, 0, (1, 3), id="others are first"),
+        pytest.param(MINUTE, [1], 59, 0, (0, 1), id="the one place is another's"),
+        pytest.param(MINUTE, [64], 3, 0, (0, 8), id="more than there are"),
+        pytest.param(MINUTE, [0], 70, 0, (0, 11), id="more began, before a change"),
+        pytest.param(Limits(max_sessions=3), [0, 1], 0, 2, (1, math.inf), id="full"),
+        pytest.param(Limits(60, 3), [1, 2], 60, 0, (0, 2), id="both limits"),
+        pytest.param(Limits(60, 3), [3], 60, 0, (0, math.inf), id="by sessions"),
     ],
 )
-def test_who_goes_and_when_the_next(
+def test_who_goes_and_what_the_next_waits_for(
     limits: Limits,
     ranks: list[int],
-    spent: float,
+    begun: int,
     held: int,
-    expected: tuple[int, float, float],
+    expected: tuple[int, float],
 ) -> None:
-    decision = limits.decide(ranks, spent, held, 100)
-    assert decision == pytest.approx(Decision(*expected))
+    assert limits.decide(ranks, begun, held) == expected
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ book = FleetBook(sys.argv[1], "account", host_book("server", "account"))
 held = 0
 for line in sys.stdin:
     asks = [Ask(f"{number}", 0.0) for number in range(int(line))]
-    held += book.turn(Limits(max_sessions=8), asks, held, 0).admitted
+    held += book.turn(Limits(max_sessions=8), asks, held, {}).admitted
     print(held, flush=True)
 """
 

@@ -41,10 +41,14 @@ def _is_ours(directory: Path) -> bool:
     )
 
 
+FORMAT = "2"
+"""What a file is like inside. Another one is another file."""
+
+
 def file_name(host: str, account: str) -> str:
     """Tells neither. Clocks begin anew when the machine does, and so does the file."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    text = "\0".join((host, account, boot))
+    text = "\0".join((host, account, boot, FORMAT))
     return blake2b(text.encode(), digest_size=16).hexdigest() + ".sqlite"
 
 

@@ -7,14 +7,14 @@ import logging
 import math
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ...errors import MissingExtraError, OptionError
 from .book import FORGOTTEN_SECONDS, Ask, Turn, look_again
-from .limits import ROUNDING, Limits
+from .limits import WINDOW_SECONDS, Limits
 
 if TYPE_CHECKING:
     from redis.commands.core import Script
@@ -37,14 +37,13 @@ ANSWER_SECONDS = 2.0
 AGAIN_SECONDS = 5.0
 """How often Redis is tried while it is lost."""
 
-# As `HostBook` does it, in one step of the server's. `Limits.free` is in it once more.
+# As `HostBook` does it, in one step of the server's. `Limits.decide` is in it again.
 SCRIPT = """
-local waiting, forgotten, members, held, hosts, account = unpack(KEYS)
-local me, host = ARGV[1], ARGV[2]
-local now, debt, back = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local interval, burst, most = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
-local mine, lease, patience = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
-local rounding, left = tonumber(ARGV[12]), tonumber(ARGV[13])
+local waiting, forgotten, members, held, total, hosts, begun = unpack(KEYS)
+local me, host, now = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local per_minute, most, mine = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local lease, patience, window = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local left, unused, went = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 if not now then
     local time = redis.call('TIME')
     now = time[1] + time[2] / 1e6
@@ -54,7 +53,12 @@ local function hold(member, count)
     local before = tonumber(redis.call('HGET', held, member)) or 0
     if count > 0 then redis.call('HSET', held, member, count)
     else redis.call('HDEL', held, member) end
-    return redis.call('HINCRBY', account, 'held', count - before)
+    return redis.call('INCRBY', total, count - before)
+end
+
+local function leave(name)
+    redis.call('ZREM', forgotten, name)
+    redis.call('ZREM', waiting, name)
 end
 
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', members, '-inf', now)) do
@@ -62,54 +66,57 @@ for _, member in ipairs(redis.call('ZRANGEBYSCORE', members, '-inf', now)) do
     redis.call('ZREM', members, member)
 end
 for _, name in ipairs(redis.call('ZRANGEBYSCORE', forgotten, '-inf', now)) do
-    redis.call('ZREM', forgotten, name)
-    redis.call('ZREM', waiting, name)
+    leave(name)
 end
 redis.call('ZREMRANGEBYSCORE', hosts, '-inf', now)
 
-local function leave(name)
-    redis.call('ZREM', forgotten, name)
-    redis.call('ZREM', waiting, name)
+local i = 13
+for _ = 1, left do leave(ARGV[i]); i = i + 1 end
+for _ = 1, unused do redis.call('ZREM', begun, ARGV[i]); i = i + 1 end
+for _ = 1, went do
+    redis.call('ZADD', begun, 'NX', now - tonumber(ARGV[i + 1]), ARGV[i])
+    i = i + 2
 end
-
-local first = 14 + left
-for i = 14, first - 1 do leave(ARGV[i]) end
+redis.call('ZREMRANGEBYSCORE', begun, '-inf', now - window)
+local first = i
 for i = first, #ARGV, 2 do
     redis.call('ZADD', waiting, -ARGV[i + 1], ARGV[i])
     redis.call('ZADD', forgotten, now + patience, ARGV[i])
 end
 
-local total = hold(me, mine)
-local spent = tonumber(redis.call('HGET', account, 'spent')) or now + debt
-spent = spent - back * interval
+local count, sessions = redis.call('ZCARD', begun), hold(me, mine)
 local free = math.huge
-if interval > 0 then
-    free = math.floor((now + burst - math.max(spent, now)) / interval + 1 + rounding)
-end
-if most >= 0 then free = math.min(free, most - total) end
+if per_minute >= 0 then free = per_minute - count end
+if most >= 0 then free = math.min(free, most - sessions) end
 
-local going, ahead = 0, -1
+local going, rank = 0, -1
 for i = first, #ARGV, 2 do
-    local rank = redis.call('ZRANK', waiting, ARGV[i])
-    if rank >= free then ahead = rank - going; break end
+    local its = redis.call('ZRANK', waiting, ARGV[i])
+    if its >= free then rank = its; break end
     going = going + 1
 end
-for i = first, first + 2 * going - 1, 2 do leave(ARGV[i]) end
-if going > 0 then
-    spent = math.max(spent, now) + going * interval
-    total = hold(me, mine + going)
+for i = first, first + 2 * going - 1, 2 do
+    leave(ARGV[i])
+    redis.call('ZADD', begun, now, ARGV[i])
 end
-redis.call('HSET', account, 'spent', string.format('%.6f', spent))
 
-if mine + going > 0 or ahead >= 0 then
+local wait = -1
+if rank >= 0 and (most < 0 or sessions + rank + 1 <= most) then
+    local last = count + rank - per_minute  -- or it is yet to begin
+    local at = redis.call('ZRANGE', begun, last, last, 'WITHSCORES')[2] or now
+    wait = at + window - now
+end
+
+sessions = hold(me, mine + going)
+if mine + going > 0 or rank >= 0 then
     redis.call('ZADD', members, now + lease, me)
     redis.call('ZADD', hosts, now + lease, host)
 else
     redis.call('ZREM', members, me)
 end
 for _, key in ipairs(KEYS) do redis.call('EXPIRE', key, 3600) end
-return {going, ahead, total, redis.call('ZCARD', hosts),
-        string.format('%.6f', spent - now)}
+return {going, rank - going, string.format('%.6f', wait), sessions,
+        redis.call('ZCARD', hosts)}
 """
 
 
@@ -148,7 +155,7 @@ class FleetBook:
         server_clock: Callable[[], float] | None = None,
     ) -> None:
         tag = f"aai-stream:{{{blake2b(account.encode(), digest_size=16).hexdigest()}}}"
-        parts = ("waiting", "forgotten", "members", "held", "hosts", "account")
+        parts = ("waiting", "forgotten", "members", "held", "total", "hosts", "begun")
         self._url = url
         self._keys = [f"{tag}:{part}" for part in parts]
         self._here = here
@@ -157,30 +164,33 @@ class FleetBook:
         self._script: Script | None = None
         self._me = secrets.token_hex(8)
         self._told: set[str] = set()  # who wait, as Redis knows them
+        self._went: set[str] = set()  # who began a session, likewise
         self._hosts = 1  # as last seen
-        self._paid_at = -math.inf  # by this clock, as last seen
         self._again_at: float | None = None  # when to try it, while it is lost
 
-    def turn(self, limits: Limits, asks: Sequence[Ask], held: int, back: int) -> Turn:
-        """See `Book`."""
+    def turn(
+        self,
+        limits: Limits,
+        asks: Sequence[Ask],
+        held: int,
+        begun: Mapping[str, float],
+    ) -> Turn:
+        """See `Book`. While Redis is lost, what is in use is the host's."""
         from redis.exceptions import RedisError
 
         now = self._clock()
-        was_lost = self._again_at is not None
         if self._again_at is None or now >= self._again_at:
             try:
-                turn = self._turn(limits, asks, held, back, now)
+                turn = self._turn(limits, asks, held, begun)
             except RedisError as exc:
                 self._lost(exc, now)
             else:
-                if was_lost:
+                if self._again_at is not None:
                     self._again_at = None
-                    self._here.turn(limits, [], 0)
+                    self._here.turn(limits, [], 0, begun)
                     logger.warning("the budget's Redis is back")
                 return turn
-        debt = -math.inf if was_lost else self._paid_at - now
-        share = limits.share(self._hosts)
-        turn = self._here.turn(share, asks, held, back, debt=debt)
+        turn = self._here.turn(limits.share(self._hosts), asks, held, begun)
         if not held and not asks:
             return turn
         return turn._replace(wait=min(turn.wait, AGAIN_SECONDS))
@@ -196,26 +206,30 @@ class FleetBook:
         self._again_at = now + AGAIN_SECONDS
 
     def _turn(
-        self, limits: Limits, asks: Sequence[Ask], held: int, back: int, now: float
+        self,
+        limits: Limits,
+        asks: Sequence[Ask],
+        held: int,
+        begun: Mapping[str, float],
     ) -> Turn:
         names = {f"{ask.came}:{self._me}": ask.urgency for ask in asks}
-        gone = self._told - names.keys()
-        most = -1 if limits.max_sessions == math.inf else int(limits.max_sessions)
-        debt = max(self._paid_at - now, -3600)
+        went = {f"{came}:{self._me}": age for came, age in begun.items()}
+        left, unused = self._told - names.keys(), self._went - went.keys()
         arguments: list[str | float] = [self._me, self._here.name]
         arguments += ["" if self._server_clock is None else self._server_clock()]
-        arguments += [debt, back, limits.interval, limits.burst, most, held]
-        arguments += [LEASE_SECONDS, FORGOTTEN_SECONDS, ROUNDING, len(gone), *gone]
-        for name, urgency in names.items():
-            arguments += [name, urgency]
-        going, ahead, total, hosts, spent = self._client()(self._keys, arguments)
+        arguments += [_or_none(limits.most_begun), _or_none(limits.max_sessions), held]
+        arguments += [LEASE_SECONDS, FORGOTTEN_SECONDS, WINDOW_SECONDS]
+        arguments += [len(left), len(unused), len(went), *left, *unused]
+        for name, number in (*went.items(), *names.items()):
+            arguments += [name, number]
+        going, ahead, wait, in_use, hosts = self._client()(self._keys, arguments)
         self._told = set(list(names)[going:])
+        self._went = {*went, *list(names)[:going]}
         self._hosts = hosts
-        self._paid_at = now + float(spent)
         if going < len(asks):
-            until = limits.until(float(spent), total, 0.0, ahead)
-            return Turn(going, look_again(until, ahead))
-        return Turn(going, STATED_SECONDS if held + going else math.inf)
+            until = float(wait) if float(wait) >= 0 else math.inf
+            return Turn(going, look_again(until, ahead), in_use)
+        return Turn(going, STATED_SECONDS if held + going else math.inf, in_use)
 
     def _client(self) -> Script:
         if self._script is None:
@@ -236,3 +250,8 @@ class FleetBook:
                 raise OptionError("budget has an option that is none") from None
             self._script = client.register_script(SCRIPT)
         return self._script
+
+
+def _or_none(limit: float) -> int:
+    """A limit, as the script takes it."""
+    return -1 if limit == math.inf else int(limit)

@@ -11,26 +11,31 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from .book import FORGOTTEN_SECONDS, Ask, Turn, look_again
+from .book import FORGOTTEN_SECONDS, MOMENT, Ask, Turn, look_again
 from .files import Members, file_name, members_of, shared_directory
-from .limits import Limits
+from .limits import WINDOW_SECONDS, Limits
 
 logger = logging.getLogger("aai_stream")
 
 T = TypeVar("T")
 
 SCHEMA = """
-    CREATE TABLE account (spent REAL NOT NULL, name TEXT NOT NULL);
+    CREATE TABLE file (name TEXT NOT NULL);
     CREATE TABLE members (number INTEGER PRIMARY KEY, held INTEGER NOT NULL);
     CREATE TABLE waiting (
         member INTEGER NOT NULL, came TEXT NOT NULL, urgency REAL NOT NULL,
         forgotten_at REAL NOT NULL, PRIMARY KEY (member, came)
     ) WITHOUT ROWID;
+    CREATE TABLE begun (
+        at REAL NOT NULL, member INTEGER, came TEXT NOT NULL, UNIQUE (member, came)
+    );
+    CREATE INDEX begun_at ON begun (at);
 """
+"""Who began a session may be no `member` any more."""
 
 RANKS = """
     SELECT rank FROM (
@@ -72,13 +77,10 @@ class HostBook:
         limits: Limits,
         asks: Sequence[Ask],
         held: int,
-        back: int = 0,
-        *,
-        debt: float = -math.inf,
+        begun: Mapping[str, float],
     ) -> Turn:
-        """See `Book`. `debt` is by how many seconds the account is known to have been
-        spent ahead, elsewhere."""
-        return self._attempt(lambda: self._turn(limits, asks, held, back, debt))
+        """See `Book`."""
+        return self._attempt(lambda: self._turn(limits, asks, held, begun))
 
     def _attempt(self, work: Callable[[], T]) -> T:
         try:
@@ -99,41 +101,70 @@ class HostBook:
         return self._name
 
     def _turn(
-        self, limits: Limits, asks: Sequence[Ask], held: int, back: int, debt: float
+        self,
+        limits: Limits,
+        asks: Sequence[Ask],
+        held: int,
+        begun: Mapping[str, float],
     ) -> Turn:
         with self._transaction() as db:
             now = self._clock()
             self._bury_the_dead(db)
+            self._state(db, asks, held, begun, now)
             me = self._me
-            db.execute("REPLACE INTO members VALUES (?, ?)", (me, held))
-            db.execute("DELETE FROM waiting WHERE member = ?", (me,))
-            db.executemany(
-                "INSERT INTO waiting VALUES (?, ?, ?, ?)",
-                [(me, *ask, now + FORGOTTEN_SECONDS) for ask in asks],
-            )
-            (spent,) = db.execute("SELECT spent FROM account").fetchone()
+            (count,) = db.execute("SELECT count(*) FROM begun").fetchone()
             (total,) = db.execute("SELECT sum(held) FROM members").fetchone()
             ranks = [rank for (rank,) in db.execute(RANKS, {"me": me, "now": now})]
-            spent = max(spent, now + debt) - back * limits.interval
-            decision = limits.decide(ranks, spent, total, now)
-            going = decision.admitted
-            db.executemany(
-                "DELETE FROM waiting WHERE member = ? AND came = ?",
-                [(me, ask.came) for ask in asks[:going]],
-            )
+            going, leaving = limits.decide(ranks, count, total)
+            for ask in asks[:going]:
+                key = (me, ask.came)
+                db.execute("DELETE FROM waiting WHERE member = ? AND came = ?", key)
+                db.execute("REPLACE INTO begun VALUES (?, ?, ?)", (now, *key))
             db.execute("REPLACE INTO members VALUES (?, ?)", (me, held + going))
-            db.execute("UPDATE account SET spent = ?", (decision.spent,))
-        if going == len(asks) or self._path is None:
-            return Turn(going, decision.wait)
-        return Turn(going, look_again(decision.wait, ranks[going] - going))
+            until = _left(db, leaving, now)
+        if going == len(asks):
+            return Turn(going, math.inf, total + going)
+        if self._path is None:  # nobody else leaves, or ends
+            return Turn(going, until + MOMENT, total + going)
+        return Turn(going, look_again(until, ranks[going] - going), total + going)
+
+    def _state(
+        self,
+        db: sqlite3.Connection,
+        asks: Sequence[Ask],
+        held: int,
+        begun: Mapping[str, float],
+        now: float,
+    ) -> None:
+        """Write down what this process has to say."""
+        me = self._me
+        db.execute("REPLACE INTO members VALUES (?, ?)", (me, held))
+        db.execute("DELETE FROM waiting WHERE member = ?", (me,))
+        db.executemany(
+            "INSERT INTO waiting VALUES (?, ?, ?, ?)",
+            [(me, *ask, now + FORGOTTEN_SECONDS) for ask in asks],
+        )
+        rows = db.execute("SELECT came FROM begun WHERE member = ?", (me,))
+        known = {came for (came,) in rows}
+        db.executemany(
+            "DELETE FROM begun WHERE member = ? AND came = ?",
+            [(me, came) for came in known - begun.keys()],
+        )
+        db.executemany(
+            "INSERT INTO begun VALUES (?, ?, ?)",
+            [(now - begun[came], me, came) for came in begun.keys() - known],
+        )
+        db.execute("DELETE FROM begun WHERE at <= ?", (now - WINDOW_SECONDS,))
 
     def _bury_the_dead(self, db: sqlite3.Connection) -> None:
         if self._members is None:
             return
         for (number,) in db.execute("SELECT number FROM members").fetchall():
             if number != self._me and self._members.is_dead(number):
-                db.execute("DELETE FROM members WHERE number = ?", (number,))
-                db.execute("DELETE FROM waiting WHERE member = ?", (number,))
+                dead = (number,)
+                db.execute("DELETE FROM members WHERE number = ?", dead)
+                db.execute("DELETE FROM waiting WHERE member = ?", dead)
+                db.execute("UPDATE begun SET member = NULL WHERE member = ?", dead)
 
     # ---- the file ----
 
@@ -157,7 +188,7 @@ class HostBook:
                 db.execute("PRAGMA journal_mode = WAL")
                 if not db.execute("SELECT 1 FROM sqlite_master").fetchone():
                     _create(db, secrets.token_hex(8))
-                (self._name,) = db.execute("SELECT name FROM account").fetchone()
+                (self._name,) = db.execute("SELECT name FROM file").fetchone()
                 self._join(db, self._path)
         self._db = db
         return db
@@ -183,6 +214,16 @@ class HostBook:
         db.execute("INSERT INTO members VALUES (?, 0)", (self._me,))
 
 
+def _left(db: sqlite3.Connection, leaving: float, now: float) -> float:
+    """Seconds until so many have left the window; of those that are yet to begin, each
+    stays for the whole of it."""
+    if not 0 < leaving < math.inf:
+        return leaving
+    last = "SELECT at FROM begun ORDER BY at LIMIT 1 OFFSET ?"
+    row = db.execute(last, (int(leaving) - 1,)).fetchone()
+    return WINDOW_SECONDS if row is None else float(row[0]) + WINDOW_SECONDS - now
+
+
 def _identity(path: Path) -> tuple[int, int]:
     status = path.stat()
     return status.st_dev, status.st_ino
@@ -198,7 +239,7 @@ def _connect(path: str) -> sqlite3.Connection:
 
 
 def _create(db: sqlite3.Connection, name: str) -> None:
-    row = f"INSERT INTO account VALUES (0, '{name}');"
+    row = f"INSERT INTO file VALUES ('{name}');"
     db.executescript(f"BEGIN; {SCHEMA} {row} COMMIT;")
 
 

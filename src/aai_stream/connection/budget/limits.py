@@ -1,4 +1,4 @@
-"""An account's limits, and who may go by them. Pure: moments are arguments."""
+"""An account's limits, and who may go by them. Pure: what there is, is arguments."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from ...errors import OptionError
 SESSIONS_PER_MINUTE = 100
 """The least limit of a paid account."""
 
-ROUNDING = 1e-6
-"""Of a place, so that what floats round away is none too few."""
+WINDOW_SECONDS = 61.0
+"""For so long a session that began counts: a minute, and a second for connects that
+take their time."""
 
 
 class Decision(NamedTuple):
@@ -21,21 +22,20 @@ class Decision(NamedTuple):
 
     admitted: int
     """So many of them go: those with most at stake."""
-    spent: float
-    wait: float
-    """Seconds until the next of them may go; infinity if that takes another's end."""
+    leaving: float
+    """So many of the sessions that began within the window, the oldest first, must have
+    left it before the next of them may go. Infinity if that takes a session's end, 0 if
+    all go."""
 
 
 @dataclass(frozen=True)
 class Limits:
     """New sessions a minute, and sessions at once; `math.inf` is no limit.
 
-    Half a minute's sessions may go at once, then the rest one by one: half is what a
-    bucket of tokens holds and half what flows into it, so that no 60 s see more than
-    `per_minute`. `spent`, the moment at which all that went are paid for, is all that
-    there is to remember of them.
+    Of the new ones all that are allowed may go at once; from then on, one goes for each
+    that is a minute old. A part of a session is none: 2.5 a minute are 2.
 
-    Raises `OptionError` for a limit below 1, and for a part of a session.
+    Raises `OptionError` for a limit below 1, and for a part of a session at once.
     """
 
     per_minute: float = math.inf
@@ -53,14 +53,9 @@ class Limits:
             )
 
     @property
-    def interval(self) -> float:
-        """Seconds that one place takes to be free again."""
-        return 120 / self.per_minute
-
-    @property
-    def burst(self) -> float:
-        """Seconds' worth of places that may be taken at once, besides the first."""
-        return max(0.0, 60 - self.interval)
+    def most_begun(self) -> float:
+        """How many may begin within the window."""
+        return self.per_minute if self.per_minute == math.inf else self.per_minute // 1
 
     def share(self, parts: int) -> Limits:
         """One of so many equal parts, with at least one session."""
@@ -71,37 +66,25 @@ class Limits:
             else max(1, self.max_sessions // parts),
         )
 
-    def free(self, spent: float, held: int, now: float) -> float:
-        """How many may go now, when `held` sessions are open."""
-        places = math.inf
-        if self.interval > 0:
-            left = (now + self.burst - max(spent, now)) / self.interval
-            places = math.floor(left + 1 + ROUNDING)
-        return max(0, min(places, self.max_sessions - held))
+    def free(self, begun: int, held: int) -> float:
+        """How many may go now, when `begun` sessions began within the window and `held`
+        are open."""
+        return max(0, min(self.most_begun - begun, self.max_sessions - held))
 
-    def until(self, spent: float, held: int, now: float, ahead: int) -> float:
-        """Seconds until one may go who has `ahead` others before it; infinity if that
-        takes a session's end."""
-        if ahead >= self.max_sessions - held:
-            return math.inf
-        return max(0.0, max(spent, now) + ahead * self.interval - self.burst - now)
-
-    def decide(
-        self, ranks: Sequence[int], spent: float, held: int, now: float
-    ) -> Decision:
+    def decide(self, ranks: Sequence[int], begun: int, held: int) -> Decision:
         """Who goes of those with these ranks, from low to high, in the line of all.
 
         A place is for the first of the line, who takes it when it asks next: who comes
         after never takes it, and no two go for the one place.
         """
-        free = self.free(spent, held, now)
+        free = self.free(begun, held)
         going = sum(rank < free for rank in ranks)
-        if going:
-            spent = max(spent, now) + going * self.interval
         if going == len(ranks):
-            return Decision(going, spent, math.inf)
-        ahead = ranks[going] - going
-        return Decision(going, spent, self.until(spent, held + going, now, ahead))
+            return Decision(going, 0)
+        then = ranks[going] + 1  # so many go until it has gone
+        if held + then > self.max_sessions:
+            return Decision(going, math.inf)
+        return Decision(going, begun + then - self.most_begun)
 
 
 def _is_number(value: object) -> bool:
