@@ -98,11 +98,18 @@ class TurnTranslator:
         """`timed_words`, reusing those that LiveKit would not see changed."""
         if offset != self._offset:
             self._words, self._timed, self._offset = [], [], offset
-        timed = [
-            known if told == word or _is_told(told, word) else _timed_word(word, offset)
-            for told, known, word in zip(self._words, self._timed, words, strict=False)
-        ]
-        timed += timed_words(words[len(timed) :], offset)
+        before = self._words
+        known = len(before)
+        if words[:known] == before:  # as a turn grows
+            timed = self._timed + timed_words(words[known:], offset)
+        else:
+            timed = [
+                self._timed[place]
+                if place < known
+                and (before[place] == word or _is_told(before[place], word))
+                else _timed_word(word, offset)
+                for place, word in enumerate(words)
+            ]
         self._words, self._timed = words, timed
         return list(timed)  # theirs to change
 
