@@ -160,10 +160,10 @@ class Link:
         if self.is_closed:
             return
         if self._buffer is not None or self.is_half_open:
-            self._buffered += len(message)
-            self._set_room(self._buffered < ROOM_BYTES)
             if self._buffer is not None:
                 self._buffer.append((receive, message))
+            self._buffered += len(message)
+            self._set_room(self._buffered < ROOM_BYTES)
         else:
             self._arrive(receive, message)
 
@@ -216,8 +216,10 @@ class Link:
             self._owner.closed(code, reason)
 
     def _set_room(self, has_room: bool) -> None:
-        self.has_room = has_room
-        self.on_has_room(has_room)
+        """As asyncio does, tell changes only: who has room again may send at once."""
+        if has_room != self.has_room:
+            self.has_room = has_room
+            self.on_has_room(has_room)
 
     def _over(self) -> None:
         if self.over_at is None:
