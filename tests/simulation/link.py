@@ -111,6 +111,11 @@ class Link:
         is_open = self.over_at is None and not self.is_half_open
         return is_open and self.has_room and self._buffer is None
 
+    @property
+    def is_stalled(self) -> bool:
+        """Whether something that was sent waits on its way."""
+        return bool(self._buffer)
+
     def send_audio(self, message: bytes) -> None:
         """Send a binary message."""
         if self.terminated_at is not None and not self.is_closed:

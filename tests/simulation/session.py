@@ -330,6 +330,8 @@ class Session:
             return
         left = self._sign_at + int(self.asked["inactivity_timeout"])
         left -= self._loop.time()
+        if self.link.is_stalled:  # a sign may be under way
+            left = max(left, 1.0)
         if left > 0:
             self._loop.call_later(left, self._look_for_signs)
         else:
