@@ -17,8 +17,9 @@ demo: $(VENV)/demo.installed ## transcribe a recording on this machine
 	@echo "What was said:"; sed 's/^/    /' examples/call.txt; echo "What is heard, live:"
 	@env -u ASSEMBLYAI_API_KEY $(BIN)/aai-stream transcribe examples/call.wav
 
+# A file of tests stays in one process, since its tests may share a server.
 test: lint types ## what CI runs
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 	$(BIN)/pytest --benchmark-only benchmarks
 	$(BIN)/python -m benchmarks.soak --seconds 60
 

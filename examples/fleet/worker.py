@@ -23,21 +23,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+from typing import Any
 
 from livekit.agents import Agent, AgentServer, AgentSession, JobContext
 
 from aai_stream.livekit import STT
 from aai_stream.livekit.load import load_fnc
 from examples.agent import Recording, build_session
-
-server = AgentServer(
-    port=int(os.environ.get("HEALTH_PORT", "8081")),
-    prometheus_port=int(os.environ.get("PROMETHEUS_PORT", "9464")),
-    drain_timeout=int(os.environ.get("DRAIN_TIMEOUT", "1800")),
-    load_fnc=load_fnc(),
-    load_threshold=float(os.environ.get("LOAD_THRESHOLD", "0.7")),
-)
-
 
 OPTIONS: dict[str, tuple[str, type]] = {
     "ASSEMBLYAI_BASE_URL": ("base_url", str),
@@ -47,17 +39,25 @@ OPTIONS: dict[str, tuple[str, type]] = {
 """Of `STT`, by variable."""
 
 
-def build_stt() -> STT:
-    """AssemblyAI, as the environment wants it."""
-    given = [name for name in OPTIONS if name in os.environ]
-    options = {OPTIONS[name][0]: OPTIONS[name][1](os.environ[name]) for name in given}
-    return STT(**options)
+def options(*names: str) -> dict[str, Any]:
+    """Those that the environment gives."""
+    given = [name for name in names if name in os.environ]
+    return {OPTIONS[name][0]: OPTIONS[name][1](os.environ[name]) for name in given}
+
+
+server = AgentServer(
+    port=int(os.environ.get("HEALTH_PORT", "8081")),
+    prometheus_port=int(os.environ.get("PROMETHEUS_PORT", "9464")),
+    drain_timeout=int(os.environ.get("DRAIN_TIMEOUT", "1800")),
+    load_fnc=load_fnc(**options("ASSEMBLYAI_BASE_URL", "MAX_SESSIONS")),
+    load_threshold=float(os.environ.get("LOAD_THRESHOLD", "0.7")),
+)
 
 
 @server.rtc_session()
 async def join(ctx: JobContext) -> None:
     """What the worker does with each room: put the agent into it."""
-    session = build_session(build_stt())
+    session = build_session(STT(**options(*OPTIONS)))
     if recording := os.environ.get("RECORDING"):
         await listen(ctx, session, recording)
         return

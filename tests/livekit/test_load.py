@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from aai_stream.connection.connector import Connector
+from aai_stream.connection.credentials import Credentials
 from aai_stream.errors import OptionError
 from aai_stream.livekit.load import Sample, load_fnc, load_of, memory_share
-from tests.servers import until
+from tests.servers import until, within
 
 
 @pytest.mark.parametrize(
@@ -57,6 +60,29 @@ def test_memory_is_a_share_of_what_a_container_may_have(
     assert memory_share(container(tmp_path, "max")) == 0.25
     assert memory_share(container(tmp_path, "10000")) == 0.25  # the host is fuller
     assert memory_share(tmp_path / "none") == 0.25
+
+
+async def test_an_account_that_is_full_makes_a_worker_full(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A worker has no streams itself: its jobs do."""
+    monkeypatch.setattr("aai_stream.livekit.load.load_of", lambda *_: 0.25)
+    url = "ws://127.0.0.1:1"
+    load = load_fnc(base_url=url, max_sessions=4)
+    assert await asyncio.to_thread(load) == 0.25
+    job = Connector(Credentials(host="127.0.0.1"), url, max_sessions=4)
+    places = [await within(5, job.admit(lambda: 0.0)) for _ in range(3)]
+    assert await asyncio.to_thread(load) == 0.75
+    for place in places:
+        assert place is not None
+        place.release()
+    assert await asyncio.to_thread(load) == 0.25
+
+
+@pytest.mark.parametrize("bad", [0, 1.5, "9"])
+def test_sessions_that_are_none(bad: Any) -> None:
+    with pytest.raises(OptionError, match="max_sessions must be a whole number"):
+        load_fnc(max_sessions=bad, base_url="ws://127.0.0.1:1")
 
 
 async def test_this_host_has_a_load() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -333,3 +334,18 @@ def test_a_row_is_shown_as_it_is() -> None:
     made = table([ProcessShown(pid=1, program="x", streams=[stream])])
     (model,) = made.columns[3].cells
     assert str(model) == "[red]x [2J"
+
+
+def test_a_loop_that_is_closed_takes_its_window_with_it(sockets: Sockets) -> None:
+    """Streams may be left open in it."""
+
+    async def leave_open() -> None:
+        window.Window(lambda: b"")
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(leave_open())
+    assert len(sockets.names) == 1
+    loop.close()
+    del loop
+    gc.collect()
+    assert sockets.names == []

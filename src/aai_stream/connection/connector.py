@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ..options import Options
     from .credentials import Credentials
-    from .limiter import Place
+    from .limiter import ConnectLimiter, Place
     from .wire import OpenWire, Owner, Wire
 
 BUDGET_VARIABLE = "AAI_STREAM_BUDGET"
@@ -86,11 +86,20 @@ class Connector:
     async def admit(self, urgency: Callable[[], float]) -> Place | None:
         """Wait until the account lets one more session be opened; see
         `ConnectLimiter.admit`. None if it has no limit."""
+        limiter = self._limiter()
+        return None if limiter is None else await limiter.admit(urgency)
+
+    def sessions_in_use(self) -> int:
+        """How many sessions the account has, in all processes that share its limits; 0
+        if it has none. Blocks."""
+        limiter = self._limiter()
+        return 0 if limiter is None else limiter.in_use()
+
+    def _limiter(self) -> ConnectLimiter | None:
         # Looked up each time: in a fork it is another one.
-        limiter = shared_limiter(
+        return shared_limiter(
             self.host, self.credentials.account, self._limits, self._budget
         )
-        return None if limiter is None else await limiter.admit(urgency)
 
     async def open(self, options: Options, owner: Owner, timeout: float) -> Wire:
         """A websocket that asks for a session with `options`; `owner` gets what comes.

@@ -17,6 +17,9 @@ from typing import Any, NamedTuple
 import psutil
 from livekit.agents.utils.hw import get_cpu_monitor
 
+from ..connection.addresses import DEFAULT_URL, host_of
+from ..connection.connector import Connector
+from ..connection.credentials import Credentials
 from ..errors import OptionError
 
 MOST_LAG_MS = 100.0
@@ -38,18 +41,50 @@ class Sample(NamedTuple):
     """How much later than it asked for a thread was woken; event loops are as late."""
 
 
-def load_fnc(*, most_lag_ms: float = MOST_LAG_MS) -> Callable[[], float]:
-    """What tells LiveKit how full this host is, from 0 to 1.
+def load_fnc(
+    *,
+    max_sessions: int | None = None,
+    budget: str | None = None,
+    api_key: str | None = None,
+    base_url: str = DEFAULT_URL,
+    most_lag_ms: float = MOST_LAG_MS,
+) -> Callable[[], float]:
+    """What tells LiveKit how full a worker is, from 0 to 1.
 
-    The highest of the CPU used, the memory used, and how late threads are woken, as a
-    share of `most_lag_ms`. In a container the first two are of what it may use.
+    The highest of the CPU used, the memory used, how late threads are woken, as a share
+    of `most_lag_ms`, and the account's sessions in use, as a share of `max_sessions`.
+    In a container the first two are of what it may use. With LiveKit's threshold of 0.7
+    a worker takes no more calls while 0.3 of the sessions are left for those it has,
+    and for other workers.
 
-    Raises `OptionError` for a `most_lag_ms` that is not above 0.
+    Args:
+        max_sessions: sessions that the account may have at once; without it they are
+            not looked at. They are those of all processes that share the account's
+            limits, see docs/fleet.md.
+        budget, api_key, base_url: as for `STT`.
+        most_lag_ms: a host that wakes threads so late is full.
+
+    Raises:
+        OptionError: a number, URL or key won't do.
+        MissingExtraError: `budget` needs the package redis.
     """
     if not isinstance(most_lag_ms, (int, float)) or not most_lag_ms > 0:
         raise OptionError(f"most_lag_ms must be above 0, not {most_lag_ms!r}")
     host = _Host()
-    return lambda: load_of(host.samples(), most_lag_ms)
+    if max_sessions is None:
+        return lambda: load_of(host.samples(), most_lag_ms)
+    account = Connector(
+        Credentials(api_key, host=host_of(base_url)),
+        base_url,
+        max_sessions=max_sessions,
+        budget=budget,
+    )
+
+    def load() -> float:
+        sessions = account.sessions_in_use() / max_sessions
+        return min(1.0, max(load_of(host.samples(), most_lag_ms), sessions))
+
+    return load
 
 
 def load_of(samples: list[Sample], most_lag_ms: float) -> float:

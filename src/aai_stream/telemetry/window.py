@@ -13,6 +13,7 @@ import os
 import socket
 import stat
 import tempfile
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -73,15 +74,17 @@ class Window:
             self._socket.close()
             raise
         keep_from_forks(self)
+        # A loop that is closed while there are streams takes the window with it.
+        self._finalizer = weakref.finalize(
+            self, _take_away, self._socket, self._path, os.getpid()
+        )
 
     def close(self) -> None:
         """Listen no longer."""
         if self._path is None:  # it is the parent's
             return
         self._loop.remove_reader(self._socket.fileno())
-        self._socket.close()
-        with suppress(FileNotFoundError):
-            os.unlink(self._path)
+        self._finalizer()
 
     def fileno(self) -> int:
         """The socket's descriptor, -1 if it is closed."""
@@ -104,6 +107,13 @@ class Window:
         with connection, suppress(OSError):  # who asked may be gone
             connection.setblocking(False)
             await self._loop.sock_sendall(connection, self._snapshot())
+
+
+def _take_away(listening: socket.socket, path: str, process: int) -> None:
+    listening.close()
+    if os.getpid() == process:  # or else it is the parent's
+        with suppress(FileNotFoundError):
+            os.unlink(path)
 
 
 def open_window(snapshot: Callable[[], bytes]) -> Window | None:
