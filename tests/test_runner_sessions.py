@@ -319,6 +319,21 @@ def test_each_wire_is_closed_once() -> None:
     in_virtual_time(hold)
 
 
+def test_a_successor_that_is_wanted_no_more_is_closed_at_once() -> None:
+    """Each second that it stays open is paid for."""
+
+    async def hold() -> None:
+        run = Run()
+        _, second = await session_on_standby(run)
+        run.runner.end()
+        assert second.asked == ["Terminate"]
+        await turns_of_the_loop()
+        assert second.is_closed
+        await run.runner.close()
+
+    in_virtual_time(hold)
+
+
 # ---- whose stream it is ----
 
 

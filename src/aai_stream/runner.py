@@ -281,8 +281,7 @@ class Runner:
         for session, link in tuple(self._links.items()):
             if not session.is_over:
                 link.send_texts()
-            elif session in self._links:  # or a wire that broke just now did it
-                self._close(link)
+        self._close_over()
         hears = protocol.lineup.present
         present = None if hears is None else self._links.get(hears)
         if present is not self._present:
@@ -293,12 +292,13 @@ class Runner:
             self._send(present, now)  # by which it may be lost
             if protocol.state is StreamState.ENDING:
                 present.send_texts()
-                self._leave_line()
+                self._close_over()  # its successor isn't wanted any more
 
-    def _leave_line(self) -> None:
-        """Have no successor wait for a place that isn't wanted any more."""
-        for link in tuple(self._links.values()):
-            if link.session.is_over and link.wire is None:
+    def _close_over(self) -> None:
+        """Close what is over, also where it still waits for a place."""
+        for session, link in tuple(self._links.items()):
+            # Or a wire that broke just now did it.
+            if session.is_over and session in self._links:
                 self._close(link)
 
     def _send(self, link: Link, now: float) -> None:

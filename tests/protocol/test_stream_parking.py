@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from aai_stream.errors import OptionError, UnreachableError
-from aai_stream.messages import SilenceSkipped, Termination
+from aai_stream.errors import OptionError, StateError, UnreachableError
+from aai_stream.messages import AudioLost, SilenceSkipped, Termination
 from aai_stream.protocol.coverage import LEAD_SECONDS
 from aai_stream.protocol.settings import LEAST_PARK_SECONDS
 from aai_stream.protocol.stream import StreamState
@@ -216,6 +216,20 @@ def test_if_it_ends_it_is_not() -> None:
     assert call.acked_ms > 20_000
 
 
+def test_sessions_that_never_end_are_no_reason_to_give_up() -> None:
+    """As they are where the whole stream is to end."""
+    call = a_call(max_retries=1)
+    for count in (1, 2, 3):
+        peer = parked(call)
+        while not is_parked(call):
+            live(call, hum(1, 20))  # it is behind, where words were heard again
+        at = peer.session.timeline.sent_ms - 1000
+        peer.say(turn(1, ("soft", at, at + 500)))
+        call.run(100)  # it says nothing more
+        assert call.protocol.state is StreamState.OPEN
+        assert len(call.waits) == count
+
+
 # ---- the first sound ----
 
 
@@ -276,6 +290,39 @@ def test_one_that_tells_a_turn_is_heard_to_its_end_first() -> None:
     first.say(final(1, ("soft", 21_000, 21_500)))
     assert call.protocol.session is second.session
     assert call.finals == ["a", "soft"]
+
+
+@pytest.mark.parametrize("how", ["it dies", "it never ends"])
+def test_the_last_one_is_not_missed_then_either(how: str) -> None:
+    call = a_call(max_retries=0)
+    first = parked(call)
+    call.write(speech(0.1, 5000))
+    second = call.ask()
+    if how == "it dies":
+        first.cut()
+    else:
+        call.run(30)
+    assert first.is_closed
+    assert call.waits == []
+    second.connect().begin()
+    assert call.protocol.session is second.session
+
+
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_one_that_is_lost_before_it_may_take_over(is_finished: bool) -> None:
+    call = a_call()
+    first = parked(call)
+    first.say(turn(1, ("soft", 21_000, 21_500)))
+    call.write(speech(0.1, 5000))
+    call.open().cut()
+    assert len(call.waits) == 1
+    if is_finished:
+        first.say(final(1, ("soft", 21_000, 21_500)))
+        first.finish()
+        assert call.protocol.state is StreamState.OPEN
+    third = call.open()
+    assert call.protocol.lineup.standby is (None if is_finished else third.session)
+    assert call.all(Termination) == []
 
 
 def test_a_session_that_can_not_be_had_is_tried_for_again() -> None:
@@ -431,6 +478,20 @@ def test_an_end_waits_for_the_session_s() -> None:
     assert len(call.all(Termination)) == 1
 
 
+def test_as_long_as_it_gets_on() -> None:
+    call = a_call()
+    peer = parked(call)
+    call.end()
+    call.run(15)
+    peer.say(turn(1, ("soft", 21_000, 21_500)))
+    call.run(15)
+    peer.say(final(1, ("soft", 21_000, 21_500)))
+    peer.finish()
+    assert call.finals == ["a", "soft"]
+    assert call.protocol.state is StreamState.ENDED
+    assert call.waits == []
+
+
 def test_or_for_its_loss() -> None:
     call = a_call()
     peer = parked(call)
@@ -459,6 +520,17 @@ def test_a_close_is_one() -> None:
     assert call.protocol.state is StreamState.CLOSED
     assert len(skipped(call)) == 1
     assert call.stats.parked_seconds == pytest.approx(12, abs=1)
+
+
+def test_what_is_skipped_is_not_lost_with_the_stream() -> None:
+    call = a_call()
+    parked(call).finish()
+    live(call, hum(10, 20))
+    call.do(lambda protocol: protocol.fail(StateError("nobody reads"), call.now))
+    ((_, end),) = skipped(call)
+    (lost,) = call.all(AudioLost)
+    assert lost.start_ms == end
+    assert lost.end_ms == call.ring.written // 16
 
 
 # ---- the option ----

@@ -267,14 +267,19 @@ class Duties:
             self._check_left(left, sample)
 
     def _check_silence(self, before: Session, sample: int) -> None:
-        """Silence that was heard by the session `before` this one isn't heard again."""
+        """Silence that was heard by the session `before` this one isn't heard again.
+
+        What that itself passed over was not heard. How far it had heard was looked at
+        when it was sent audio last.
+        """
         script, sessions = self._account.script, self._account.sessions
         earlier = [s.expected or 0 for s in sessions if s.number < before.number]
-        heard = before.surely_heard(SETTLED)
+        heard = before.surely_heard(SETTLED, at=before.link.sent_at)
         end = min(heard, sample + 5 * RATE)
         is_again = sample + 5 * RATE <= heard and max(earlier, default=0) <= heard
         if (
             is_again
+            and before.first_sample <= sample
             and not before.link.open_turns
             and not (script.is_spoken(sample - RATE // 4, end))
         ):

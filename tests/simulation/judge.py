@@ -83,13 +83,18 @@ def is_too_old(loss: Loss) -> bool:
 
 
 def judge_losses(
-    script: Script, losses: list[Loss], replay_seconds: float, *, is_calm: bool
+    account: Account, losses: list[Loss], replay_seconds: float, *, is_calm: bool
 ) -> list[str]:
     """Audio is too old only where the replay buffer doesn't reach, and silence that was
     heard in a call that `is_calm` never is."""
     problems = []
     for loss in filter(is_too_old, losses):
-        if is_calm and not script.is_spoken(loss.start, loss.end):
+        is_spoken = account.script.is_spoken(loss.start, loss.end)
+        is_heard = any(
+            one.first_sample <= loss.start and loss.end <= (one.expected or 0)
+            for one in account.sessions
+        )
+        if is_calm and is_heard and not is_spoken:
             problems.append(f"silence is lost at {loss.start / RATE:.3f} s")
         kept = (loss.pushed - loss.end) / RATE
         if kept < replay_seconds - 2:

@@ -111,6 +111,11 @@ class Link:
         is_open = self.over_at is None and not self.is_half_open
         return is_open and self.has_room and self._buffer is None
 
+    @property
+    def is_stalled(self) -> bool:
+        """Whether something that was sent waits on its way."""
+        return bool(self._buffer)
+
     def send_audio(self, message: bytes) -> None:
         """Send a binary message."""
         if self.terminated_at is not None and not self.is_closed:
@@ -160,10 +165,10 @@ class Link:
         if self.is_closed:
             return
         if self._buffer is not None or self.is_half_open:
-            self._buffered += len(message)
-            self._set_room(self._buffered < ROOM_BYTES)
             if self._buffer is not None:
                 self._buffer.append((receive, message))
+            self._buffered += len(message)
+            self._set_room(self._buffered < ROOM_BYTES)
         else:
             self._arrive(receive, message)
 
@@ -216,8 +221,10 @@ class Link:
             self._owner.closed(code, reason)
 
     def _set_room(self, has_room: bool) -> None:
-        self.has_room = has_room
-        self.on_has_room(has_room)
+        """As asyncio does, tell changes only: who has room again may send at once."""
+        if has_room != self.has_room:
+            self.has_room = has_room
+            self.on_has_room(has_room)
 
     def _over(self) -> None:
         if self.over_at is None:

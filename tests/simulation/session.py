@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Any
@@ -97,14 +98,16 @@ class Session:
         """The call's sample that would follow what has come; None if nothing has."""
         return self._recognizer.expected
 
-    def surely_heard(self, behind: int = 0) -> int:
-        """How far in the call it has come, or had when it ended; or where it was when
-        it had yet to hear so much of what it has heard: `behind` in samples.
+    def surely_heard(self, behind: int = 0, at: float = math.inf) -> int:
+        """How far in the call it has come, or had when it ended, and `at` that moment;
+        or where it was when it had yet to hear so much of what it has heard: `behind`
+        in samples.
 
         It works through what has come at the speed of speech, and through nothing
         before it comes.
         """
         now = self._loop.time() if self.ended_at is None else self.ended_at
+        now = min(now, at)
         count = bisect_right(self._through, now)
         received = self._received[count - 1] if count else 0
         place = bisect_right(self._received, received - behind)
@@ -327,6 +330,8 @@ class Session:
             return
         left = self._sign_at + int(self.asked["inactivity_timeout"])
         left -= self._loop.time()
+        if self.link.is_stalled:  # a sign may be under way
+            left = max(left, 1.0)
         if left > 0:
             self._loop.call_later(left, self._look_for_signs)
         else:

@@ -200,7 +200,7 @@ class _Conversation:
         call.lost += verdict.lost
         call.problems += verdict.problems
         call.problems += judge.judge_losses(
-            account.script,
+            account,
             report.lost,
             self.plan.settings.replay_seconds,
             is_calm=not (self.plan.weather.until or self.plan.habits.is_file),

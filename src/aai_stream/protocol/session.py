@@ -75,6 +75,7 @@ class Session:
         timeline: where in the stream its audio lies.
         turns: sees that turns come to their end.
         told_turn: whether any turn was told.
+        is_asked_to_end: whether Terminate was sent, to hear its last words.
         has_begun: whether Begin came.
         asked_at: when it was asked for.
         began_at: when Begin came.
@@ -104,6 +105,7 @@ class Session:
         self.timeline = Timeline(sample_rate)
         self.turns = Turns()
         self.told_turn = False
+        self.is_asked_to_end = False
         self.has_begun = False
         self.asked_at = self.began_at = self.heard_at = self._kept_alive_at = now
         self.malformed_messages = 0
@@ -324,6 +326,7 @@ class Session:
         session is lost.
         """
         self.state = State.ENDING
+        self.is_asked_to_end = True
         self._texts.append(TERMINATE)
         self._patience = seconds
         self._overdue = UnfinishedError(

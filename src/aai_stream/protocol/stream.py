@@ -211,12 +211,12 @@ class StreamProtocol:
         self.retries.limit(END_RETRIES)
         self.coverage.finish_writing()
         self.coverage.input_ended = True
-        self._stalled_at = now + self._settings.close_timeout
-        if self.lineup.is_open:
-            return
         if self.parking.is_on:
-            self._end_parked(now)
-        else:
+            if not self.lineup.is_open:
+                self._end_parked(now)
+            return
+        self._stalled_at = now + self._settings.close_timeout
+        if not self.lineup.is_open:
             self._end_early("the connection was lost", now)
 
     def close(self, now: float) -> None:
@@ -229,6 +229,7 @@ class StreamProtocol:
         """End with `failure`: tell what no final turn has covered."""
         if not self.is_over:
             self.failure = failure
+            self.parking.end(now, self.coverage.gaps.covered)
             self.coverage.gaps.failed()
             self._stop(StreamState.FAILED, now)
 
@@ -312,10 +313,8 @@ class StreamProtocol:
         self.parking.end(now, self.coverage.gaps.covered)
         self.lineup.open_at = now
 
-    def _told_all(self, now: float) -> None:
-        """The present session has ended as asked."""
-        if self.parking.is_on or self.lineup.wants_next:
-            self.parking.take_all()
+    def _parted(self, now: float) -> None:
+        """Nothing is left to be heard of the present session, which is over."""
         if self.lineup.wants_next:
             self._move_on(now)
         elif not self.parking.is_on:
@@ -379,10 +378,7 @@ class StreamProtocol:
         if session is lineup.present:
             self._lost(session, now)
         elif session is lineup.standby:
-            lineup.standby = None
-            self._reports.over(session, Outcome.LOST)
-            text = f"session {session.id}, on standby, was lost: {session.failure}"
-            self._note(Level.DEBUG, text, session, session.failure)
+            self._standby_lost(session, now)
         elif session.failure is not None:
             self.not_opened(session, session.failure, now)
 
@@ -390,7 +386,7 @@ class StreamProtocol:
         """The present session tells this; returns whether a final turn is in it."""
         transcript = self.transcript
         covered, has_final = transcript.final_samples, False
-        if session.termination is not None and self._goes_on(session):
+        if session.termination is not None and self._is_parting(session):
             told = [event for event in told if not isinstance(event, Termination)]
         for event in told:
             if transcript.hear(event, session):
@@ -401,9 +397,9 @@ class StreamProtocol:
                 session.turns.insists = self.retries.may_try
         return has_final
 
-    def _goes_on(self, session: Session) -> bool:
-        """Whether there is more to come, though `session` has ended as asked."""
-        is_asked = session.failure is None
+    def _is_parting(self, session: Session) -> bool:
+        """Whether `session` was asked to end since nobody spoke: more may come."""
+        is_asked = session.is_asked_to_end
         return is_asked and (self.parking.is_on or self.lineup.wants_next)
 
     def _opened(self, session: Session, now: float) -> None:
@@ -444,19 +440,31 @@ class StreamProtocol:
         else:
             self._try_again(failure, now)
 
+    def _standby_lost(self, session: Session, now: float) -> None:
+        """The session on standby is over. Another follows when the present one is lost,
+        or at once where that only tells its last words."""
+        self.lineup.standby = None
+        self._reports.over(session, Outcome.LOST)
+        if session.failure is not None and not self.lineup.is_sent_audio:
+            self._try_again(session.failure, now, session.id)
+            return
+        text = f"session {session.id}, on standby, was lost: {session.failure}"
+        self._note(Level.DEBUG, text, session, session.failure)
+
     def _lost(self, session: Session, now: float) -> None:
         """The present session is over. Unless that was the end, the one on standby goes
         on, or another is opened."""
         self.sending.disconnect()
+        is_parting = self._is_parting(session)
         if session.failure is None:
             self._reports.over(session, Outcome.ENDED)
-            self._told_all(now)
+            if is_parting:
+                self.parking.take_all()
+            self._parted(now)
             return
         self._reports.over(session, Outcome.LOST)
-        is_idle, is_parked = session.turns.is_idle, self.parking.is_on
-        if is_parked and is_idle and self.coverage.is_calm():
-            if self.state is StreamState.ENDING:
-                self._end_parked(now)
+        if is_parting and session.turns.is_idle and self.coverage.is_calm():
+            self._parted(now)
             return
         self.parking.end(now, self.coverage.gaps.covered)
         self.transcript.leave_open(session)
@@ -471,7 +479,9 @@ class StreamProtocol:
             seconds=lasted,
             told_turn=session.told_turn,
         )
-        is_unfinished = isinstance(failure, UnfinishedError)
+        is_unfinished = isinstance(failure, UnfinishedError) and (
+            self.state is StreamState.ENDING
+        )
         self._unfinished = self._unfinished + 1 if is_unfinished else 0
         if isinstance(failure, TooFastError):
             slow_down(self.sending.pacer)
