@@ -305,7 +305,9 @@ async def test_a_reader_that_has_had_enough_ends_ffmpeg(
     blocks = open_recording(tmp_path / "call.m4a").blocks
     assert isinstance(blocks, AsyncGenerator)
     assert len(bytes(await anext(blocks))) == 1600
-    await blocks.aclose()
+    process: Any = blocks.ag_frame.f_locals["process"]
+    await until(lambda: process.stdout._paused)  # asyncio holds all that it wants to
+    await within(5, blocks.aclose())
 
 
 def test_without_ffmpeg_its_line_is_told(

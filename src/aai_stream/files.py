@@ -150,6 +150,9 @@ def _decoded(ffmpeg: str, path: str | os.PathLike[str]) -> Recording:
         finally:
             if process.returncode is None:
                 process.kill()
+                # Or else asyncio, which reads no more than a buffer holds, would never
+                # see that end of the pipe, and `wait` would wait for it.
+                await process.stdout.read()
                 await process.wait()
             await complaints
 
