@@ -37,7 +37,13 @@ from aai_stream.files import (
     raw_recording,
 )
 from aai_stream.messages import AudioLost, Turn
-from tests.servers import begin_then, terminate_when_asked, websocket_server, within
+from tests.servers import (
+    begin_then,
+    terminate_when_asked,
+    until,
+    websocket_server,
+    within,
+)
 
 WORDS = ["w0000", "w0001", "w0002", "w0003"]
 
