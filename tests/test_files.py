@@ -7,8 +7,9 @@ import math
 import os
 import sys
 import wave
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from pathlib import Path
+from types import AsyncGeneratorType
 from typing import Any
 
 import numpy as np
@@ -309,7 +310,7 @@ async def test_a_reader_that_has_had_enough_ends_ffmpeg(
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     (tmp_path / "call.m4a").write_bytes(b"nothing")
     blocks = open_recording(tmp_path / "call.m4a").blocks
-    assert isinstance(blocks, AsyncGenerator)
+    assert isinstance(blocks, AsyncGeneratorType)
     assert len(bytes(await anext(blocks))) == 1600
     process: Any = blocks.ag_frame.f_locals["process"]
     await until(lambda: process.stdout._paused)  # asyncio holds all that it wants to
