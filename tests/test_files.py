@@ -312,7 +312,9 @@ async def test_a_reader_that_has_had_enough_ends_ffmpeg(
     blocks = open_recording(tmp_path / "call.m4a").blocks
     assert isinstance(blocks, AsyncGeneratorType)
     assert len(bytes(await anext(blocks))) == 1600
-    process: Any = blocks.ag_frame.f_locals["process"]
+    frame = blocks.ag_frame
+    assert frame is not None
+    process = frame.f_locals["process"]
     await until(lambda: process.stdout._paused)  # asyncio holds all that it wants to
     await within(5, blocks.aclose())
 
