@@ -70,6 +70,7 @@ def bench(
         certificate = make_certificate() if tls else None
         ca = certificate and certificate.ca
         made: list[Step] = []
+        carried: Step | None = None
         why = "--max-streams"
         with (
             ServerProcess(server_core, certificate) as server,
@@ -87,8 +88,7 @@ def bench(
                 if problem := _problem(now, max_lag, max_cpu):
                     why = problem
                     break
-        good = [each for each in made if not _problem(each, max_lag, max_cpu)]
-        carried = good[-1] if good else None
+                carried = now
         if as_json:
             print(json.dumps(_report(made, carried, why, processes, rate, tls)))
         elif not stop.is_set():

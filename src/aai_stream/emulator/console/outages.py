@@ -29,8 +29,12 @@ class Preset(NamedTuple):
 
 def _preset(name: str, text: str, does: str | None = None) -> Preset:
     made = fault(text)
-    live = made.at.event not in ("connect", "open")
-    return Preset(name, text, does or KINDS[made.kind].does, live)
+    return Preset(name, text, does or KINDS[made.kind].does, _strikes_open(made))
+
+
+def _strikes_open(made: Fault) -> bool:
+    """Whether it can strike a session that is open."""
+    return made.at.event not in ("connect", "open")
 
 
 PRESETS = (
@@ -66,9 +70,8 @@ class Outages:
         `all`, None for until it is stopped. Raises `OptionError`.
         """
         made = fault(text)
-        live = made.at.event not in ("connect", "open")
         if scope in ("session", "open"):
-            if not live or made.on != EVERY:
+            if not _strikes_open(made) or made.on != EVERY:
                 raise OptionError(
                     f"{made} strikes connections that are to come; choose the next "
                     "connection or all"
