@@ -215,7 +215,7 @@ async def test_a_directory_of_another_user(
 ) -> None:
     sockets.make(0o700)
     assert await look() == []
-    monkeypatch.setattr(os, "getuid", lambda: 12_345)
+    monkeypatch.setattr(os, "geteuid", lambda: 12_345)
     with pytest.raises(PermissionError):
         await look()
 
@@ -267,10 +267,10 @@ async def test_without_a_runtime_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("XDG_RUNTIME_DIR")
-    assert window.directory() == f"/dev/shm/aai-stream-{os.getuid()}"
+    assert window.directory() == f"/dev/shm/aai-stream-{os.geteuid()}"
     monkeypatch.setattr(window, "MEMORY", str(tmp_path / "nowhere"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    assert window.directory() == str(tmp_path / f"aai-stream-{os.getuid()}")
+    assert window.directory() == str(tmp_path / f"aai-stream-{os.geteuid()}")
 
 
 # ---- what is shown ----

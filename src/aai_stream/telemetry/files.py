@@ -8,13 +8,14 @@ files of one that is over: counters where that left them, gauges from nothing.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 from functools import cache
 from itertools import count
 
 from prometheus_client import values
+
+from ..sharing import try_lock, unlock
 
 _LOCKS = "aai-stream.locks"
 _GAUGES_OF_THE_LIVING = re.compile(r"gauge_live\w+_stream(\d+)\.db")
@@ -38,26 +39,17 @@ def _name() -> str:
     folder = os.environ["PROMETHEUS_MULTIPROC_DIR"]
     # Never closed: that would let go of the lock.
     locks = os.open(os.path.join(folder, _LOCKS), os.O_RDWR | os.O_CREAT, 0o600)
-    ours = next(number for number in count() if _lock(locks, number))
+    ours = next(number for number in count() if try_lock(locks, number))
     for name in os.listdir(folder):
         if (gauges := _GAUGES_OF_THE_LIVING.fullmatch(name)) is None:
             continue
         number = int(gauges[1])
         if number == ours:
             os.unlink(os.path.join(folder, name))
-        elif _lock(locks, number):
+        elif try_lock(locks, number):
             os.unlink(os.path.join(folder, name))
-            fcntl.lockf(locks, fcntl.LOCK_UN, 1, number)
+            unlock(locks, number)
     return f"stream{ours}"
-
-
-def _lock(file: int, number: int) -> bool:
-    """Take what is that process's who has the number, unless it lives."""
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, number)
-    except (BlockingIOError, PermissionError):
-        return False
-    return True
 
 
 os.register_at_fork(after_in_child=_name.cache_clear)

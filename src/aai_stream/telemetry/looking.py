@@ -9,8 +9,9 @@ from contextlib import suppress
 import msgspec
 
 from .. import timeouts
+from ..sharing import check_private
 from .snapshot import ProcessShown
-from .window import SUFFIX, check_private, directory
+from .window import SUFFIX, directory
 
 ANSWER_SECONDS = 1.0
 """A process whose event loop is held for longer does not answer."""

@@ -11,13 +11,13 @@ import itertools
 import logging
 import os
 import socket
-import stat
 import tempfile
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
 
 from ..connection.wire.inherited import keep_from_forks
+from ..sharing import check_private
 
 logger = logging.getLogger("aai_stream")
 
@@ -36,16 +36,7 @@ def directory() -> str:
     if base := os.environ.get("XDG_RUNTIME_DIR"):
         return os.path.join(base, "aai-stream")
     base = MEMORY if os.path.isdir(MEMORY) else tempfile.gettempdir()
-    return os.path.join(base, f"aai-stream-{os.getuid()}")
-
-
-def check_private(path: str) -> None:
-    """Raise `OSError` unless `path` is a directory of this user that is closed to
-    others: whoever could write there could pose as a process."""
-    found = os.lstat(path)
-    is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
-    if not is_ours or found.st_mode & 0o077:
-        raise PermissionError(f"{path} is not a directory of this user alone (0700)")
+    return os.path.join(base, f"aai-stream-{os.geteuid()}")
 
 
 class Window:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import stat
 import tempfile
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
+
+from ...sharing import check_private, try_lock, unlock
 
 
 def shared_directory() -> Path:
@@ -19,26 +19,21 @@ def shared_directory() -> Path:
     put a link there.
     """
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    if runtime and _is_ours(Path(runtime)):
+    if runtime and _is_private(runtime):
         directory = Path(runtime) / "aai-stream"
     else:
         directory = Path(tempfile.gettempdir()) / f"aai-stream-{os.geteuid()}"
     directory.mkdir(mode=0o700, exist_ok=True)
-    if not _is_ours(directory):
-        raise PermissionError(f"{directory} can be changed by other users")
+    check_private(directory)
     return directory
 
 
-def _is_ours(directory: Path) -> bool:
+def _is_private(directory: str) -> bool:
     try:
-        status = directory.lstat()
+        check_private(directory)
     except OSError:
         return False
-    return (
-        stat.S_ISDIR(status.st_mode)
-        and status.st_uid == os.geteuid()
-        and not status.st_mode & 0o077
-    )
+    return True
 
 
 FORMAT = "2"
@@ -63,23 +58,16 @@ class Members:
 
     def join(self, number: int) -> bool:
         """Take that number, unless another has it."""
-        if number in self._ours or not self._lock(number):
+        if number in self._ours or not try_lock(self._file, number):
             return False
         self._ours.add(number)
         return True
 
     def is_dead(self, number: int) -> bool:
         """Whether whoever took that number is no more."""
-        if number in self._ours or not self._lock(number):
+        if number in self._ours or not try_lock(self._file, number):
             return False
-        fcntl.lockf(self._file, fcntl.LOCK_UN, 1, number)
-        return True
-
-    def _lock(self, number: int) -> bool:
-        try:
-            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, number)
-        except (BlockingIOError, PermissionError):
-            return False
+        unlock(self._file, number)
         return True
 
     def touch(self) -> None:
