@@ -1,0 +1,1 @@
+"""Calls on file: what was heard, said and decided, to be looked at and heard again."""

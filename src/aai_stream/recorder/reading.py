@@ -1,0 +1,154 @@
+"""A recorded call, read."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import msgspec
+
+from ..errors import InputError, MissingExtraError
+from .format import AUDIO, EVENTS, META, UNFINISHED_AUDIO, VERSION, Entries, Meta
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+_MOST_BYTES = 2**31  # of one entry: a zip can claim any size
+_MOST_META = 2**20
+
+_Opener = Callable[[str], IO[bytes]]
+
+
+class _Versioned(msgspec.Struct):
+    version: int
+
+
+@dataclass(frozen=True)
+class RecordedCall:
+    """A call as it was recorded.
+
+    Attributes:
+        path: the file, or the folder of one that was never finished.
+        meta: what is the same for the whole call.
+        entries: what happened, in order.
+        audio: the stream as it was sent: mono int16, `meta.sample_rate`.
+    """
+
+    path: Path
+    meta: Meta
+    entries: list[Entries]
+    audio: npt.NDArray[np.int16]
+
+    @property
+    def seconds(self) -> float:
+        """How much audio there is."""
+        return len(self.audio) / self.meta.sample_rate
+
+
+def read_call(path: str | os.PathLike[str]) -> RecordedCall:
+    """Read a recorded call, also the folder of one that was cut off: its last line may
+    be half written then, and is left out.
+
+    Raises `InputError` if it is none, `OSError` if it can't be read,
+    `MissingExtraError` without soundfile.
+    """
+    path = Path(path)
+    try:
+        with _opened(path) as entry:
+            meta = _meta(entry(META))
+            lines = entry(EVENTS).read(_MOST_BYTES).splitlines()
+            is_finished = path.is_file()
+            if is_finished:
+                audio = _flac(entry(AUDIO))
+            else:
+                audio = _pcm(entry(UNFINISHED_AUDIO))
+    except (zipfile.BadZipFile, KeyError, NotImplementedError, EOFError) as exc:
+        raise InputError(f"{path} is no recorded call: {exc}") from None
+    return RecordedCall(path, meta, _entries(path, lines, is_finished), audio)
+
+
+def read_meta(path: str | os.PathLike[str]) -> Meta:
+    """What is the same for the whole call; raises as `read_call`."""
+    path = Path(path)
+    try:
+        with _opened(path) as entry:
+            return _meta(entry(META))
+    except (zipfile.BadZipFile, KeyError, NotImplementedError, EOFError) as exc:
+        raise InputError(f"{path} is no recorded call: {exc}") from None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[_Opener]:
+    """Opens its entries by name; those of a zip and files of a folder alike."""
+    if path.is_dir():
+
+        def opened(name: str) -> IO[bytes]:
+            try:
+                return (path / name).open("rb")
+            except FileNotFoundError:
+                raise KeyError(f"there is no {name} in it") from None
+
+        yield opened
+    else:
+        with zipfile.ZipFile(path) as archive:
+            yield archive.open
+
+
+def _meta(file: IO[bytes]) -> Meta:
+    with file:
+        text = file.read(_MOST_META)
+    try:
+        version = msgspec.json.decode(text, type=_Versioned).version
+        if version > VERSION:
+            raise InputError(
+                f"the call was recorded by a later version: format {version}, "
+                f"this one reads up to {VERSION}"
+            )
+        return msgspec.json.decode(text, type=Meta)
+    except msgspec.MsgspecError as exc:
+        raise InputError(f"{META} of the call can't be read: {exc}") from None
+
+
+def _entries(path: Path, lines: list[bytes], is_finished: bool) -> list[Entries]:
+    decode = msgspec.json.Decoder(Entries).decode
+    entries: list[Entries] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            entries.append(decode(line))
+        except msgspec.MsgspecError as exc:
+            if not is_finished and number == len(lines):
+                break  # it was being written when the process died
+            raise InputError(f"line {number} of {EVENTS} in {path}: {exc}") from None
+    return entries
+
+
+def _flac(file: IO[bytes]) -> npt.NDArray[np.int16]:
+    try:
+        import soundfile
+    except ImportError:
+        raise MissingExtraError(
+            "recorded calls need soundfile: pip install soundfile"
+        ) from None
+    with file:
+        data = file.read(_MOST_BYTES)
+    audio: npt.NDArray[np.int16]
+    try:
+        audio, _ = soundfile.read(io.BytesIO(data), dtype="int16")
+    except soundfile.LibsndfileError as exc:
+        raise InputError(f"{AUDIO} of the call can't be read: {exc}") from None
+    return audio
+
+
+def _pcm(file: IO[bytes]) -> npt.NDArray[np.int16]:
+    import numpy as np
+
+    with file:
+        data = file.read(_MOST_BYTES)
+    return np.frombuffer(data[: len(data) // 2 * 2], np.int16)
