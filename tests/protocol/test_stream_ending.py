@@ -10,6 +10,7 @@ import pytest
 from aai_stream.errors import (
     DroppedError,
     EndedError,
+    RejectedError,
     TimedOutError,
     UnfinishedError,
 )
@@ -353,6 +354,33 @@ def test_a_session_that_is_closed_for_inactivity() -> None:
     call = Call()
     call.open().close(3006, "Session ended: inactivity timeout")
     assert isinstance(call.protocol.failure, EndedError)
+
+
+def test_a_host_that_hung_and_has_audio_goes_on_after_inactivity() -> None:
+    call = Call(inactivity_timeout=20)
+    peer = call.open()
+    peer.has_room = False
+    call.push(RATE)
+    peer.close(3006, "Session ended: inactivity timeout")
+    assert call.protocol.failure is None
+    call.run(11)
+    assert heard_from(call.open(), 1, RATE)
+
+
+def test_a_stream_that_keeps_alive_goes_on_after_inactivity() -> None:
+    call = Call(keeps_alive=True, inactivity_timeout=20)
+    call.open().close(3006, "Session ended: inactivity timeout")
+    assert call.protocol.failure is None
+    call.run(11)
+    peer = call.open()
+    call.push(RATE)
+    assert heard_from(peer, 1, RATE)
+
+
+def test_bad_input_ends_a_stream_that_keeps_alive() -> None:
+    call = Call(keeps_alive=True, inactivity_timeout=20)
+    call.open().close(3006, "User Input Validation Error")
+    assert isinstance(call.protocol.failure, RejectedError)
 
 
 # ---- without a session ----

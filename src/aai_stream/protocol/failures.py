@@ -18,6 +18,9 @@ from ..errors import (
     TransientError,
 )
 
+INACTIVE = 3006
+"""The code of a session that ended for inactivity, and of bad input."""
+
 _BY_CODE: dict[int, type[SessionError]] = {
     1000: EndedError,
     1008: RefusedError,
@@ -60,7 +63,7 @@ def closed_error(
         kind = BusyError
     elif code == 1008 and "signature has expired" in words:
         kind = TokenExpiredError
-    elif code == 3006 and "inactiv" in words:
+    elif code == INACTIVE and "inactiv" in words:
         kind = EndedError
     if retryable is not None and retryable is not kind.retryable:
         kind = DroppedError if retryable else EndedError

@@ -10,7 +10,10 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from ..errors import (
+    DroppedError,
+    EndedError,
     ExpiredError,
+    SessionError,
     TimedOutError,
     TokenExpiredError,
     TooFastError,
@@ -20,6 +23,7 @@ from ..messages import Termination
 from ..options import told_model
 from .coverage import Coverage
 from .events import Level, Note, Outcome, Retry, Tells
+from .failures import INACTIVE
 from .lineup import Lineup
 from .pace import slow_down
 from .parking import Parking
@@ -474,7 +478,7 @@ class StreamProtocol:
         if lasted > PROGRESS_SECONDS and self.state is not StreamState.ENDING:
             self.retries.progress()
         failure = self.retries.judge(
-            session.failure,
+            self._unless_hung(session.failure),
             model=session.model,
             seconds=lasted,
             told_turn=session.told_turn,
@@ -496,6 +500,14 @@ class StreamProtocol:
             self.fail(failure, now)
         else:
             self._try_again(failure, now, session.id)
+
+    def _unless_hung(self, failure: SessionError) -> SessionError:
+        """`failure`, but a session that ended for inactivity may be replaced if there
+        was audio, or KeepAlives were due: it was this host that hung."""
+        is_inactive = isinstance(failure, EndedError) and failure.code == INACTIVE
+        if is_inactive and (self._settings.keeps_alive or self.sending.has_backlog):
+            return DroppedError(str(failure), code=failure.code)
+        return failure
 
     def _try_again(self, failure: Exception, now: float, lost: str = "") -> None:
         plan = self.retries.plan(failure, now)
