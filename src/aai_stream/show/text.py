@@ -1,0 +1,108 @@
+"""A recorded call, and a folder of them, in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from .latencies import Latencies
+from .listing import Listed
+from .moments import Moment
+from .saying import clock_time, count, day_time, length, plain, seconds, stamp
+from .timeline import Timeline
+
+_STYLES = {
+    "outage": "red",
+    "gap": "yellow",
+    "warning": "yellow",
+    "turn": "bold",
+    "session": "cyan",
+    "note": "dim",
+    "end": "dim",
+}
+
+
+def print_call(console: Console, name: str, call: Timeline) -> None:
+    """What is in the call of the file `name`: a summary, what happened, latencies."""
+    for title, value in _summary(name, call):
+        console.print(Text(f"{title:10}", "dim") + Text(plain(value)), soft_wrap=True)
+    console.print()
+    console.print(Text(f"{'clock':12}  {'stream':>10}", "dim"))
+    for moment in call.moments:
+        console.print(_line(moment), soft_wrap=True)
+    console.print()
+    console.print(_table(call.latencies))
+    behind = call.latencies
+    if behind.behind_at is not None:
+        console.print(
+            f"At most {seconds(behind.behind)} of audio waited, "
+            f"at {stamp(behind.behind_at.ms)}."
+        )
+
+
+def print_calls(console: Console, calls: Sequence[Listed]) -> None:
+    """A table of calls."""
+    table = Table(box=None)
+    for column in ("file", "when", "how it ended"):
+        table.add_column(column, no_wrap=column != "how it ended")
+    for column in ("length", "sessions", "lost", "turns", "audio lost"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for call in calls:
+        table.add_row(*(Text(plain(cell)) for cell in _cells(call)))
+    console.print(table)
+
+
+def _summary(name: str, call: Timeline) -> Iterator[tuple[str, str]]:
+    models = dict.fromkeys(s.model for s in call.sessions if s.model)
+    yield "file", name
+    yield "stream", f"{call.stream} to {call.host}"
+    if models:
+        yield "model", ", ".join(models)
+    yield "began", day_time(call.began)
+    audio = f"{length(call.audio_ms / 1000)} of audio"
+    yield "length", f"{length(call.ended - call.began)}, {audio}"
+    yield "ended", call.how
+    lost = f", {call.lost_sessions} lost" if call.lost_sessions else ""
+    yield "sessions", f"{len(call.sessions)}{lost}"
+    if call.outages:
+        whole = seconds(sum(outage.seconds for outage in call.outages))
+        yield "outages", f"{len(call.outages)}: {whole} without a session"
+    yield "turns", count(sum(turn.is_final for turn in call.turns), "final turn")
+    if call.lost_seconds:
+        yield "lost", f"{seconds(call.lost_seconds)} of audio"
+
+
+def _line(moment: Moment) -> Text:
+    when = f"{clock_time(moment.at.unix)}  {stamp(moment.at.ms):>10}  "
+    return Text(when, "dim") + Text(plain(moment.text), _STYLES[moment.kind])
+
+
+def _table(found: Latencies) -> Table:
+    table = Table(box=None)
+    table.add_column("how long it took")
+    for column in ("count", "median", "p95", "most"):
+        table.add_column(column, justify="right")
+    for what, spread in found.named():
+        if spread is not None:
+            values = map(seconds, (spread.median, spread.p95, spread.most))
+            table.add_row(what, str(spread.count), *values)
+    return table
+
+
+def _cells(call: Listed) -> list[str]:
+    found = call.call
+    if found is None:
+        return [call.path.name, "", call.why]
+    return [
+        call.path.name,
+        day_time(found.began),
+        call.how,
+        length(found.audio_ms / 1000),
+        str(len(found.sessions)),
+        str(found.lost_sessions),
+        str(sum(turn.is_final for turn in found.turns)),
+        seconds(found.lost_seconds) if found.lost_seconds else "-",
+    ]
