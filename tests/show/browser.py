@@ -51,7 +51,10 @@ async def looking_at(
         page = await context.new_page()
         page.on("request", note)
         page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on("console", lambda said: troubles.append(said.text))
+        page.on(
+            "console",
+            lambda said: troubles.append(said.text) if said.type == "error" else None,
+        )
         await page.goto(own)
         await page.wait_for_selector("html[data-ready]")
         yield page

@@ -50,8 +50,8 @@ RESET_MS, RESUME_MS, SKIP_MS = 12_000, 9_300, 9_800
 END_MS = 18_200
 LOST = "the connection was reset"
 
-Said_ = tuple[str, int, int]
-SENTENCES: list[list[Said_]] = [
+Spoken = tuple[str, int, int]
+SENTENCES: list[list[Spoken]] = [
     [
         ("Hello,", 710, 1170),
         ("this", 1390, 1640),
@@ -123,7 +123,7 @@ def audio() -> npt.NDArray[np.int16]:
     return made
 
 
-def turn(order: int, words: Sequence[Said_], final: bool, offset: int) -> Message:
+def turn(order: int, words: Sequence[Spoken], final: bool, offset: int) -> Message:
     """As a session tells it, whose audio began `offset` ms into the stream."""
     lead = round(1000 * LEAD_SECONDS) - offset
     return {
@@ -184,7 +184,7 @@ class Writer:
         self,
         session: int,
         order: int,
-        words: Sequence[Said_],
+        words: Sequence[Spoken],
         at: float,
         *,
         final: bool,
@@ -319,7 +319,7 @@ def _heard(ms: int) -> float:
 def _speech(
     made: Writer,
     session: int,
-    words: Sequence[Said_],
+    words: Sequence[Spoken],
     offset: int,
     at: float | None = None,
 ) -> None:
@@ -350,6 +350,41 @@ def write_unfinished(path: Path, made: Sequence[Entries]) -> Path:
     (path / UNFINISHED_AUDIO).write_bytes(audio().tobytes())
     (path / EVENTS).write_bytes(_lines(made))
     return path
+
+
+EVIL = "</script><img src=x onerror=alert(1)><!--audio-->\x1b[31m\u202e&lt;"
+"""What nobody should have to see, in a page or in a terminal."""
+
+
+def evil_entries() -> list[Entries]:
+    """The call, with `EVIL` wherever somebody else has put a text."""
+    return [_evil(entry) for entry in entries()]
+
+
+def _evil(entry: Entries) -> Entries:
+    changes: dict[str, Any] = {}
+    match entry:
+        case Received(message=dict() as message) | Told(message=message):
+            changes["message"] = _spoilt(message)
+        case Closed():
+            changes["reason"] = EVIL
+        case Opening():
+            changes["query"] = {"speech_model": EVIL}
+        case Decided():
+            changes["fields"] = _spoilt(entry.fields)
+        case Finished():
+            changes["why"] = EVIL
+    return msgspec.structs.replace(entry, **changes)
+
+
+def _spoilt(value: Any) -> Any:
+    """With `EVIL` behind all texts that aren't names of ours."""
+    if isinstance(value, dict):
+        kept = ("type", "session", "after", "outcome")
+        return {k: v if k in kept else _spoilt(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_spoilt(each) for each in value]
+    return value + EVIL if isinstance(value, str) else value
 
 
 def _lines(made: Sequence[Entries]) -> bytes:

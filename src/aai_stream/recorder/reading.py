@@ -74,7 +74,7 @@ def read_call(path: str | os.PathLike[str]) -> RecordedCall:
     try:
         with _opened(path) as entry:
             meta = _meta(entry(META))
-            lines = entry(EVENTS).read(_MOST_BYTES).splitlines()
+            lines = _lines(entry(EVENTS))
             is_finished = path.is_file()
             if is_finished:
                 audio = _flac(entry(AUDIO))
@@ -92,7 +92,7 @@ def read_entries(path: str | os.PathLike[str]) -> tuple[Meta, list[Entries]]:
     try:
         with _opened(path) as entry:
             meta = _meta(entry(META))
-            lines = entry(EVENTS).read(_MOST_BYTES).splitlines()
+            lines = _lines(entry(EVENTS))
     except _UNREADABLE as exc:
         raise InputError(f"{path} is no recorded call: {exc}") from None
     return meta, _entries(path, lines, path.is_file())
@@ -146,6 +146,11 @@ def _meta(file: IO[bytes]) -> Meta:
     return meta
 
 
+def _lines(file: IO[bytes]) -> list[bytes]:
+    with file:
+        return file.read(_MOST_BYTES).splitlines()
+
+
 def _entries(path: Path, lines: list[bytes], is_finished: bool) -> list[Entries]:
     decode = msgspec.json.Decoder(Entries).decode
     entries: list[Entries] = []
@@ -160,14 +165,14 @@ def _entries(path: Path, lines: list[bytes], is_finished: bool) -> list[Entries]
 
 
 def _flac(file: IO[bytes]) -> npt.NDArray[np.int16]:
+    with file:
+        data = file.read(_MOST_BYTES)
     try:
         import soundfile
     except ImportError:
         raise MissingExtraError(
             "recorded calls need soundfile: pip install soundfile"
         ) from None
-    with file:
-        data = file.read(_MOST_BYTES)
     audio: npt.NDArray[np.int16]
     try:
         audio, _ = soundfile.read(io.BytesIO(data), dtype="int16")

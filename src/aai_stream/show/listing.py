@@ -65,7 +65,7 @@ def _listed(path: Path) -> Listed:
         call = timeline(*read_entries(path))
         how = RECORDING if call.how == CUT_OFF and _is_recorded(path) else call.how
     except (InputError, OSError) as exc:
-        return Listed(path, why=f"can't be read: {exc}")
+        return Listed(path, why=str(exc))
     return Listed(path, how, call)
 
 

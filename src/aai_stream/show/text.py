@@ -28,7 +28,8 @@ _STYLES = {
 def print_call(console: Console, name: str, call: Timeline) -> None:
     """What is in the call of the file `name`: a summary, what happened, latencies."""
     for title, value in _summary(name, call):
-        console.print(Text(f"{title:10}", "dim") + Text(plain(value)), soft_wrap=True)
+        line = Text.assemble((f"{title:10}", "dim"), plain(value))
+        console.print(line, soft_wrap=True)
     console.print()
     console.print(Text(f"{'clock':12}  {'stream':>10}", "dim"))
     for moment in call.moments:
@@ -44,15 +45,20 @@ def print_call(console: Console, name: str, call: Timeline) -> None:
 
 
 def print_calls(console: Console, calls: Sequence[Listed]) -> None:
-    """A table of calls."""
+    """A table of calls, and below it those that can't be read."""
     table = Table(box=None)
     for column in ("file", "when", "how it ended"):
-        table.add_column(column, no_wrap=column != "how it ended")
+        table.add_column(column, no_wrap=True)
     for column in ("length", "sessions", "lost", "turns", "audio lost"):
         table.add_column(column, justify="right", no_wrap=True)
-    for call in calls:
-        table.add_row(*(Text(plain(cell)) for cell in _cells(call)))
+    for each in calls:
+        if each.call is not None:
+            table.add_row(*(Text(plain(cell)) for cell in _cells(each, each.call)))
     console.print(table)
+    for each in calls:
+        if each.call is None:
+            text = plain(f"{each.path.name} can't be read: {each.why}")
+            console.print(Text(text, "red"), soft_wrap=True)
 
 
 def _summary(name: str, call: Timeline) -> Iterator[tuple[str, str]]:
@@ -77,7 +83,7 @@ def _summary(name: str, call: Timeline) -> Iterator[tuple[str, str]]:
 
 def _line(moment: Moment) -> Text:
     when = f"{clock_time(moment.at.unix)}  {stamp(moment.at.ms):>10}  "
-    return Text(when, "dim") + Text(plain(moment.text), _STYLES[moment.kind])
+    return Text.assemble((when, "dim"), (plain(moment.text), _STYLES[moment.kind]))
 
 
 def _table(found: Latencies) -> Table:
@@ -92,17 +98,14 @@ def _table(found: Latencies) -> Table:
     return table
 
 
-def _cells(call: Listed) -> list[str]:
-    found = call.call
-    if found is None:
-        return [call.path.name, "", call.why]
+def _cells(listed: Listed, call: Timeline) -> list[str]:
     return [
-        call.path.name,
-        day_time(found.began),
-        call.how,
-        length(found.audio_ms / 1000),
-        str(len(found.sessions)),
-        str(found.lost_sessions),
-        str(sum(turn.is_final for turn in found.turns)),
-        seconds(found.lost_seconds) if found.lost_seconds else "-",
+        listed.path.name,
+        day_time(call.began),
+        listed.how,
+        length(call.audio_ms / 1000),
+        str(len(call.sessions)),
+        str(call.lost_sessions),
+        str(sum(turn.is_final for turn in call.turns)),
+        seconds(call.lost_seconds) if call.lost_seconds else "-",
     ]

@@ -1,5 +1,7 @@
 // Times as people read them, and what the page was given.
 
+const BASE64_PART = 2 ** 20; // four characters are three bytes
+
 function $(id) {
   return document.getElementById(id);
 }
@@ -34,15 +36,23 @@ function clock(unix, digits = 3) {
   return digits ? `${time}.${String(date.getMilliseconds()).padStart(3, "0").slice(0, digits)}` : time;
 }
 
-function bytes(base64) {
-  return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+// In parts, as an hour of audio is too much to be decoded at once.
+function decoded(base64, type) {
+  const parts = [];
+  for (let at = 0; at < base64.length; at += BASE64_PART) {
+    const text = atob(base64.slice(at, at + BASE64_PART));
+    const part = new Uint8Array(text.length);
+    for (let i = 0; i < text.length; i++) part[i] = text.charCodeAt(i);
+    parts.push(part);
+  }
+  return new Blob(parts, { type });
 }
 
 async function readData() {
-  const packed = new Blob([bytes($("data").textContent)]);
+  const packed = decoded($("data").textContent, "application/gzip");
   const text = packed.stream().pipeThrough(new DecompressionStream("gzip"));
   const data = await new Response(text).json();
-  for (const level of data.waveform) level.peaks = new Int8Array(bytes(level.peaks).buffer);
+  for (const level of data.waveform) level.peaks = new Int8Array(await decoded(level.peaks).arrayBuffer());
   return data;
 }
 

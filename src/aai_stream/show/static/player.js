@@ -7,8 +7,9 @@ class Player {
     this.ms = 0;
     this.audio = new Audio();
     const flac = $("audio").textContent;
+    $("audio").remove(); // it is large, and is kept as a blob from here on
     this.hasAudio = flac !== "";
-    if (this.hasAudio) this.audio.src = URL.createObjectURL(new Blob([bytes(flac)], { type: "audio/flac" }));
+    if (this.hasAudio) this.audio.src = URL.createObjectURL(decoded(flac, "audio/flac"));
     this.audio.onplay = () => {
       changed();
       requestAnimationFrame(() => this.#follow());
