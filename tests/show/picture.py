@@ -16,7 +16,7 @@ from aai_stream.show.page import page
 from tests.show.browser import looking_at
 from tests.show.calls import write_call
 
-CURSOR_MS = 11_600
+CURSOR_MS = 11_000
 
 
 async def take(path: Path, *, dark: bool, width: int, height: int) -> None:

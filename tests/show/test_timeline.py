@@ -71,12 +71,12 @@ def test_a_time_outside_the_calendar_is_told(unix: float) -> None:
 @pytest.mark.parametrize(
     "entry",
     [
-        Pushed(unix=BEGAN, stream_ms=0, pushes=[(2**70, 0)]),
+        Pushed(unix=BEGAN, stream_ms=0, pushes=[(10**400, 0)]),
         Pushed(unix=BEGAN, stream_ms=0, pushes=[(0, 10**400)]),
         Sent(unix=BEGAN, stream_ms=0, session=1, chunks=[(0, 10**400, 0, 0)]),
     ],
     ids=["sample", "microseconds", "length"],
 )
 def test_a_number_beyond_all_measure_is_told(entry: Entries) -> None:
-    with pytest.raises(InputError, match=r"above 2\*\*63"):
+    with pytest.raises(InputError, match="beyond all measure"):
         timeline(meta(), [entry])

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
+from itertools import pairwise
 
 from ..recorder.format import Entries, Pushed
 
@@ -56,16 +55,12 @@ class Clock:
             for upto, us in entry.pushes
         ]
         self.rate = rate
-        self._times: npt.NDArray[np.float64] = np.array(
-            [at for at, _ in pushes], np.float64
-        )
-        self._upto: npt.NDArray[np.int64] = np.array(
-            [upto for _, upto in pushes], np.int64
-        )
-        self.samples = int(self._upto[-1]) if pushes else 0
+        self._times = [at for at, _ in pushes]
+        self._upto = [upto for _, upto in pushes]
+        self.samples = self._upto[-1] if pushes else 0
         self.end_ms = self.ms(self.samples)
-        self._first = float(self._times[0]) if pushes else began
-        self._last = float(self._times[-1]) if pushes else began
+        self._first = self._times[0] if pushes else began
+        self._last = self._times[-1] if pushes else began
 
     def ms(self, sample: float) -> float:
         """The stream time of a sample."""
@@ -77,44 +72,50 @@ class Clock:
             return Instant(unix, 1000 * (unix - self._first))
         if unix >= self._last:
             return Instant(unix, self.end_ms + 1000 * (unix - self._last))
-        return Instant(unix, self.ms(float(np.interp(unix, self._times, self._upto))))
+        after = bisect_right(self._times, unix)
+        began, ended = self._times[after - 1 : after + 1]
+        first, last = self._upto[after - 1 : after + 1]
+        part = (unix - began) / (ended - began)
+        return Instant(unix, self.ms(first + part * (last - first)))
 
     def pushed_at(self, sample: float) -> float | None:
         """When all before `sample` had been pushed, or the last of the audio if it
         isn't that long; None if nothing was."""
-        if not len(self._times):
+        if not self._times:
             return None
-        index = int(np.searchsorted(self._upto, min(sample, self.samples)))
-        return float(self._times[index])
+        return self._times[bisect_left(self._upto, min(sample, self.samples))]
 
     def pushed_by(self, unix: float) -> int:
         """How many samples had been pushed by then."""
-        index = int(np.searchsorted(self._times, unix, side="right"))
-        return int(self._upto[index - 1]) if index else 0
+        count = bisect_right(self._times, unix)
+        return self._upto[count - 1] if count else 0
 
     def pauses(self) -> list[Pause]:
         """Where nothing was pushed for long."""
-        gaps = np.diff(self._times) - np.diff(self._upto) / self.rate
-        return [
-            Pause(
-                Instant(float(self._times[i]), self.ms(float(self._upto[i]))),
-                float(self._times[i + 1] - self._times[i]),
-            )
-            for i in np.flatnonzero(gaps > PAUSE_SECONDS)
-        ]
+        found = []
+        for before, after in pairwise(range(len(self._times))):
+            seconds = self._times[after] - self._times[before]
+            audio = (self._upto[after] - self._upto[before]) / self.rate
+            if seconds - audio > PAUSE_SECONDS:
+                found.append(Pause(self._push(before), seconds))
+        return found
 
     def pace(self) -> list[Instant]:
         """As few pushes as tell within 20 ms when the others were; the first and the
         last are among them."""
-        if not len(self._times):
+        if not self._times:
             return [Instant(self._first, 0.0)]
-        late = 1000 * self._times - 1000 * self._upto / self.rate
+        late = [
+            1000 * at - self.ms(upto)
+            for at, upto in zip(self._times, self._upto, strict=True)
+        ]
         kept, last = [0], len(late) - 1
         for i in range(1, last):
             if abs(late[i] - late[kept[-1]]) > _JITTER_MS:
                 # The one before as well: else the step would become a slope.
                 kept += [i - 1, i] if kept[-1] < i - 1 else [i]
         kept += [last] if last else []
-        return [
-            Instant(float(self._times[i]), self.ms(float(self._upto[i]))) for i in kept
-        ]
+        return [self._push(i) for i in kept]
+
+    def _push(self, index: int) -> Instant:
+        return Instant(self._times[index], self.ms(self._upto[index]))

@@ -90,7 +90,7 @@ def timeline(meta: Meta, entries: Sequence[Entries]) -> Timeline:
     try:
         return _timeline(meta, entries)
     except OverflowError:
-        raise InputError("the call has a sample's number above 2**63") from None
+        raise InputError("the call has a number beyond all measure") from None
 
 
 def _timeline(meta: Meta, entries: Sequence[Entries]) -> Timeline:
