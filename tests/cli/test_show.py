@@ -140,7 +140,11 @@ def test_a_folder_without_calls(tmp_path: Path) -> None:
 def test_a_page_that_can_t_be_written(call: Path, tmp_path: Path) -> None:
     done = show(call, "-o", tmp_path / "no" / "page.html")
     assert done.exit_code == os.EX_NOINPUT
-    assert "No such file or directory" in done.stderr
+    assert done.stderr == f"aai-stream: {tmp_path}/no: No such file or directory\n"
+    done = show(call, "-o", tmp_path)
+    assert done.exit_code == 2
+    assert f"-o {tmp_path} is a folder, not a file" in done.stderr
+    assert list(tmp_path.iterdir()) == [call]
 
 
 def flac(audio: Any) -> bytes:
@@ -188,7 +192,7 @@ def about(**changes: Any) -> bytes:
         (altered(meta=about(version=99)), "recorded by a later version: format 99"),
         (altered(meta=about(sample_rate=0)), "must be from 1000 to 384000, not 0"),
         (altered(events=b'{"kind":"x"}\n'), "line 1 of events.jsonl"),
-        (altered(audio=b"fLaC"), "audio.flac of the call can't be read"),
+        (altered(audio=b"fLaC"), "audio.flac of the call can't be read: F"),
         (
             altered(audio=flac(np.zeros((9, 2), np.int16))),
             "audio.flac of the call must be mono, not 2 channels",
@@ -206,6 +210,12 @@ def test_what_is_no_recorded_call(
     assert done.stderr.startswith("aai-stream: ")
     assert done.stderr.count("\n") == 1
     assert not path.with_suffix(".html").exists()
+
+
+def test_a_call_without_audio(tmp_path: Path) -> None:
+    """It was refused before anybody spoke."""
+    altered(audio=b"", events=b"")(tmp_path / "call.aai")
+    assert show(tmp_path / "call.aai").exit_code == 0
 
 
 def test_without_soundfile(call: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,7 +92,8 @@ async def test_words_sessions_and_what_happened_are_there(tmp_path: Path) -> Non
         assert "session 2 goes on at 00:09.300: 2.70 s are sent again" in happened
         sessions = await page.locator("#sessions tbody tr").all_text_contents()
         assert len(sessions) == 2
-        assert "lost the connection was reset (1006)" in sessions[0]
+        assert "lost: the connection was reset (1006)" in sessions[0]
+        assert "00:09.300, after 1" in sessions[1]
         assert "2.20 s" in sessions[1]  # sent again
         rows = await page.locator("#latencies tbody tr").all_text_contents()
         assert [row for row in rows if "Begin" in row] == [
@@ -252,13 +253,23 @@ async def test_messages_come_by_pages(tmp_path: Path) -> None:
         assert await shown.text_content() == "201 to 400 of 450"
 
 
+async def test_settings_and_handshakes(tmp_path: Path) -> None:
+    async with call_shown(tmp_path) as page:
+        await page.get_by_text("Settings").click()
+        asked = await page.locator("#asked div").all_text_contents()
+        assert "replay_seconds60" in asked
+        assert "encodingpcm_s16le" in asked
+        assert "session 2speech_model=u3-rt-pro&sample_rate=16000" in asked
+
+
 async def test_what_was_said_is_text(tmp_path: Path) -> None:
-    about = meta(stream=EVIL, host=EVIL)
+    about = meta(stream=EVIL, host=EVIL, settings={EVIL: EVIL})
     async with looking_at(write_page(tmp_path, evil_entries(), about)) as page:
         assert EVIL in (await page.locator("#turns").text_content() or "")
         assert EVIL in (await page.locator("#moments").text_content() or "")
         assert EVIL in (await page.locator("#sessions").text_content() or "")
         assert EVIL in (await page.locator("#facts").text_content() or "")
+        assert EVIL in (await page.locator("#asked").text_content() or "")
         await page.locator("#messages > summary").click()
         await page.wait_for_selector("#lines li:has-text('onerror')")
         assert await page.locator("img").count() == 0

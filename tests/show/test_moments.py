@@ -111,6 +111,10 @@ def test_a_decision_in_a_sentence(
     assert texts(decided(1, what, **fields)) == [expected]
 
 
+def test_who_did_not_wait_for_a_place_is_not_told_to_have_waited() -> None:
+    assert texts(decided(1, "Admitted", None, seconds=0.0001)) == []
+
+
 def test_a_retry_long_after_a_loss_is_a_moment_of_its_own() -> None:
     over = decided(1, "Over", outcome="lost", failure=FAILURE)
     retry = decided(2, "Retry", None, failure=FAILURE, seconds=1.0)

@@ -110,3 +110,4 @@ def test_a_call_in_which_nothing_happened() -> None:
     text = "\n".join(lines(shown))
     assert "ended     cut off" in text
     assert "waited" not in text
+    assert "how long" not in text

@@ -83,7 +83,7 @@ def _show(path: Path, text: bool, output: str | None, open_page: bool) -> None:
     elif output == STANDARD_OUTPUT:
         if open_page:
             raise OptionError("--open needs a file, not standard output")
-        sys.stdout.write(page(read_call(path)))
+        sys.stdout.buffer.write(page(read_call(path)).encode())
     else:
         file = _beside(path) if output is None else Path(output)
         _write(file, page(read_call(path)))
@@ -107,6 +107,9 @@ def _beside(path: Path) -> Path:
 
 def _write(file: Path, text: str) -> None:
     """Replace `file` by one of 0600, as a whole or not at all."""
+    if file.is_dir():
+        raise OptionError(f"-o {file} is a folder, not a file")
+    file.parent.stat()  # or else what is raised would name a temporary file
     with tempfile.NamedTemporaryFile(
         "w", encoding="utf-8", dir=file.parent, prefix=f".{file.name}.", delete=False
     ) as written:

@@ -174,20 +174,25 @@ def _flac(file: IO[bytes]) -> npt.NDArray[np.int16]:
             "recorded calls need soundfile: pip install soundfile"
         ) from None
     audio: npt.NDArray[np.int16]
+    if not data:  # FLAC can't be empty
+        return _samples(data)
     try:
         audio, _ = soundfile.read(io.BytesIO(data), dtype="int16")
     except soundfile.LibsndfileError as exc:
-        raise InputError(f"{AUDIO} of the call can't be read: {exc}") from None
+        why = exc.error_string
+        raise InputError(f"{AUDIO} of the call can't be read: {why}") from None
     if audio.ndim != 1:
-        raise InputError(
-            f"{AUDIO} of the call must be mono, not {audio.shape[1]} channels"
-        )
+        channels = audio.shape[1]
+        raise InputError(f"{AUDIO} of the call must be mono, not {channels} channels")
     return audio
 
 
 def _pcm(file: IO[bytes]) -> npt.NDArray[np.int16]:
+    with file:
+        return _samples(file.read(_MOST_BYTES))
+
+
+def _samples(data: bytes) -> npt.NDArray[np.int16]:
     import numpy as np
 
-    with file:
-        data = file.read(_MOST_BYTES)
     return np.frombuffer(data[: len(data) // 2 * 2], np.int16)

@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 
 from ..recorder.format import Decided, Entries, Finished, Opening, Told
 from .clock import Clock, Instant, Pause
-from .decisions import Note, Over, Retry, read_decision, sentence
+from .decisions import Admitted, Note, Over, Retry, read_decision, sentence
 from .saying import seconds, stamp
 from .sessions import Sessions
 from .turns import Gap, TurnShown
 
 _TOGETHER_SECONDS = 0.1
 """What is lost, and what is decided then, are one moment."""
+_AT_ONCE_SECONDS = 0.01
+"""Who waits no longer for a place has not waited."""
 
 ENDINGS = {
     "ended": "the call has ended",
@@ -93,6 +95,8 @@ def _decided(
                 found.append(Moment(at, "outage", text, number))
         case Over(outcome="lost" | "not_opened"):
             found.append(Moment(at, "outage", text, number))
+        case Admitted(seconds=waited) if waited < _AT_ONCE_SECONDS:
+            pass
         case Note(level=level):
             kind = "warning" if level >= 30 else "note"
             found.append(Moment(at, kind, text, number))

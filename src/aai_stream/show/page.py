@@ -12,12 +12,14 @@ import html
 import io
 import re
 from importlib import resources
+from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import MissingExtraError
+from ..recorder.format import Meta
 from ..recorder.reading import RecordedCall
 from .peaks import peaks
 from .timeline import timeline
@@ -40,6 +42,7 @@ def page(call: RecordedCall) -> str:
     shown = timeline(call.meta, call.entries)
     data = {
         "file": call.path.name,
+        "settings": _settings(call.meta),
         "call": shown,
         "latencies": shown.latencies.named(),
         "waveform": peaks(call.audio, call.meta.sample_rate),
@@ -56,6 +59,17 @@ def page(call: RecordedCall) -> str:
         "audio": _base64(_flac(call.audio, call.meta.sample_rate)),
     }
     return re.sub(r"<!--(\w+)-->", lambda found: parts[found[1]], _static("page.html"))
+
+
+def _settings(meta: Meta) -> dict[str, Any]:
+    """What the stream was asked for, and what else there is to know of its audio."""
+    return {
+        "aai-stream": meta.library,
+        "sample_rate": meta.sample_rate,
+        "encoding": meta.encoding,
+        "chunk_ms": meta.chunk_ms,
+        **meta.settings,
+    }
 
 
 def _policy(style: str, script: str) -> str:

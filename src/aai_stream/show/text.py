@@ -35,12 +35,13 @@ def print_call(console: Console, name: str, call: Timeline) -> None:
     for moment in call.moments:
         console.print(_line(moment), soft_wrap=True)
     console.print()
-    console.print(_table(call.latencies))
-    behind = call.latencies
-    if behind.behind_at is not None:
+    took = call.latencies
+    if any(spread for _, spread in took.named()):
+        console.print(_table(took))
+    if took.behind_at is not None:
+        waited = seconds(took.behind)
         console.print(
-            f"At most {seconds(behind.behind)} of audio waited, "
-            f"at {stamp(behind.behind_at.ms)}."
+            f"At most {waited} of audio waited, at {stamp(took.behind_at.ms)}."
         )
 
 

@@ -29,10 +29,7 @@ async function main() {
     markTurn(player.ms);
     redraw();
   };
-  const changed = () => {
-    $("play").textContent = player.isPlaying ? "Pause" : "Play";
-    $("play").setAttribute("aria-pressed", player.isPlaying);
-  };
+  const changed = () => ($("play").textContent = player.isPlaying ? "Pause" : "Play");
   const player = new Player({ endMs: call.audio_ms, moved, changed });
   const seek = (ms) => player.seek(Math.max(view.first, Math.min(ms, view.last)));
   const zoom = (times, x = view.x(player.ms)) => {
@@ -47,6 +44,7 @@ async function main() {
   };
   const messages = new Messages(call.messages, call.sessions);
   showFacts(data);
+  showSettings(data);
   showTurns(call.turns, seek);
   showMoments(call.moments, seek);
   showSessions(call.sessions);

@@ -149,11 +149,11 @@ class Drawing {
     }
   }
 
-  // As many as there is room for, in two rows where they are close; under the others
-  // there is at least their bar.
+  // As many as there is room for, in two rows where they are close; the others have
+  // their bar at least.
   #words() {
     const { context: c, view, colours } = this;
-    const free = [-Infinity, -Infinity];
+    const free = Array(view.scale > 0.03 ? 2 : view.scale > 0.008 ? 1 : 0).fill(-Infinity);
     for (let i = this.#firstWord(view.left - 5000); i < this.words.length; i++) {
       const word = this.words[i];
       if (word.start > view.right) break;
@@ -163,7 +163,6 @@ class Drawing {
       const row = free.findIndex((x) => at >= x);
       if (row < 0) continue;
       const wide = c.measureText(word.text).width;
-      if (row && view.scale < 0.02) continue;
       c.fillText(word.text, at, WORDS_Y + 3 + 14 * row);
       free[row] = at + wide + 4;
     }
@@ -196,11 +195,12 @@ class Drawing {
     if (session.began_at) bar(session.began_at.ms, over.ms, y + 16, 5, colours.good);
     for (const [from, to] of session.sent) bar(from, to, y + 24, 4, colours.wave);
     for (const [from, to] of session.replayed) bar(from, to, y + 24, 4, colours.replay);
-    const isLost = session.outcome === "lost" || session.outcome === "not_opened";
-    if (session.over_at) bar(over.ms, over.ms, y + 13, 10, isLost ? colours.bad : colours.soft);
-    const how = [session.outcome.replace("_", " ") || "cut off", session.why].filter(Boolean).join(": ");
-    const room = Math.max(20, view.x(extent(session)[1]) - Math.max(view.x(extent(session)[0]), 0) - 8);
-    this.#text(this.#fitting(`session ${session.number} · ${how}`, Math.max(room, 76)), Math.max(4, view.x(extent(session)[0])), y + 11, isLost ? colours.bad : colours.soft);
+    const colour = isLost(session) ? colours.bad : colours.soft;
+    if (session.over_at) bar(over.ms, over.ms, y + 13, 10, colour);
+    const [first, last] = extent(session);
+    const left = Math.max(4, view.x(first));
+    const label = this.#fitting(`session ${session.number} · ${howItEnded(session)}`, Math.max(76, view.x(last) - left - 8));
+    this.#text(label, left, y + 11, colour);
   }
 
   #cursor(ms) {

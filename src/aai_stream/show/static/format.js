@@ -48,6 +48,11 @@ function decoded(base64, type) {
   return new Blob(parts, { type });
 }
 
+// It failed, before its Begin or after.
+function isLost({ outcome }) {
+  return outcome === "lost" || outcome === "not_opened";
+}
+
 async function readData() {
   const packed = decoded($("data").textContent, "application/gzip");
   const text = packed.stream().pipeThrough(new DecompressionStream("gzip"));

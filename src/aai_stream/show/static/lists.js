@@ -5,7 +5,7 @@ function showFacts(data) {
   $("file").textContent = data.file;
   $("how").textContent = call.how;
   $("how").classList.toggle("bad", call.how === "failed" || call.how === "cut off" || call.how === "full");
-  const lost = call.sessions.filter((s) => s.outcome === "lost" || s.outcome === "not_opened").length;
+  const lost = call.sessions.filter(isLost).length;
   const without = call.outages.reduce((sum, { start, end }) => sum + end.unix - start.unix, 0);
   const lostMs = call.gaps.reduce((sum, gap) => sum + (gap.is_lost ? gap.end_ms - gap.start_ms : 0), 0);
   const facts = [
@@ -20,11 +20,22 @@ function showFacts(data) {
     ["Turns", String(call.turns.filter((turn) => turn.is_final).length)],
     ["Audio lost", seconds(lostMs / 1000), lostMs],
   ];
-  for (const [name, value, isBad] of facts) {
-    const pair = document.createElement("div");
-    pair.append(element("dt", name), element("dd", value, isBad ? "bad" : ""));
-    $("facts").append(pair);
+  $("facts").append(...facts.map(pairOf));
+}
+
+// What the stream was asked for, and each session's handshake.
+function showSettings({ settings, call }) {
+  const asked = Object.entries(settings).map(([name, value]) => [name, typeof value === "string" ? value : JSON.stringify(value)]);
+  for (const { number, query } of call.sessions) {
+    asked.push([`session ${number}`, new URLSearchParams(query).toString() || "–"]);
   }
+  $("asked").append(...asked.map(pairOf));
+}
+
+function pairOf([name, value, isBad]) {
+  const pair = document.createElement("div");
+  pair.append(element("dt", name), element("dd", value, isBad ? "bad" : ""));
+  return pair;
 }
 
 function seekButton(ms, seek, what) {
@@ -99,6 +110,11 @@ function fillTable(table, heads, rows) {
   }
 }
 
+// What became of a session, and why.
+function howItEnded({ outcome, why }) {
+  return [outcome.replace("_", " ") || "cut off", why].filter(Boolean).join(": ");
+}
+
 function showSessions(sessions) {
   const heads = [["session", ""], ["asked for", ""], ["websocket", "number"], ["Begin", "number"], ["hears from", "number"], ["sent again", "number"], ["over", "number"], ["how", "long"], ["name", ""]];
   const after = (at, asked) => (at ? seconds(at.unix - asked.unix) : "–");
@@ -107,10 +123,10 @@ function showSessions(sessions) {
     clock(s.asked_at.unix),
     after(s.connected_at, s.asked_at),
     after(s.began_at, s.asked_at),
-    s.resumed_ms === null ? "–" : stamp(s.resumed_ms),
+    s.resumed_ms === null ? "–" : stamp(s.resumed_ms) + (s.after ? `, after ${s.after}` : ""),
     seconds(s.replayed.reduce((sum, [from, to]) => sum + to - from, 0) / 1000),
     s.over_at ? stamp(s.over_at.ms) : "–",
-    [s.outcome.replace("_", " ") || "not told", s.why, s.code && `(${s.code})`].filter(Boolean).join(" "),
+    `${howItEnded(s)}${s.code ? ` (${s.code})` : ""}`,
     s.id || "–",
   ]));
 }
