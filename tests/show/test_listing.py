@@ -17,9 +17,6 @@ from aai_stream.recorder.format import Entries
 from aai_stream.show.listing import is_folder_of_calls, list_calls
 from aai_stream.show.text import print_calls
 from tests.show.calls import BEGAN, entries, meta, write_call, write_unfinished
-from tests.show.test_saying import east
-
-__all__ = ["east"]
 
 
 def later(seconds: float) -> list[Entries]:

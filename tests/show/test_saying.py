@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-
 import pytest
 
 from aai_stream.show.saying import (
@@ -46,16 +43,6 @@ def test_a_length_of_time(value: float, text: str) -> None:
 )
 def test_how_long_a_call_is(value: float, text: str) -> None:
     assert length(value) == text
-
-
-@pytest.fixture
-def east(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A time zone."""
-    monkeypatch.setenv("TZ", "EAST-02:00")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
 
 
 @pytest.mark.usefixtures("east")

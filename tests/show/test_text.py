@@ -11,9 +11,6 @@ from aai_stream.show.listing import list_calls
 from aai_stream.show.text import print_call, print_calls
 from aai_stream.show.timeline import timeline
 from tests.show.calls import EVIL, entries, evil_entries, meta, write_call
-from tests.show.test_saying import east
-
-__all__ = ["east"]
 
 pytestmark = pytest.mark.usefixtures("east")
 
