@@ -1,4 +1,5 @@
-"""The commands of `aai-stream`: transcribe, listen, serve, bench, doctor, top."""
+"""The commands of `aai-stream`: transcribe, listen, serve, show, bench, doctor,
+top."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from ..version import __version__
 try:
     import typer
 
-    from . import bench, doctor, listen, parameters, serve, top, transcribe
+    from . import bench, doctor, listen, parameters, serve, show, top, transcribe
 except ImportError as exc:
     sys.exit(
         f"aai-stream: the command line needs {exc.name}: "
@@ -40,6 +41,7 @@ def aai_stream(
 app.command(epilog=parameters.EPILOG)(transcribe.transcribe)
 app.command(epilog=parameters.EPILOG)(listen.listen)
 app.command(epilog=serve.EPILOG)(serve.serve)
+app.command()(show.show)
 app.command()(bench.bench)
 app.command()(doctor.doctor)
 app.command()(top.top)

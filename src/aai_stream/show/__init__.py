@@ -1,0 +1,1 @@
+"""Recorded calls shown: as a page, in a terminal, in a list."""

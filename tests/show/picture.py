@@ -1,0 +1,51 @@
+"""Makes the picture of a recorded call in the docs:
+
+python -m tests.show.picture docs/recorded-call.png
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+from aai_stream.recorder.reading import read_call
+from aai_stream.show.page import page
+from tests.show.browser import looking_at
+from tests.show.calls import write_call
+
+CURSOR_MS = 11_000
+
+
+async def take(path: Path, *, dark: bool, width: int, height: int) -> None:
+    scheme: Literal["dark", "light"] = "dark" if dark else "light"
+    with tempfile.TemporaryDirectory() as folder:
+        call = write_call(Path(folder) / "20261128-120000-5f0a93c1.aai")
+        file = call.with_suffix(".html")
+        file.write_text(page(read_call(call)))
+        size = {"width": width, "height": height}
+        async with looking_at(file, **size, scheme=scheme) as shown:
+            canvas = shown.locator("#timeline")
+            await canvas.focus()
+            for _ in range(round(CURSOR_MS / 1000)):
+                await shown.keyboard.press("ArrowRight")
+            await shown.mouse.click(2, height - 2)
+            await shown.screenshot(path=path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("path", type=Path)
+    parser.add_argument("--dark", action="store_true")
+    parser.add_argument("--width", type=int, default=1280)
+    parser.add_argument("--height", type=int, default=860)
+    given = parser.parse_args()
+    asyncio.run(
+        take(given.path, dark=given.dark, width=given.width, height=given.height)
+    )
+
+
+if __name__ == "__main__":
+    main()
