@@ -139,6 +139,8 @@ def _flac(file: IO[bytes]) -> npt.NDArray[np.int16]:
     with file:
         data = file.read(_MOST_BYTES)
     audio: npt.NDArray[np.int16]
+    if not data:  # FLAC can't be empty
+        return _samples(data)
     try:
         audio, _ = soundfile.read(io.BytesIO(data), dtype="int16")
     except soundfile.LibsndfileError as exc:
@@ -147,8 +149,11 @@ def _flac(file: IO[bytes]) -> npt.NDArray[np.int16]:
 
 
 def _pcm(file: IO[bytes]) -> npt.NDArray[np.int16]:
+    with file:
+        return _samples(file.read(_MOST_BYTES))
+
+
+def _samples(data: bytes) -> npt.NDArray[np.int16]:
     import numpy as np
 
-    with file:
-        data = file.read(_MOST_BYTES)
     return np.frombuffer(data[: len(data) // 2 * 2], np.int16)
