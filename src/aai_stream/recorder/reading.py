@@ -63,7 +63,8 @@ def read_call(path: str | os.PathLike[str]) -> RecordedCall:
     try:
         with _opened(path) as entry:
             meta = _meta(entry(META))
-            lines = entry(EVENTS).read(_MOST_BYTES).splitlines()
+            with entry(EVENTS) as file:
+                lines = file.read(_MOST_BYTES).splitlines()
             is_finished = path.is_file()
             if is_finished:
                 audio = _flac(entry(AUDIO))

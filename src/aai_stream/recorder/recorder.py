@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -96,6 +97,7 @@ class Recorder:
         self._tap = ring.tap = Tap(clock, MOST_BYTES)
         self._timer: asyncio.TimerHandle | None = None
         self._has_begun = self._is_over = False
+        self._process = os.getpid()
         self._text_bytes = 0  # noted since the last time
         self._living: list[Session] = []
         self._numbers: dict[str, int] = {}  # of those that are over, by AssemblyAI's id
@@ -124,7 +126,7 @@ class Recorder:
 
     async def written(self) -> None:
         """Wait until the file is there, or won't be; at once if it was never begun."""
-        if not self._has_begun:
+        if not self._has_begun or self._is_forked:
             return
         try:
             # One of our own, since to cancel it must not cancel what is written.
@@ -133,13 +135,18 @@ class Recorder:
             return
         await asyncio.wrap_future(done)
 
+    @property
+    def _is_forked(self) -> bool:
+        """Whether this is a copy in a fork: the files are the parent's."""
+        return os.getpid() != self._process
+
     def _wait(self) -> None:
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(TAKE_SECONDS, self._on_time)
 
     def _on_time(self) -> None:
         self._timer = None
-        if self._call.is_over:
+        if self._call.is_over or self._is_forked:
             self._stop()
             return
         self._hand_over()
@@ -156,6 +163,8 @@ class Recorder:
             self._do(size, self._call.append, taken)
 
     def _do(self, size: int, work: Callable[..., None], *args: Any) -> None:
+        if self._is_forked:
+            return
         try:
             writing_thread().write(size, work, *args)
         except RuntimeError as exc:  # the interpreter is ending
