@@ -23,9 +23,14 @@ META = Meta(
 )
 
 
+def names_in(folder: Path) -> list[Path]:
+    """All that there is in a folder."""
+    return sorted(folder.iterdir())
+
+
 def the_call(folder: Path) -> RecordedCall:
     """The only one in there, which is finished."""
-    (path,) = folder.iterdir()
+    (path,) = names_in(folder)
     assert path.is_file()
     return read_call(path)
 

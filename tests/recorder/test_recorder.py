@@ -43,6 +43,7 @@ from tests.recorder.keeping import (
     bytes_of,
     decided,
     entries_of,
+    names_in,
     names_of,
     raw_events,
     the_call,
@@ -168,7 +169,7 @@ async def test_nothing_is_kept_unless_asked_for(tmp_path: Path) -> None:
         assert stream._protocol.ring.tap is None
         stream.push(SECOND)
         await within(5, stream.end())
-    assert not list(tmp_path.iterdir())
+    assert not names_in(tmp_path)
 
 
 async def test_the_environment_names_a_folder_and_the_keyword_another(
@@ -176,8 +177,8 @@ async def test_the_environment_names_a_folder_and_the_keyword_another(
 ) -> None:
     monkeypatch.setenv("AAI_STREAM_RECORD", str(tmp_path / "environment"))
     async with Server(well).serve() as url:
-        for keyword in ({}, {"record": tmp_path / "keyword"}):
-            async with connect(base_url=url, **keyword) as stream:
+        for keyword in (None, tmp_path / "keyword"):
+            async with connect(base_url=url, record=keyword) as stream:
                 await within(5, stream.end())
     assert the_call(tmp_path / "environment").seconds == 0
     assert the_call(tmp_path / "keyword").seconds == 0
@@ -294,7 +295,7 @@ async def test_a_stream_that_is_never_entered_leaves_nothing(tmp_path: Path) -> 
     stream = connect(base_url="ws://127.0.0.1:1", record=tmp_path)
     stream.push(SECOND)
     await stream.aclose()
-    assert not list(tmp_path.iterdir())
+    assert not names_in(tmp_path)
 
 
 async def test_what_the_caller_does_with_a_turn_is_not_kept(tmp_path: Path) -> None:
@@ -333,9 +334,7 @@ async def test_what_is_noted_is_written_while_the_call_lasts(
         await until(lambda: (part / "audio.pcm").exists())
         await until(lambda: (part / "audio.pcm").stat().st_size == len(SECOND))
         assert not stream.recording.exists()
-        modes = {
-            path.name: stat.S_IMODE(path.stat().st_mode) for path in part.iterdir()
-        }
+        modes = {p.name: stat.S_IMODE(p.stat().st_mode) for p in names_in(part)}
         assert modes == dict.fromkeys(
             ["audio.pcm", "events.jsonl", "meta.json", "lock"], 0o600
         )
