@@ -421,6 +421,24 @@ async def test_a_writer_that_is_too_slow_ends_the_recording_alone(
     assert not entries_of(call, Finished)
 
 
+async def test_more_than_can_wait_for_the_stream_to_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(recorder_module, "MOST_BYTES", 20_000)
+    server = Server(well)
+    async with server.serve() as url:
+        stream = connect(base_url=url, record=tmp_path)
+        stream.push(SECOND)
+        async with stream:
+            await within(5, stream.end())
+    assert server.talks[0].audio == SECOND
+    (warning,) = warnings_of(caplog)
+    assert "too much waits" in warning
+    call = the_call(tmp_path)
+    assert SECOND.startswith(bytes_of(call))
+    assert not entries_of(call, Finished)
+
+
 async def test_a_call_that_is_too_large_for_its_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

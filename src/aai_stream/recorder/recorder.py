@@ -48,6 +48,8 @@ wake it costs the loop 30 to 100 µs."""
 MOST_BYTES = 64 * 10**6
 """That wait to be written, of all streams of a process."""
 
+TOO_MUCH = "too much waits to be written"
+
 
 class Recorder:
     """Notes what becomes of a stream, and hands that to the thread that writes it.
@@ -123,7 +125,10 @@ class Recorder:
         if self._has_begun and not self._is_over:
             self._tap.note((Finished, {"why": why}))
             self._hand_over()
-            self._do(0, self._call.finish)
+            if self._tap.is_open:
+                self._do(0, self._call.finish)
+            else:
+                self._give_up(TOO_MUCH)
         self._stop()
 
     async def written(self) -> None:
@@ -155,7 +160,7 @@ class Recorder:
         if self._tap.is_open and writing_thread().backlog <= MOST_BYTES:
             self._wait()
             return
-        self._give_up("too much waits to be written")
+        self._give_up(TOO_MUCH)
 
     def _hand_over(self) -> None:
         taken = Taken(*self._tap.take())
