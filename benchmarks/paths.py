@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -17,7 +18,7 @@ from aiohttp._websocket.reader import WebSocketDataQueue
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http_websocket import WebSocketWriter
 
-from aai_stream._core import AudioRing, FrameWriter, Gate, Pacer, Timeline
+from aai_stream._core import AudioRing, FrameWriter, Gate, Pacer, Tap, Timeline
 from aai_stream.connection.credentials import Credentials
 from aai_stream.connection.wire.aiohttp import AiohttpWire
 from aai_stream.connection.wire.picows import PicowsWire
@@ -128,16 +129,20 @@ def aiohttp_wire(transport: NullTransport) -> Iterator[AiohttpWire]:
 @contextmanager
 def ring_to_wire(
     open_wire: Callable[[NullTransport], AbstractContextManager[Any]],
+    *,
+    recorded: bool = False,
 ) -> Iterator[Work]:
-    """From a push to the transport, masked and framed."""
+    """From a push to the transport, masked and framed; `recorded`: what a call on file
+    adds is taken twice in a hundred frames, about as on the event loop."""
     ring = AudioRing(16000)
+    timeline = Timeline(16000)
     gate = Gate(ring, Pacer(CATCH_UP_RATE, 16000, BURST_SECONDS))
     pcm = noise(800)
     transport = NullTransport()
     seconds = count(step=0.05)  # live audio
     with open_wire(transport) as wire:
         gate.connect(wire.frames, lambda: next(seconds))
-        gate.open(Timeline(16000), 1 << 40)
+        gate.open(timeline, 1 << 40)
 
         def frame() -> None:
             gate.push(pcm, 16000)
@@ -145,7 +150,18 @@ def ring_to_wire(
 
         frame()
         assert transport.written == 8 + 1600  # header and mask, then the audio
-        yield frame
+        if not recorded:
+            yield frame
+            return
+        tap = ring.tap = timeline.tap = Tap(time.monotonic, 1 << 20)
+        frames = count(1)
+
+        def recorded_frame() -> None:
+            frame()
+            if next(frames) % 50 == 0:
+                tap.take()
+
+        yield recorded_frame
 
 
 def turn(words: int, *, order: int = 7, final: bool = False) -> bytes:
@@ -245,6 +261,9 @@ PATHS = {
     "ring, mu-law": Path(partial(ring, 16000, encoding="pcm_mulaw")),
     "ring to picows wire": Path(
         partial(ring_to_wire, picows_wire), packages=("picows",)
+    ),
+    "ring to picows wire, recorded": Path(
+        partial(ring_to_wire, picows_wire, recorded=True), packages=("picows",)
     ),
     "ring to aiohttp wire": Path(
         partial(ring_to_wire, aiohttp_wire), packages=("aiohttp",)

@@ -70,6 +70,7 @@ include "_resampler.pxi"
 include "_fir.pxi"
 include "_soxr.pxi"
 include "_frames.pxi"
+include "_tap.pxi"
 include "_sending.pxi"
 include "_steady.pxi"
 
@@ -104,6 +105,9 @@ cdef class AudioRing:
             as 8, 24, 32 or 48 to 16 kHz; `soxr` is for any and holds back 6 to 115;
             `auto` is `fir` where that can be had.
 
+    Attributes:
+        tap: gets a copy of what is written, if it isn't None.
+
     Raises:
         AudioError: an argument is none of these.
     """
@@ -132,6 +136,7 @@ cdef class AudioRing:
     cdef uint64_t process  # its `forks`, once there is a thread
     cdef int64_t kept_from  # no sample before this is in memory, whatever `acked` says
     cdef int64_t content_until  # with less written, it asks for no more memory
+    cdef public Tap tap  # None unless somebody keeps what is written
     cdef PyObject* preceding  # ring of the process
     cdef PyObject* following
 
@@ -280,6 +285,8 @@ cdef class AudioRing:
         if self.resampler is not None:
             self.resampler.drain(self)
             self.close_input()
+            if self.tap is not None:
+                self.tap.pushed()
         return self.written - start
 
     cdef int anchor(self) except -1:
@@ -529,6 +536,8 @@ cdef class AudioRing:
             else:
                 encode_mulaw(source, self.at(self.written), <Py_ssize_t>part)
             self.mirror(position, part)
+            if self.tap is not None:
+                self.tap.wrote(self.at(self.written), part, self.item)
             self.written += part
             source += part
             count -= part

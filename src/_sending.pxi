@@ -61,10 +61,14 @@ cdef class Timeline:
     Attributes:
         samples: how many the server was sent, padding included.
         sent_at: when it was sent some last; -inf before.
+        session: its number, for the tap.
+        tap: is told of each chunk that is sent, if it isn't None.
     """
 
     cdef readonly int64_t samples
     cdef readonly double sent_at
+    cdef public int64_t session
+    cdef public Tap tap
     cdef int64_t rate
     cdef int64_t expected  # the stream's sample that follows the last one sent
     cdef Mark* marks
@@ -106,6 +110,8 @@ cdef class Timeline:
         self.sent_at = now
         if padding > 0:
             self.mark(self.expected)
+        if self.tap is not None:
+            self.tap.sent(self.session, start, samples, padding)
         return 0
 
     cdef int mark(self, int64_t sample) except -1:
@@ -308,6 +314,8 @@ cdef int put(
             ring.take(source, <Py_ssize_t>channels, part)
             if ring.adrift:
                 ring.anchor()
+            if ring.tap is not None:
+                ring.tap.pushed()
             if gate is not None:
                 gate.written()
             source += part * channels

@@ -36,6 +36,7 @@ def _sessions_of_its_own(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with tempfile.TemporaryDirectory() as directory:
         monkeypatch.setenv("XDG_RUNTIME_DIR", directory)
         monkeypatch.delenv("AAI_STREAM_BUDGET", raising=False)
+        monkeypatch.delenv("AAI_STREAM_RECORD", raising=False)
         monkeypatch.setattr(limiter, "_limiters", {})
         yield
 

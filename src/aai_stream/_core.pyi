@@ -1,6 +1,6 @@
 import sys
 from collections.abc import Callable
-from typing import Literal, final
+from typing import Any, Literal, final
 
 from typing_extensions import Buffer, Self
 
@@ -9,6 +9,7 @@ from .typing import Audio
 def as_bytes(data: Audio, sample_rate: int, num_channels: int = 1) -> memoryview: ...
 def limit_memory(most: int) -> None: ...
 def held_memory() -> int: ...
+def pcm_of_mulaw(data: bytes) -> bytes: ...
 
 @final
 class Chunk(Buffer):
@@ -35,7 +36,21 @@ class FrameWriter:
     def send(self, opcode: int, payload: Buffer) -> None: ...
 
 @final
+class Tap:
+    def __new__(cls, clock: Callable[[], float], most: int) -> Self: ...
+    @property
+    def is_open(self) -> bool: ...
+    @property
+    def samples(self) -> int: ...
+    def close(self) -> None: ...
+    def note(self, what: object) -> None: ...
+    def take(
+        self,
+    ) -> tuple[bytes, bytes, bytes, list[tuple[Any, float, int, int, int]]]: ...
+
+@final
 class AudioRing:
+    tap: Tap | None
     def __new__(
         cls,
         sample_rate: int = 16000,
@@ -99,6 +114,8 @@ class Pacer:
 
 @final
 class Timeline:
+    session: int
+    tap: Tap | None
     def __new__(cls, sample_rate: int) -> Self: ...
     @property
     def samples(self) -> int: ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from random import uniform
@@ -19,6 +20,7 @@ from .parameters import Parameters
 from .protocol.pace import CATCH_UP_RATE
 from .protocol.retry import Retries
 from .protocol.settings import BEGIN_SECONDS, CLOSE_SECONDS, Settings
+from .recorder.recording import RECORD_MB, recording_of
 from .rules import check_seconds
 from .runner import Runner
 from .signatures import spelled_out
@@ -60,6 +62,8 @@ class ConnectOptions(Parameters, total=False):
     max_sessions: int | None
     budget: str | None
     allow_unencrypted: bool
+    record: str | os.PathLike[str] | None
+    record_mb: float
     extra_params: Mapping[str, Any] | None
 
 
@@ -88,6 +92,8 @@ def connect(
     max_sessions: int | None = None,
     budget: str | None = None,
     allow_unencrypted: bool = False,
+    record: str | os.PathLike[str] | None = None,
+    record_mb: float = RECORD_MB,
     extra_params: Mapping[str, Any] | None = None,
     **parameters: Unpack[Parameters],
 ) -> Stream:
@@ -137,13 +143,18 @@ def connect(
             all hosts that name it; or the environment variable AAI_STREAM_BUDGET. Needs
             the extra `redis`. See docs/fleet.md.
         allow_unencrypted: let `base_url` be without TLS on a machine that isn't this.
+        record: a folder in which each call is kept on file: all its audio and all that
+            is said, by the server and to it, but no key; or the environment variable
+            AAI_STREAM_RECORD. Needs soundfile. See docs/debugging.md.
+        record_mb: the most that this folder may hold, in MB (10^6 bytes): then the
+            oldest recordings give way. While a call is packed, it takes as much again.
         extra_params: query parameters sent as they are, unchecked.
         **parameters: v3's own, by their names in `aai_stream.PARAMETERS`, such as
             `speech_model`, `keyterms_prompt` or `format_turns`.
 
     Raises:
         OptionError: a parameter is unknown or bad, or there is no key.
-        MissingExtraError: `budget` needs a package that isn't installed.
+        MissingExtraError: `budget` or `record` needs a package that isn't installed.
         SessionError: on entering the context, by type: `RefusedError`,
             `UnreachableError`, `TimedOutError`, ….
     """
@@ -171,6 +182,12 @@ def connect(
     )
     ring = make_ring(sample_rate, encoding, chunk_ms, replay_seconds, resampler)
     bound_replay_memory(replay_memory_mb)
+    asked = {
+        "replay_seconds": replay_seconds,
+        "resampler": resampler,
+        "max_retries": max_retries,
+        "connect_timeout": connect_timeout,
+    }
     warn_of_lengths(logger, parameters)
     return Stream(
         partial(
@@ -181,6 +198,7 @@ def connect(
             retries=retries(max_retries, replay_seconds),
             connector=connector,
             connect_timeout=connect_timeout,
+            recording=recording_of(record, record_mb, asked),
         )
     )
 

@@ -24,6 +24,8 @@ from .stats import StreamStats, stats_of
 from .telemetry.reporter import Reporter
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ._core import AudioRing
     from .connection.connector import Connector
     from .connection.limiter import Place
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from .options import Options
     from .protocol.retry import Retries
     from .protocol.settings import Settings
+    from .recorder.recorder import Recorder
+    from .recorder.recording import Recording
 
 logger = logging.getLogger("aai_stream")
 
@@ -50,6 +54,7 @@ class Link:
         self.opener: asyncio.Task[None] | None = None  # until then
         self.place: Place | None = None  # among the account's sessions
         self._runner = runner
+        self._recorder = runner.recorder
         # What came with the answer to the upgrade: calls that want but the moment.
         self._early: list[Callable[[float], None]] = []
 
@@ -57,6 +62,8 @@ class Link:
         """The connection stands: audio can be sent."""
         self.wire = wire
         now = self._runner.now()
+        if self._recorder is not None:
+            self._recorder.connected(self.session)
         self._runner.protocol.connected(self.session, now)
         for take in self._early:
             take(now)
@@ -64,24 +71,31 @@ class Link:
 
     def received(self, text: bytes) -> None:
         """A text message came."""
-        runner = self._runner
         if self.wire is None:
-            self._early.append(partial(runner.protocol.receive, self.session, text))
+            self._early.append(partial(self._receive, text))
             return
-        now = runner.now()
-        runner.protocol.receive(self.session, text, now)
-        runner.settle(now)
+        now = self._runner.now()
+        self._receive(text, now)
+        self._runner.settle(now)
+
+    def _receive(self, text: bytes, now: float) -> None:
+        if self._recorder is not None:
+            self._recorder.received(self.session, text)
+        self._runner.protocol.receive(self.session, text, now)
 
     def closed(self, code: int, reason: str) -> None:
         """The connection is closed."""
-        runner = self._runner
-        take = partial(runner.protocol.closed, self.session, code, reason)
         if self.wire is None:
-            self._early.append(take)
+            self._early.append(partial(self._close, code, reason))
             return
-        now = runner.now()
-        take(now)
-        runner.settle(now)
+        now = self._runner.now()
+        self._close(code, reason, now)
+        self._runner.settle(now)
+
+    def _close(self, code: int, reason: str, now: float) -> None:
+        if self._recorder is not None and not self.session.is_over:  # else we did it
+            self._recorder.closed(self.session, code, reason)
+        self._runner.protocol.closed(self.session, code, reason, now)
 
     def release(self) -> None:
         """There is no session any more: another may be opened."""
@@ -92,18 +106,27 @@ class Link:
         """Send what the session has to say besides audio."""
         if self.wire is not None:
             for text in self.session.texts():
-                self.wire.frames.send_text(text)
+                self.send_text(text)
+
+    def send_text(self, text: bytes) -> None:
+        """Send this, now that there is a wire."""
+        assert self.wire is not None
+        self.wire.frames.send_text(text)
+        if self._recorder is not None:
+            self._recorder.said(self.session, text)
 
 
 class Runner:
     """A stream on the event loop: does what `protocol` says.
 
-    `tell` gets what the stream has to say. `connect_timeout` is in seconds.
+    `tell` gets what the stream has to say. `connect_timeout` is in seconds. The call is
+    recorded as `recording` says.
 
     Attributes:
         protocol: what decides; it may be asked anything at any time.
         gate: takes audio, and sends what may go before that returns.
         reporter: logs, counts and shows what becomes of the stream.
+        recorder: keeps it on file; None if nobody wants that.
     """
 
     def __init__(
@@ -116,12 +139,27 @@ class Runner:
         retries: Retries,
         connector: Connector,
         connect_timeout: float,
+        recording: Recording | None = None,
     ) -> None:
         self.protocol = StreamProtocol(
             ring, options, settings, retries, connector.credentials
         )
         self.gate = self.protocol.sending.gate
         self.reporter = Reporter(self.protocol, connector.host)
+        self.recorder: Recorder | None = None
+        if recording is not None:
+            from .recorder.recorder import Recorder  # few need it, and it is large
+
+            self.recorder = Recorder(
+                recording,
+                self.reporter.name,
+                ring=ring,
+                settings=settings,
+                host=connector.host,
+                redact=connector.credentials.redact,
+                fields=self.reporter.fields(session=""),
+                unix_now=connector.time_of_day(),
+            )
         self._connector = connector
         self._connect_timeout = connect_timeout
         self._tell = tell
@@ -149,6 +187,8 @@ class Runner:
         self._loop = asyncio.get_running_loop()
         self.gate.ask = self._asked
         self.reporter.begin()
+        if self.recorder is not None:
+            self.recorder.begin()
         self.protocol.start(self.now())
         self.settle()
 
@@ -187,6 +227,16 @@ class Runner:
         """Close at once, and wait until all sessions are."""
         self.stop()
         await self._until(lambda: not self._tasks)
+
+    @property
+    def recording(self) -> Path | None:
+        """The file that the recorded call will be; None if it is not recorded."""
+        return None if self.recorder is None else self.recorder.file
+
+    async def written(self) -> None:
+        """Wait until what there is to be recorded of a stream that is over is so."""
+        if self.recorder is not None:
+            await self.recorder.written()
 
     def close_without(self, owner: object) -> None:
         """Close when `owner`, which is the stream to its user, is gone."""
@@ -259,6 +309,8 @@ class Runner:
         if protocol.is_over and not self._is_told_over:
             self._is_told_over = True
             self.reporter.end()
+            if self.recorder is not None:
+                self.recorder.end(why=protocol.state.name.lower())
             self.gate.ask = None  # nor is a stream to hold itself in memory
             if self._finalizer is not None:
                 # It is known everywhere, and would keep what the stream failed with.
@@ -267,6 +319,8 @@ class Runner:
 
     def _hand_over(self, told: Event | Retry | Report, now: float) -> None:
         self.reporter.take(told, now)
+        if self.recorder is not None:
+            self.recorder.take(told)
         if isinstance(told, Report):
             return
         try:
@@ -309,7 +363,7 @@ class Runner:
         frames = wire.frames
         while (message := protocol.next_message(now, frames.has_room)) is not None:
             if isinstance(message, bytes):
-                frames.send_text(message)
+                link.send_text(message)
             else:
                 frames.send_audio(message)
         if protocol.sending.is_time_to_look:
@@ -339,6 +393,8 @@ class Runner:
         unix_now = self._connector.time_of_day()
         session = self.protocol.next_session(now, unix_now)
         if session is not None:
+            if self.recorder is not None:
+                self.recorder.opening(session)
             link = self._links[session] = Link(self, session)
             link.opener = self._begin(self._open(link))
 

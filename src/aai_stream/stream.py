@@ -21,6 +21,8 @@ from .signatures import spelled_out
 from .stats import StreamStats
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from typing_extensions import Self, Unpack
 
     from .runner import Runner, Tell
@@ -68,7 +70,7 @@ class Stream:
             self._runner.start()
             await self._runner.opened()
         except BaseException:
-            await self._runner.close()
+            await self.aclose()
             raise
         self._was_open = True
         return self
@@ -106,9 +108,11 @@ class Stream:
         """Close at once, without waiting for the last turn; harmless when closed.
 
         The server is told to terminate all the same, since it bills by the time a
-        session is open.
+        session is open. Waits until the recording of the call, if there is to be one,
+        is written.
         """
         await self._runner.close()
+        await self._runner.written()
 
     # ---- audio in ----
 
@@ -223,6 +227,12 @@ class Stream:
     def expires_at(self) -> int | None:
         """When the present session expires, unix seconds."""
         return self._protocol.expires_at
+
+    @property
+    def recording(self) -> Path | None:
+        """The file that the recorded call will be, once the stream is closed; None if
+        it is not recorded."""
+        return self._runner.recording
 
     @property
     def stats(self) -> StreamStats:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +17,7 @@ from aai_stream.cli import app, hearing
 from aai_stream.cli.running import Stop
 from aai_stream.cli.screen import Screen
 from aai_stream.emulator.engines.marked import MarkedEngine, marked_audio
+from aai_stream.recorder.reading import read_call
 
 
 @pytest.fixture(autouse=True)
@@ -100,6 +103,22 @@ def test_what_the_microphone_hears_is_told_until_it_is_stopped(
     assert (options["samplerate"], options["blocksize"]) == (48_000, 2400)
     assert (options["channels"], options["dtype"]) == (1, "int16")
     assert closed == "closed"
+
+
+@pytest.mark.usefixtures("_microphone")
+def test_what_is_heard_is_kept_on_file_if_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(self: Stop) -> None:
+        asyncio.get_running_loop().call_later(0.5, self.set)
+
+    monkeypatch.setattr(Stop, "listen", stop)
+    result = listen("--record", str(tmp_path / "calls"))
+    assert result.exit_code == 0, result.output
+    (file,) = (tmp_path / "calls").iterdir()
+    assert "this call is recorded, with all that is said\n" in result.stderr
+    assert f"recorded: {file}\n" in result.stderr
+    assert read_call(file).meta.sample_rate == 16_000
 
 
 @pytest.mark.usefixtures("_microphone")

@@ -28,6 +28,7 @@ from aai_stream.emulator.server import Emulator
 from aai_stream.errors import EngineError
 from aai_stream.messages import Turn, Word
 from aai_stream.parameters import PARAMETERS
+from aai_stream.recorder.reading import read_call
 from tests.cli.conftest import in_thread
 from tests.servers import BEGIN, begin_then, terminate_when_asked, websocket_server
 
@@ -113,6 +114,38 @@ def test_formatted_turns_are_printed_once(speech: Path) -> None:
     model = ("-m", "universal-streaming-english", "-o", "format_turns=true")
     result = run(speech, "--fast", *model)
     assert result.stdout == "W0000 w0001 w0002 w0003.\n"
+
+
+def test_a_call_is_kept_on_file_if_asked_for(
+    speech: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run(speech, speech, "--fast", "--record", "calls")
+    assert result.exit_code == 0, result.output
+    files = sorted(Path("calls").iterdir())
+    assert len(files) == 2
+    said = result.stderr.removeprefix(OFFLINE).splitlines()
+    assert said[0::2] == ["this call is recorded, with all that is said"] * 2
+    assert sorted(said[1::2]) == [f"recorded: {file}" for file in files]
+    for file in files:
+        assert read_call(file).audio.tobytes() == marked_audio(4).tobytes()
+
+
+def test_a_call_that_fails_is_on_file_all_the_same(
+    speech: Path, tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSEMBLYAI_API_KEY", "wrong")
+    result = run(speech, "--url", url, "--record", tmp_path / "calls")
+    assert result.exit_code == 77
+    (file,) = (tmp_path / "calls").iterdir()
+    assert f"recorded: {file}\n" in result.stderr
+
+
+def test_a_folder_that_can_t_be_written_is_one_line(speech: Path) -> None:
+    result = run(speech, "--fast", "--record", "/proc/none")
+    assert result.exit_code == 2
+    (line,) = result.stderr.removeprefix(OFFLINE).splitlines()
+    assert line.startswith("aai-stream: record: /proc/none can't be written: ")
 
 
 def test_with_a_key_the_server_named_is_used(

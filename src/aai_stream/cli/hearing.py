@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..connection.addresses import DEFAULT_URL
@@ -42,6 +43,23 @@ async def server(url: str | None) -> AsyncIterator[tuple[str, str | None]]:
     service = Service(place_seconds=0)
     async with Emulator(PocketsphinxEngine(capacity=1), service=service) as emulator:
         yield emulator.url, "embedded"
+
+
+@contextlib.asynccontextmanager
+async def opened(stream: Stream, stop: Stop) -> AsyncIterator[bool]:
+    """Enter `stream`, and close it in the end; False if `stop` came before. What is
+    recorded is said when it begins, and where it is at the end."""
+    file = stream.recording
+    if file is not None:
+        print("this call is recorded, with all that is said", file=sys.stderr)
+    try:
+        async with contextlib.aclosing(stream):
+            yield await stop.or_done(stream.__aenter__()) is not None
+    finally:
+        if file is not None and file.exists():
+            here = Path.cwd()
+            shown = file.relative_to(here) if file.is_relative_to(here) else file
+            print(f"recorded: {shown}", file=sys.stderr)
 
 
 async def hear(

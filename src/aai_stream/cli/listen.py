@@ -13,7 +13,7 @@ from ..client import connect
 from ..errors import AudioError, MissingExtraError
 from ..files import BLOCK_MS, Recording
 from . import parameters as given
-from .hearing import MAX_RETRIES, hear, server
+from .hearing import MAX_RETRIES, hear, opened, server
 from .running import Stop, log_shown, run
 from .screen import Screen
 from .writing import Format, writer
@@ -42,6 +42,7 @@ def listen(
     prompt: given.Prompt = None,
     option: given.Option = None,
     extra: given.Extra = None,
+    record: given.Record = None,
     url: given.Url = None,
 ) -> None:
     """Transcribe what the microphone hears, until Ctrl-C.
@@ -71,11 +72,12 @@ def listen(
                 base_url=base_url,
                 api_key=api_key,
                 max_retries=MAX_RETRIES,
+                record=record,
                 **parameters,
             )
-            if await stop.or_done(stream.__aenter__()) is None:
-                return None
-            async with contextlib.aclosing(stream):
+            async with opened(stream, stop) as is_open:
+                if not is_open:
+                    return None
                 with Screen([None]) as screen:
                     screen.begin("microphone", None)
                     await hear(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -53,6 +54,16 @@ Extra = Annotated[
         "--extra",
         metavar="NAME=VALUE",
         help="A parameter that this version doesn't know; it is sent as it is.",
+    ),
+]
+Record = Annotated[
+    Path | None,
+    typer.Option(
+        "--record",
+        metavar="FOLDER",
+        file_okay=False,
+        help="Keep the call on file there: all its audio and all that is said, but no "
+        "key. `aai-stream show` shows it.",
     ),
 ]
 Url = Annotated[

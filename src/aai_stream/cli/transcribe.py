@@ -18,7 +18,7 @@ from ..errors import LostAudioError, OptionError
 from ..files import Recording, open_recording, raw_recording
 from ..protocol.pace import CATCH_UP_RATE
 from . import parameters as given
-from .hearing import MAX_RETRIES, hear, server
+from .hearing import MAX_RETRIES, hear, opened, server
 from .running import Stop, complain, log_shown, run
 from .screen import Screen
 from .writing import Format, writer
@@ -79,6 +79,7 @@ def transcribe(
     prompt: given.Prompt = None,
     option: given.Option = None,
     extra: given.Extra = None,
+    record: given.Record = None,
     url: given.Url = None,
     rate: Annotated[
         int | None,
@@ -126,7 +127,12 @@ def transcribe(
                 raise OptionError(
                     "--fast is for an embedded server, AssemblyAI is --realtime"
                 )
-            options = {**parameters, "base_url": base_url, "api_key": api_key}
+            options = {
+                **parameters,
+                "base_url": base_url,
+                "api_key": api_key,
+                "record": record,
+            }
             with Screen(seconds) as screen:
                 return await _transcribe_all(
                     sources, options, output, screen, realtime, stop
@@ -155,9 +161,9 @@ async def _transcribe_all(
             skip_silence=False,
             **options,
         )
-        if await stop.or_done(stream.__aenter__()) is None:
-            break
-        async with contextlib.aclosing(stream):
+        async with opened(stream, stop) as is_open:
+            if not is_open:
+                break
             screen.begin(source.shown, recording.seconds)
             if output is Format.TEXT and len(sources) > 1 and source.path is None:
                 screen.write(f"{'' if number == 0 else chr(10)}==> {source.name} <==\n")

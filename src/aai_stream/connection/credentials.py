@@ -42,6 +42,9 @@ PLACEHOLDER = "no-key"
 API_VERSION = "2025-05-12"
 """The version of the protocol that this client speaks, as its headers say."""
 
+LONG_SECRET = 16
+"""Shorter ones are for servers of one's own; parts of words may be like them."""
+
 _QUERY = re.compile(r"\?[^\s\"'<>]*=[^\s\"'<>]*")
 
 
@@ -125,8 +128,11 @@ class Credentials:
     def redact(self, text: str) -> str:
         """`text` without key, token or query, should a server have echoed them."""
         for secret in (self._key, *self._tokens):
-            if secret:
-                text = text.replace(secret, "***").replace(quote(secret, ""), "***")
+            for form in (secret, quote(secret, "")) if secret else ():
+                if len(form) >= LONG_SECRET:
+                    text = text.replace(form, "***")
+                elif form in text:
+                    text = re.sub(rf"(?<!\w){re.escape(form)}(?!\w)", "***", text)
         return _QUERY.sub("", text)
 
 

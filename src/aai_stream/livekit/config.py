@@ -18,6 +18,7 @@ from ..models import MULTILINGUAL, is_universal_3
 from ..options import Options
 from ..protocol.retry import Retries
 from ..protocol.settings import Settings
+from ..recorder.recording import Recording
 from ..runner import Runner, Tell
 from ..stream import Stream
 
@@ -43,6 +44,8 @@ class Config:
     resampler: str
     settings: Settings
     manual_flush: bool
+    recording: Recording | None
+    """Of each stream; None for none."""
 
     def check(self) -> None:
         """Raise `OptionError` if a stream couldn't be made of this."""
@@ -131,6 +134,7 @@ class Config:
             retries=again,
             connector=self.connector,
             connect_timeout=connect_timeout,
+            recording=self.recording,
         )
 
     def updated(self, changes: Mapping[str, Any]) -> Config:

@@ -41,6 +41,8 @@ from .options import LiveOptions, live_changes
 from .speaking import Speaking
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from typing_extensions import Unpack
 
     from ..runner import Runner
@@ -178,6 +180,13 @@ class SpeechStream(stt.RecognizeStream):
     def expires_at(self) -> int | None:
         """When the session expires, unix seconds; None at first."""
         return self._runner.protocol.expires_at if self._runner is not None else None
+
+    @property
+    def recording(self) -> Path | None:
+        """The file that the recorded call will be, soon after the stream is over; None
+        if it is not recorded, and before the first frame if `sample_rate` is
+        `"native"`."""
+        return self._runner.recording if self._runner is not None else None
 
     @property
     def stats(self) -> StreamStats | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import weakref
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ from ..options import warn_of_lengths
 from ..parameters import PARAMETERS
 from ..protocol.pace import CATCH_UP_RATE
 from ..protocol.settings import BEGIN_SECONDS, CLOSE_SECONDS, Settings
+from ..recorder.recording import RECORD_MB, recording_of
 from ..signatures import spelled_out
 from .config import Config
 from .events import whole_recording
@@ -102,6 +104,12 @@ class STT(stt.STT[Literal["server_message"]]):
             all hosts that name it; or the environment variable AAI_STREAM_BUDGET. See
             docs/fleet.md.
         allow_unencrypted: let `base_url` be without TLS on a machine that isn't this.
+        record: a folder in which the call of each stream is kept on file: all its audio
+            and all that is said, by the server and to it, but no key; or the
+            environment variable AAI_STREAM_RECORD. Needs soundfile. See
+            docs/debugging.md.
+        record_mb: the most that this folder may hold, in MB (10^6 bytes): then the
+            oldest recordings give way. While a call is packed, it takes as much again.
         extra_params: query parameters sent as they are, unchecked.
         agent_context_carryover: deprecated, use
             `AgentSession(stt_context_options={"forward_chat_context": …})`.
@@ -114,7 +122,7 @@ class STT(stt.STT[Literal["server_message"]]):
     Raises:
         OptionError: a `ValueError`, for a parameter that is bad or that the model
             doesn't take, or when there is no key.
-        MissingExtraError: `budget` needs the package redis.
+        MissingExtraError: `budget` needs the package redis, `record` soundfile.
     """
 
     def __init__(
@@ -164,6 +172,8 @@ class STT(stt.STT[Literal["server_message"]]):
         max_sessions: int | None = None,
         budget: str | None = None,
         allow_unencrypted: bool = False,
+        record: str | os.PathLike[str] | None = None,
+        record_mb: float = RECORD_MB,
         min_end_of_turn_silence_when_confident: NotGivenOr[int] = NOT_GIVEN,
         agent_context_carryover: NotGivenOr[bool] = NOT_GIVEN,
     ) -> None:
@@ -207,6 +217,11 @@ class STT(stt.STT[Literal["server_message"]]):
                 keeps_alive=True,
             ),
             manual_flush=manual_flush,
+            recording=recording_of(
+                record,
+                record_mb,
+                {"replay_seconds": replay_seconds, "resampler": resampler},
+            ),
         )
         self._config.check()
         warn_of_lengths(logger, parameters)

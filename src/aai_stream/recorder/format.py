@@ -1,9 +1,10 @@
 """What a recorded call (`.aai`) holds. Pure: no loop, no file.
 
 A zip of three entries: `meta.json`, a `Meta`; `audio.flac`, all of the stream as it was
-sent, mono at `Meta.sample_rate`; `events.jsonl`, an `Entry` a line, in the order in
-which things happened. While a call lasts, and after a crash, the same is in a folder,
-`….aai.part`, with `audio.pcm` in the place of `audio.flac`.
+sent, mono at `Meta.sample_rate`, an empty file if there was none; `events.jsonl`, an
+`Entry` a line, in the order in which things happened. While a call lasts, and after a
+crash, the same is in a folder, `….aai.part`, with `audio.pcm` in the place of
+`audio.flac`.
 """
 
 from __future__ import annotations

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
+from ..recorder.folder import LOCK
 from ..recorder.format import META, SUFFIX, UNFINISHED
 from ..recorder.reading import read_entries
 from ..sharing import try_lock
 from .moments import CUT_OFF
 from .timeline import Timeline, timeline
 
-_LOCK = "lock"
-"""In the folder of a call that isn't finished: locked while its process lives."""
 RECORDING = "recorded now"
 
 
@@ -72,7 +71,7 @@ def _listed(path: Path) -> Listed:
 def _is_recorded(path: Path) -> bool:
     """Whether a process still writes that call."""
     try:
-        lock = os.open(path / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        lock = os.open(path / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
         return False
     try:

@@ -1,0 +1,140 @@
+"""One call's folder while it lasts, as the writing thread has it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from ..sharing import try_lock
+from .entries import Scribe, Taken
+from .folder import LOCK, shelf_of
+from .format import EVENTS, META, UNFINISHED_AUDIO, Finished, Meta
+from .packing import open_private
+from .recording import Recording
+
+logger = logging.getLogger("aai_stream")
+
+ENDED_EARLY = "the recording of this stream has ended: %s"
+
+
+class CallWriter:
+    """Writes a call; made anywhere, used in the writing thread alone.
+
+    What goes wrong ends the recording with a warning, and nothing else.
+
+    Args:
+        recording: where calls go, and how much of them there may be.
+        file: which this call is to become.
+        meta, scribe: of the call.
+        fields: a log record's `extra`.
+
+    Attributes:
+        is_over: nothing more is written; may be asked in any thread.
+    """
+
+    def __init__(
+        self,
+        recording: Recording,
+        file: Path,
+        meta: Meta,
+        scribe: Scribe,
+        fields: Mapping[str, Any],
+    ) -> None:
+        self.is_over = False
+        self._recording = recording
+        self._folder = file.with_name(f"{file.name}.part")
+        self._meta = meta
+        self._scribe = scribe
+        self._fields = fields
+        self._shelf = shelf_of(recording.folder)
+        self._audio: IO[bytes] | None = None
+        self._events: IO[bytes] | None = None
+        self._lock: int | None = None
+
+    def begin(self) -> None:
+        """Make the folder. First pack what dead processes left in the one above it."""
+        self._carefully(self._begin)
+
+    def append(self, taken: Taken) -> None:
+        """Write this."""
+        self._carefully(self._append, taken)
+
+    def finish(self) -> None:
+        """Pack it: nothing more comes."""
+        self._carefully(self._finish)
+
+    def _carefully(self, work: Callable[..., object], *args: object) -> None:
+        if self.is_over:
+            return
+        try:
+            work(*args)
+        except Exception as exc:
+            why = f"{type(exc).__name__}: {exc}"
+            logger.warning(ENDED_EARLY, why, extra=self._fields)
+            self._shelf.leave(self._folder)
+            self._close()
+
+    def _begin(self) -> None:
+        self._shelf.add(self._folder)
+        self._folder.mkdir(0o700)
+        meta = msgspec.json.encode(self._meta)
+        with open_private(self._folder / META) as file:
+            file.write(meta)
+        self._audio = open_private(self._folder / UNFINISHED_AUDIO)
+        self._events = open_private(self._folder / EVENTS)
+        self._take_lock()
+        self._shelf.pack_leftovers()
+
+    def _take_lock(self) -> None:
+        """It gets its name when it is locked: no other process may think us dead."""
+        early = self._folder / f"{LOCK}.new"
+        self._lock = os.open(early, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try_lock(self._lock, 0)
+        os.rename(early, self._folder / LOCK)
+
+    def _append(self, taken: Taken) -> None:
+        assert self._audio is not None
+        assert self._events is not None
+        pcm = self._scribe.pcm(taken.audio)
+        lines = b"".join(self._scribe.lines(taken))
+        size = len(pcm) + len(lines)
+        if not self._shelf.reserve(size, self._recording.most_bytes):
+            megabytes = self._recording.most_bytes / 1e6
+            why = f"{self._recording.folder} holds {megabytes:g} MB (record_mb)"
+            logger.warning(ENDED_EARLY, why, extra=self._fields)
+            _write(self._events, self._scribe.last_line(Finished, why="full"))
+            self._finish()
+            return
+        _write(self._audio, pcm)  # first, so that no entry is about audio to come
+        _write(self._events, lines)
+
+    def _finish(self) -> None:
+        self._close_files()
+        self._shelf.finish(self._folder, self._recording.most_bytes)
+        self._close()
+
+    def _close(self) -> None:
+        self.is_over = True
+        with suppress(OSError):  # that they can't be written is known
+            self._close_files()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _close_files(self) -> None:
+        for file in (self._audio, self._events):
+            if file is not None:
+                file.close()
+
+
+def _write(file: IO[bytes], data: bytes) -> None:
+    """All of it: an unbuffered file may take less at a time."""
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
