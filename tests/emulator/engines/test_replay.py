@@ -83,7 +83,9 @@ def lost(path: Path) -> Path:
     first.send(1000, 1450)
     first.hear(turn(1, ("aga", 1300, 1400)))
     first.send(1450, 1500)
-    first.lose()
+    first.close(1006)
+    first.say("Terminate")  # too late: nobody heard it
+    first.over("lost", "DroppedError", 1006)
     second = recorder.session()
     second.connect()
     second.send(1000, 1800)
@@ -328,14 +330,14 @@ async def test_a_begin_that_never_came_never_comes(tmp_path: Path, ends: bool) -
             assert pong.data == b"there?"  # and nothing before it
 
 
-async def test_a_server_that_fell_silent_is_frozen(tmp_path: Path) -> None:
+async def test_a_server_that_took_no_audio_is_frozen(tmp_path: Path) -> None:
     recorder = Recorder(NOISE)
     session = recorder.session()
     session.connect()
     session.send(0, 1000)
     session.hear(HELLO)
     session.send(1000, 6000)
-    session.over("lost", "DroppedError")  # "the server said nothing for 20 s"
+    session.over("lost", "TimedOutError")  # "the server took no audio for 20 s"
     recorder.session().over("closed")
     async with (
         server(recorder.write(tmp_path / "call.aai")) as replay,
@@ -348,6 +350,21 @@ async def test_a_server_that_fell_silent_is_frozen(tmp_path: Path) -> None:
         await client.ws.ping(b"there?")
         with pytest.raises(TimeoutError):
             await client.ws.receive(timeout=0.05)
+
+
+async def test_a_server_that_fell_silent_is_silent(tmp_path: Path) -> None:
+    recorder = Recorder(NOISE)
+    session = recorder.session()
+    session.connect()
+    session.send(0, 1000)
+    session.hear(HELLO)
+    session.send(1000, 6000)
+    session.over("lost", "DroppedError")  # "the server did not end a turn"
+    path = recorder.write(tmp_path / "call.aai")
+    async with server(path) as replay, driver(replay) as client:
+        assert await client.send(0, 6000)
+        await client.say("Terminate")
+        assert client.told == [HELLO]
 
 
 async def test_a_termination_that_never_came_never_comes(tmp_path: Path) -> None:

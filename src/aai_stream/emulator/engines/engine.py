@@ -69,10 +69,10 @@ class Raw(msgspec.Struct, frozen=True, gc=False, tag=True):
 class Ended(msgspec.Struct, frozen=True, gc=False, tag=True):
     """The connection ends here, as another one did; nothing comes after it.
 
-    `freeze` leaves it open, with nobody there.
+    `freeze` leaves it open, with nobody there; `mute` with somebody who says nothing.
     """
 
-    how: Literal["close", "reset", "freeze"]
+    how: Literal["close", "reset", "freeze", "mute"]
     code: int = 1000
     reason: str = ""
 

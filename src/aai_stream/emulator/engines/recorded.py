@@ -96,7 +96,7 @@ class _Reader:
             for start, count, padding, _ in entry.chunks:
                 self._session.places.add(start, count, padding)
             self._asked = False
-        elif isinstance(entry, recorded.Said):
+        elif isinstance(entry, recorded.Said) and not self.is_over:
             self._say(entry.message)
         elif isinstance(entry, recorded.Received):
             self._receive(entry.text if entry.text is not None else entry.message)
@@ -158,10 +158,10 @@ class _Reader:
         ending = self._ending()
         if self._terminates:
             if not self._terminated:
-                session.farewell = ending
+                session.farewell = ending if self._closed is not None else None
             return
         session.ending = ending
-        if ending is not None and ending.how == "freeze":
+        if ending is not None and self._closed is None:
             # Since when it was so, is not known. It said nothing after this.
             last = session.remarks[-1].place if session.remarks else None
             session.ends_at = session.places.begin if last is None else last
@@ -172,16 +172,25 @@ class _Reader:
             return Ended("reset")
         if closed is not None:
             return Ended("close", closed.code, closed.reason)
-        is_lost = self._over is not None and self._over.fields.get("outcome") == "lost"
-        return Ended("freeze") if is_lost and not self._terminates else None
+        if self._over is None or self._over.fields.get("outcome") != "lost":
+            return None
+        # It was the client who gave it up.
+        took_nothing = _failure(self._over).get("type") == "TimedOutError"
+        return Ended("freeze" if took_nothing else "mute")
 
 
-def _answer(over: recorded.Decided | None) -> Handshake:
+def _answer(over: recorded.Decided) -> Handshake:
     """How a handshake was answered that led to no websocket."""
-    failure = over.fields.get("failure") if over is not None else None
-    if not isinstance(failure, dict):
+    failure = _failure(over)
+    if not failure:
         return "accept"  # the client gave it up
     code = failure.get("code")
     if isinstance(code, int) and 400 <= code <= 599:
         return code
     return "freeze" if failure.get("type") == "TimedOutError" else "reset"
+
+
+def _failure(over: recorded.Decided) -> dict[str, Any]:
+    """Why a session is over; empty if there is no reason."""
+    failure = over.fields.get("failure")
+    return failure if isinstance(failure, dict) else {}

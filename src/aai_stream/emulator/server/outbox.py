@@ -28,7 +28,7 @@ class Text(NamedTuple):
 class Break(NamedTuple):
     """The connection breaks, as by a fault of this kind."""
 
-    kind: Literal["reset", "freeze"]
+    kind: Literal["reset", "freeze", "mute"]
 
 
 Item = Message | Text | Break | Close
