@@ -386,6 +386,30 @@ async def test_a_termination_that_never_came_never_comes(tmp_path: Path) -> None
         assert (await client.ws.receive()).data == b"there?"
 
 
+async def test_a_session_that_was_lost_at_its_end_is_followed_by_the_next(
+    tmp_path: Path,
+) -> None:
+    recorder = Recorder(NOISE)
+    first = recorder.session()
+    first.connect()
+    first.send(0, 6000)
+    first.say("Terminate")
+    first.lose()
+    second = recorder.session()
+    second.connect()
+    second.send(1000, 6000)
+    second.terminate(HELLO)
+    async with server(recorder.write(tmp_path / "call.aai")) as replay:
+        async with driver(replay) as client:
+            await client.send(0, 6000)
+            await client.terminate()
+            assert (client.told, client.close_code) == ([], 1006)
+        async with driver(replay) as client:
+            await client.send(1000, 6000)
+            await client.terminate()
+            assert client.told[0] == HELLO
+
+
 async def test_what_is_no_message_is_told_as_it_is(tmp_path: Path) -> None:
     recorder = Recorder(NOISE)
     session = recorder.session()

@@ -127,7 +127,6 @@ class _ReplayRecognizer:
     def finish(self) -> None:
         """Tell what is left of the turns that were heard, and how it ended."""
         self.force_endpoint()
-        self._attendance.finish(by_terminate=True)
         if self._ended:
             return
         places = self._locator.places
@@ -136,6 +135,11 @@ class _ReplayRecognizer:
                 self._tell(Raw(message))
         recorded = self._attendance.recorded
         farewell = Finished() if recorded is None else recorded.farewell
+        is_last = self._attendance.number + 1 >= len(self._sessions)
+        if isinstance(farewell, Finished) or (farewell is None and is_last):
+            self._attendance.finish(by_terminate=True)
+        else:
+            self._attendance.is_lost = True
         if farewell is not None:
             self._tell(farewell)
 
