@@ -19,7 +19,9 @@ from aiohttp import web
 from numpy.typing import NDArray
 
 import aai_stream
+from aai_stream._core import as_bytes
 from aai_stream.emulator.engines.marked import MarkedEngine, MarkedLayout, marked_audio
+from aai_stream.emulator.engines.replay import ReplayEngine
 from aai_stream.emulator.engines.script import ScriptEngine
 from aai_stream.emulator.faults import fault
 from aai_stream.emulator.server import Emulator
@@ -38,6 +40,7 @@ from aai_stream.files import (
     raw_recording,
 )
 from aai_stream.messages import AudioLost, Turn
+from tests import recorded_calls
 from tests.servers import (
     begin_then,
     terminate_when_asked,
@@ -487,3 +490,62 @@ async def test_real_time_is_the_audio_s_own_speed(
     assert len(waits) == 4
     for due, wait in zip((1, 2, 3, 4), waits, strict=True):
         assert due - took <= wait <= due
+
+
+# ---- recorded calls ----
+
+
+def recorded_call(path: Path, rate: int = 8000) -> recorded_calls.Recorder:
+    """Reset at 1500 ms in its second turn; a second session is refused (503)."""
+    recorder = recorded_calls.Recorder(recorded_calls.noise(4000, rate), rate)
+    first = recorder.session()
+    first.connect()
+    first.send(0, 1000)
+    first.hear(recorded_calls.turn(0, ("hello", 200, 900), end=True))
+    first.send(1000, 1500)
+    first.lose()
+    recorder.session().over("not_opened", "DroppedError", 503)
+    third = recorder.session()
+    third.connect()
+    third.send(900, 2500)
+    third.hear(recorded_calls.turn(0, ("again", 400, 900), end=True))
+    third.send(2500, 4000)
+    third.terminate()
+    recorder.write(path)
+    return recorder
+
+
+async def test_a_recorded_call_is_sent_at_its_own_rate_and_heard_again(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "call.aai"
+    recorded_call(path)
+    async with Emulator(ReplayEngine(path)) as server:
+        turns = await aai_stream.transcribe(
+            path, base_url=server.url, realtime=False, catch_up_rate=50
+        )
+        assert [str(applied.fault) for applied in server.faults.applied][1:] == [
+            "status,at=connect,on=2,code=503"
+        ]
+    assert [(t.turn_order, t.transcript, t.words[0].start) for t in turns] == [
+        (0, "hello", 200),
+        (1, "again", 1300),
+    ]
+
+
+async def test_a_recorded_call_is_a_recording(tmp_path: Path) -> None:
+    recorder = recorded_call(tmp_path / "call.aai")
+    recording = open_recording(tmp_path / "call.aai")
+    assert recording.is_call
+    assert (recording.sample_rate, recording.seconds) == (8000, 4.0)
+    blocks = [bytes(as_bytes(block, 8000, 1)) async for block in recording.blocks]
+    assert b"".join(blocks) == recorder.audio.tobytes()
+
+
+def test_what_is_no_recorded_call(tmp_path: Path) -> None:
+    path = tmp_path / "call.aai"
+    with pytest.raises(FileNotFoundError):
+        open_recording(path)
+    path.write_bytes(b"RIFF")
+    with pytest.raises(AudioError, match="is no recorded call"):
+        open_recording(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -24,8 +25,10 @@ from assemblyai.streaming.v3 import (
 )
 
 from aai_stream.emulator.engines.marked import MarkedEngine, check_marked, marked_audio
+from aai_stream.emulator.engines.replay import ReplayEngine
 from aai_stream.emulator.engines.script import ScriptEngine, play, say
 from aai_stream.emulator.server import DOCUMENTED, Emulator
+from tests import recorded_calls
 
 # The SDK asks websockets for a close code in a way that websockets has deprecated.
 pytestmark = pytest.mark.filterwarnings(
@@ -283,3 +286,29 @@ async def test_bad_parameters_are_an_error() -> None:
         error = await talk.until(StreamingError)
         assert error.code == 3006
         await talk.client.disconnect()
+
+
+async def test_a_recorded_call_again(tmp_path: Path) -> None:
+    said = recorded_calls.turn(0, ("hello", 200, 500), ("there", 500, 900), end=True)
+    recorder = recorded_calls.Recorder(recorded_calls.noise(2000))
+    session = recorder.session()
+    session.connect()
+    session.send(0, 1200)
+    session.hear({"type": "SpeechStarted", "timestamp": 200, "confidence": 0.9}, said)
+    session.send(1200, 2000)
+    session.terminate()
+    pcm = recorder.audio.tobytes()
+    async with (
+        Emulator(ReplayEngine(recorder.write(tmp_path / "call.aai"))) as emulator,
+        conversation(emulator, SpeechModel.universal_3_6_pro) as talk,
+    ):
+        await talk.client.stream([pcm[at : at + 3200] for at in range(0, 64_000, 3200)])
+        await talk.client.disconnect(terminate=True)
+    assert talk.kinds == [
+        "BeginEvent",
+        "SpeechStartedEvent",
+        "TurnEvent",
+        "TerminationEvent",
+    ]
+    (final,) = talk.finals
+    assert (final.transcript, final.words[0].start) == ("hello there", 200)

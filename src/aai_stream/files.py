@@ -11,7 +11,7 @@ import shutil
 import stat
 import wave
 from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,8 @@ from .client import ConnectOptions, connect
 from .errors import AudioError, InputError, LostAudioError, MissingExtraError
 from .messages import AudioLost, Event, SilenceSkipped, Turn
 from .options import refuse_unknown
+from .recorder.format import SUFFIX, UNFINISHED
+from .recorder.reading import read_call
 from .signatures import spelled_out
 from .stream import Stream
 
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from .typing import Audio
 
 logger = logging.getLogger("aai_stream")
+
+RATE = 16_000
+"""Of what is sent, in Hz, whatever is recorded."""
 
 BLOCK_MS = 50
 """How much is read and pushed at a time."""
@@ -44,6 +49,8 @@ class Recording:
     num_channels: int = 1
     seconds: float | None = None
     """Its length, None if that isn't known before its end."""
+    is_call: bool = False
+    """Whether it is a recorded call. It is sent as it was: at its own rate."""
 
     def count_frames(self, block: Audio) -> int:
         """How many frames one of the blocks holds."""
@@ -54,12 +61,15 @@ class Recording:
 def open_recording(path: str | os.PathLike[str]) -> Recording:
     """An audio file, read as it is needed.
 
+    Of a recorded call (`.aai`), it is the audio that was sent.
     WAV of 16 bits needs nothing; other WAV, FLAC, OGG and MP3 need soundfile. What that
     can't read, such as M4A or WebM, ffmpeg decodes if it is installed, to 16 kHz mono.
 
     Raises `OSError` if there is no such file, `AudioError` if it can't be read,
     `MissingExtraError` if soundfile isn't installed.
     """
+    if os.fspath(path).endswith((SUFFIX, UNFINISHED)):
+        return _call(path)
     with open(path, "rb"):  # soundfile's own words for a missing file are unclear
         pass
     if (recording := _open_wav(path)) is not None:
@@ -79,6 +89,16 @@ def open_recording(path: str | os.PathLike[str]) -> Recording:
     if (ffmpeg := shutil.which("ffmpeg")) is not None:
         return _decoded(ffmpeg, path)
     raise failure
+
+
+def _call(path: str | os.PathLike[str]) -> Recording:
+    """A recorded call, finished or not."""
+    try:
+        call = read_call(path)
+    except InputError as exc:
+        raise AudioError(str(exc)) from None
+    recording = memory_recording(call.audio, call.meta.sample_rate, 1)
+    return replace(recording, is_call=True)
 
 
 def _open_wav(path: str | os.PathLike[str]) -> Recording | None:
@@ -128,7 +148,7 @@ def _open_with_soundfile(path: str | os.PathLike[str]) -> Recording:
 
 def _decoded(ffmpeg: str, path: str | os.PathLike[str]) -> Recording:
     """What `ffmpeg` makes of a file. Iterating raises `AudioError` where it fails."""
-    rate = 16_000
+    rate = RATE
     name = Path(path).name
 
     async def blocks() -> AsyncIterator[Audio]:
@@ -301,7 +321,8 @@ async def transcribe(
     if not realtime:
         connect_options.setdefault("catch_up_rate", math.inf)
     connect_options.setdefault("skip_silence", False)
-    async with connect(**connect_options) as stream:
+    sent_rate = recording.sample_rate if recording.is_call else RATE
+    async with connect(sample_rate=sent_rate, **connect_options) as stream:
         return await heard_turns(recording, stream, realtime=realtime)
 
 

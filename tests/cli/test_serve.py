@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -108,3 +109,30 @@ def test_the_console_and_its_token_are_shown(
     assert rest == ""
     for line, start in zip(lines[1:], said, strict=True):
         assert line.startswith(start)
+
+
+CALL = str(Path(__file__).parents[2] / "examples/debugging/unheard.aai")
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["--model", "universal-3-6-pro"], "--model doesn't go with --replay"),
+        (["--deny-model", "universal-3-6-pro"], "--deny-model doesn't go with"),
+        (["--capture", CALL], "--capture doesn't go with --replay"),
+    ],
+)
+def test_what_a_replay_settles_can_t_be_asked_for(options: list[str], why: str) -> None:
+    done = CliRunner().invoke(app, ["serve", "--replay", CALL, *options])
+    assert done.exit_code == 2
+    assert why in done.stderr
+
+
+def test_a_call_that_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "call.aai"
+    done = CliRunner().invoke(app, ["serve", "--replay", str(path)])
+    assert done.exit_code == os.EX_NOINPUT
+    path.write_text("no zip")
+    done = CliRunner().invoke(app, ["serve", "--replay", str(path)])
+    assert done.exit_code == 2
+    assert "is no recorded call" in done.stderr

@@ -12,6 +12,7 @@ import typer
 from ..emulator.engines.capture import read_capture
 from ..emulator.engines.engine import Engine
 from ..emulator.engines.pocketsphinx import PocketsphinxEngine
+from ..emulator.engines.replay import ReplayEngine
 from ..emulator.engines.script import ScriptEngine
 from ..emulator.faults import KINDS, fault
 from ..emulator.faults.kinds import Option
@@ -67,8 +68,12 @@ def serve(
         typer.Option(help="Take this key only; repeat it for more. Default: any."),
     ] = None,
     model: Annotated[
-        str, typer.Option(help="What sessions get that ask for no model.")
-    ] = Service.default_model,
+        str | None,
+        typer.Option(
+            help="What sessions get that ask for no model. "
+            f"Default: {Service.default_model}."
+        ),
+    ] = None,
     deny_model: Annotated[
         list[str] | None,
         typer.Option(
@@ -96,6 +101,15 @@ def serve(
             metavar="FILE",
             help="Tell the messages in this file instead of recognising: lines of "
             '{"audio_ms": 1200, "message": {"type": "Turn", …}}.',
+        ),
+    ] = None,
+    replay: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CALL.aai",
+            help="Say what the service said in this recorded call, at the same places "
+            "of its audio, and fail as it failed. Send it the call's audio: aai-stream "
+            "transcribe CALL.aai --url ….",
         ),
     ] = None,
     console: Annotated[
@@ -132,18 +146,20 @@ def serve(
 
     async def command(stop: Stop) -> None:
         denied = deny_model or []
-        for name in (model, *denied):
+        if replay is not None:
+            _refuse_beside_replay(capture=capture, model=model, deny_model=deny_model)
+        for name in (model or Service.default_model, *denied):
             _check_model(name)
         service = replace(
             DOCUMENTED if documented else Service(),
-            default_model=model,
+            default_model=model or Service.default_model,
             denied_models=frozenset(denied),
             max_sessions=max_sessions,
             begin_seconds=begin_delay,
             termination_seconds=termination_delay,
         )
         emulator = Emulator(
-            _engine(capture, max_sessions),
+            _engine(replay, capture, max_sessions),
             host=host,
             port=port,
             api_keys=key or None,
@@ -177,11 +193,34 @@ def _check_model(name: str) -> None:
         )
 
 
-def _engine(capture: Path | None, max_sessions: int | None) -> Engine:
+def _refuse_beside_replay(**given: object) -> None:
+    for name, value in given.items():
+        if value:
+            raise OptionError(
+                f"--{name.replace('_', '-')} doesn't go with --replay: what sessions "
+                "are told, and of which model, is as it was recorded"
+            )
+
+
+def _engine(
+    replay: Path | None, capture: Path | None, max_sessions: int | None
+) -> Engine:
+    if replay is not None:
+        engine = ReplayEngine(replay)
+        print(_described(engine), flush=True)
+        return engine
     if capture is None:
         return PocketsphinxEngine(max_sessions)
     with capture.open("rb") as lines:
         return ScriptEngine(read_capture(lines))
+
+
+def _described(engine: ReplayEngine) -> str:
+    call, count = engine.call, len(engine.sessions)
+    return (
+        f"Replaying {call.path}: {call.seconds:.1f} s at {call.meta.sample_rate} Hz, "
+        f"{count} session{'s' if count != 1 else ''}"
+    )
 
 
 def _log_to_stderr() -> None:

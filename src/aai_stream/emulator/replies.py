@@ -6,6 +6,7 @@ errors and closures.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -68,7 +69,9 @@ def unauthorized(why: str) -> Message:
     return error(1008, f"Unauthorized Connection: {why}")
 
 
-def begin(session_id: str, expires_at: int, configuration: dict[str, Any]) -> Message:
+def begin(
+    session_id: str, expires_at: int, configuration: Mapping[str, Any]
+) -> Message:
     """The Begin message; `expires_at` in unix seconds."""
     return {
         "type": "Begin",

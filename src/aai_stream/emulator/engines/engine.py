@@ -9,8 +9,9 @@ wall clock: the same audio gives the same text.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -57,9 +58,23 @@ class Silence(msgspec.Struct, frozen=True, gc=False, tag=True):
 
 
 class Raw(msgspec.Struct, frozen=True, gc=False, tag=True):
-    """A message that the client gets as it is, for example from a capture."""
+    """What the client gets as it is, for example from a capture.
 
-    message: dict[str, Any]
+    `message` is JSON; a string is text that isn't.
+    """
+
+    message: Any
+
+
+class Ended(msgspec.Struct, frozen=True, gc=False, tag=True):
+    """The connection ends here, as another one did; nothing comes after it.
+
+    `freeze` leaves it open, with nobody there; `mute` with somebody who says nothing.
+    """
+
+    how: Literal["close", "reset", "freeze", "mute"]
+    code: int = 1000
+    reason: str = ""
 
 
 class Finished(msgspec.Struct, frozen=True, gc=False, tag=True):
@@ -72,7 +87,8 @@ class Broken(msgspec.Struct, frozen=True, gc=False, tag=True):
     why: str
 
 
-Heard = SpeechStarted | Hypothesis | Silence | Raw | Finished | Broken
+Heard = SpeechStarted | Hypothesis | Silence | Raw | Ended | Finished | Broken
+Tell = Callable[[Heard], None]
 
 
 class TurnSettings(msgspec.Struct, frozen=True, gc=False):
@@ -118,9 +134,7 @@ class Engine(Protocol):
     async def start(self) -> None:
         """Load what is needed (models, workers) before the first session."""
 
-    def open(
-        self, sample_rate: int, settings: TurnSettings, tell: Callable[[Heard], None]
-    ) -> Recognizer:
+    def open(self, sample_rate: int, settings: TurnSettings, tell: Tell) -> Recognizer:
         """A recogniser for one new session.
 
         `tell` is called on the event loop, in the order of the audio. A recogniser
@@ -129,3 +143,37 @@ class Engine(Protocol):
 
     async def aclose(self) -> None:
         """Stop the workers and forget the models."""
+
+
+Handshake = Literal["accept", "reset", "freeze"] | int
+"""The answer to a handshake; a number is an HTTP status that refuses it."""
+
+
+def _nothing() -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """What an engine does on one connection."""
+
+    open: Callable[[int, TurnSettings, Tell], Recognizer]
+    """As `Engine.open`, once the websocket is there."""
+    handshake: Handshake = "accept"
+    begins: bool = True
+    """Whether there is a Begin."""
+    configuration: Mapping[str, Any] | None = None
+    """What Begin says of it; None for what the client asked for."""
+    opening: tuple[Heard, ...] = ()
+    """What is told after Begin, or in its place."""
+    is_recorded: bool = False
+    """All messages but Begin and Termination are the recogniser's."""
+    leave: Callable[[], None] = _nothing
+    """Called when the connection is over."""
+
+
+@runtime_checkable
+class Rehearsal(Engine, Protocol):
+    """An engine that has a say in whole connections, not only in what is heard."""
+
+    def meet(self) -> Part:
+        """A client asks for a connection."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .engine import Finished, HeardWord, Recognizer, TurnSettings
+from .engine import Finished, HeardWord, Recognizer, Tell, TurnSettings
 from .markings import (
     CLEAN,
     LEVEL_MS,
@@ -31,7 +31,7 @@ from .markings import (
     Sound,
     levels_of,
 )
-from .script import Tell, TurnTaker
+from .script import TurnTaker
 
 DAMAGE = "x"
 """The text of a stretch of sound that isn't a whole word."""

@@ -12,24 +12,22 @@ cut, or on the wall clock.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .engine import (
     SILENCE_EVERY_MS,
     Finished,
-    Heard,
     HeardWord,
     Hypothesis,
     Raw,
     Recognizer,
     Silence,
     SpeechStarted,
+    Tell,
     TurnSettings,
 )
-
-Tell = Callable[[Heard], None]
 
 _MS_PER_WORD = 250
 _PARTIAL_EVERY_MS = 200

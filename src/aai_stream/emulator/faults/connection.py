@@ -19,6 +19,7 @@ from ..replies import Message
 from .damage import Damage
 from .kinds import KINDS, Fault
 from .messages import MessageFaults
+from .moments import At, On
 from .transport import FaultyTransport
 
 
@@ -116,7 +117,7 @@ class ConnectionFaults:
         if seconds := self._messages.delay(message):
             await self._hold(seconds)
         told = self._messages.change(message)
-        return [] if self._damage.mute or self._damage.over.is_set() else told
+        return [] if self.silent else told
 
     async def after_telling(self, message: Message) -> None:
         """`message`, or what was told in its place, has been sent."""
@@ -128,9 +129,20 @@ class ConnectionFaults:
             self._damage.mute = True
         await self._strike_due("begin", "turn", "final")
 
+    @property
+    def silent(self) -> bool:
+        """Whether the client is told nothing any more."""
+        return self._damage.mute or self._damage.over.is_set()
+
+    async def strike(self, kind: str) -> None:
+        """Let a fault of this `kind` happen here and now."""
+        at = At("audio", max(1, int(self.audio_ms)))
+        fault = Fault(kind, at, On(self.number, self.number))
+        await asyncio.shield(self._start(self._strike([fault])))
+
     async def close(self, code: int, reason: str) -> None:
         """Close the websocket, unless a fault has done so or keeps it open."""
-        if self._damage.mute or self._damage.over.is_set():
+        if self.silent:
             return
         closing = self._damage.close(code, reason.encode())
         if self._transport.is_trickling:

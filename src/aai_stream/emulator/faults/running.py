@@ -7,14 +7,14 @@ import math
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiohttp import web
 
 from ..clock import Clock
 from .connection import ConnectionFaults
 from .kinds import Fault
-from .moments import EVERY
+from .moments import EVERY, On
 from .transport import FaultyTransport
 
 logger = logging.getLogger(__name__)
@@ -102,12 +102,15 @@ class Faults:
 
     @asynccontextmanager
     async def attend(
-        self, request: web.Request, websocket: web.WebSocketResponse
+        self,
+        request: web.Request,
+        websocket: web.WebSocketResponse,
+        more: Iterable[Fault] = (),
     ) -> AsyncIterator[ConnectionFaults]:
         """The faults of the connection on which `request` asks for `websocket`.
 
-        Raises `web.HTTPException` if the request isn't to be served. Leaving it waits
-        until the connection may be closed.
+        `more` strike it besides. Raises `web.HTTPException` if the request isn't to be
+        served. Leaving it waits until the connection may be closed.
         """
         self._connections += 1
         transport = request.transport
@@ -123,6 +126,8 @@ class Faults:
             shut_port=self._shut_port,
         )
         self._open.append(connection)
+        for fault in more:
+            connection.arm(replace(fault, on=On(connection.number, connection.number)))
         for watch in self._watches:
             if watch.strikes(self._clock.monotonic()):
                 connection.arm(watch.fault)

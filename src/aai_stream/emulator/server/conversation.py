@@ -24,10 +24,11 @@ from .. import replies
 from ..clock import Clock, Timers, pause
 from ..engines.engine import (
     Broken,
-    Engine,
+    Ended,
     Finished,
     Heard,
     Hypothesis,
+    Part,
     Raw,
     Silence,
     SpeechStarted,
@@ -36,7 +37,7 @@ from . import mulaw
 from .heartbeats import Heartbeats
 from .lengths import Lengths
 from .line import Line
-from .outbox import Close, Outbox
+from .outbox import Break, Close, Outbox, Text
 from .settings import Settings
 from .turns import TurnTeller
 
@@ -52,13 +53,13 @@ CLOSE_SECONDS = 2.0
 class Conversation:
     """A session on `line`, which has been accepted. `run` it once.
 
-    `dice` vary how long Begin and Termination take.
+    `part` is the engine's in it. `dice` vary how long Begin and Termination take.
     """
 
     def __init__(
         self,
         line: Line,
-        engine: Engine,
+        part: Part,
         settings: Settings,
         clock: Clock,
         dice: random.Random,
@@ -67,6 +68,7 @@ class Conversation:
         api_version: str,
     ) -> None:
         self._line = line
+        self._part = part
         self._settings = settings
         self._service = settings.service
         self._clock = clock
@@ -82,11 +84,11 @@ class Conversation:
         self._came_bytes = 0  # of audio, whether it was heard or not
         self._samples = 0  # heard
         self._lengths = Lengths(settings.sample_rate, self._service.short_audio_ms)
-        self._is_capture = False  # a recorded conversation is played
+        self._is_capture = part.is_recorded  # a recorded conversation is played
         self._close: Close | None = None
         self._terminating = False
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._recognizer = engine.open(
+        self._recognizer = part.open(
             settings.sample_rate, settings.silences, self._heard
         )
 
@@ -100,8 +102,10 @@ class Conversation:
             self._line.watch.opened(settings.values, settings.sample_rate)
         await pause(self._clock, self._varied(self._service.begin_seconds))
         self._began = self._clock.monotonic()
-        if not self._ended:
+        if not self._ended and self._part.begins:
             self._begin()
+        for heard in self._part.opening:
+            self._heard(heard)
         self._log_ignored(complaints)
         reader = asyncio.create_task(self._read())
         writer = asyncio.create_task(self._outbox.run())
@@ -257,7 +261,12 @@ class Conversation:
                 self._tell(replies.silence(heard.start_ms, heard.end_ms))
         elif isinstance(heard, Raw):
             self._is_capture = True
-            self._tell(heard.message)
+            self._tell_raw(heard.message)
+        elif isinstance(heard, Ended):
+            if heard.how == "close":
+                self._end(Close(heard.code, heard.reason))
+            else:
+                self._outbox.put(Break(heard.how))
         elif isinstance(heard, Finished):
             if not self._is_capture:
                 for message in self._turns.farewell():
@@ -285,7 +294,7 @@ class Conversation:
             self._timers.arm("inactivity", seconds, lambda: self._fail(error))
 
     def _watch_heartbeat(self) -> None:
-        if not self._settings.on("session_heartbeat"):
+        if not self._settings.on("session_heartbeat") or self._part.is_recorded:
             self._timers.disarm("heartbeat")
         elif not self._timers.armed("heartbeat"):
             self._timers.arm("heartbeat", HEARTBEAT_SECONDS, self._beat)
@@ -305,7 +314,9 @@ class Conversation:
             self._settings.sample_rate,
         )
         expires_at = int(self._clock.unix() + self._max_seconds)
-        configuration = self._settings.configuration(self._api_version)
+        configuration = self._part.configuration
+        if configuration is None:
+            configuration = self._settings.configuration(self._api_version)
         self._tell(replies.begin(self._id, expires_at, configuration))
         self._timers.arm(
             "expiry", self._max_seconds, lambda: self._fail(replies.expired())
@@ -340,6 +351,14 @@ class Conversation:
 
     def _tell(self, message: replies.Message) -> None:
         self._outbox.put(message)
+
+    def _tell_raw(self, message: Any) -> None:
+        if isinstance(message, dict) and isinstance(message.get("type"), str):
+            self._tell(message)
+        elif isinstance(message, str):
+            self._outbox.put(Text(message))
+        else:
+            self._outbox.put(Text(msgspec.json.encode(message).decode()))
 
     def _end(self, close: Close | None = None) -> None:
         """End the session: release everything, and queue `close` behind the rest."""

@@ -15,7 +15,7 @@ import logging
 import random
 import ssl
 from collections.abc import Collection, Iterable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -25,8 +25,9 @@ from ...errors import EngineError, OptionError
 from .. import replies
 from ..clock import Clock, LoopClock, pause
 from ..console import Console
-from ..engines.engine import Engine
+from ..engines.engine import Engine, Handshake, Part, Rehearsal
 from ..faults.kinds import Fault
+from ..faults.moments import CONNECT
 from ..faults.running import Faults
 from ..watching import Watcher
 from .access import Doorkeeper, NoAccess, Places
@@ -201,7 +202,13 @@ class Emulator:
             timeout=CLOSE_SECONDS, max_msg_size=_MAX_MESSAGE_BYTES, compress=False
         )
         service = self._service
-        async with self.faults.attend(request, socket) as faults:
+        part = self._meet()
+        recorded = _handshake_faults(part.handshake)
+        async with AsyncExitStack() as over:
+            over.callback(part.leave)
+            faults = await over.enter_async_context(
+                self.faults.attend(request, socket, recorded)
+            )
             line = Line(socket, faults)
             refusal: replies.Message | None = None
             max_seconds = service.max_session_seconds
@@ -215,10 +222,16 @@ class Emulator:
                 refusal = replies.unauthorized(str(why))
             await socket.prepare(request)
             if refusal is None:
-                refusal = await self._converse(request, line, max_seconds)
+                refusal = await self._converse(request, line, part, max_seconds)
             if refusal is not None:
                 await self._refuse(line, refusal)
             return socket
+
+    def _meet(self) -> Part:
+        """What the engine does on a connection that is asked for."""
+        if isinstance(self._engine, Rehearsal):
+            return self._engine.meet()
+        return Part(open=self._engine.open)
 
     async def _refuse(self, line: Line, error: replies.Message) -> None:
         logger.info("a session was refused: %s", error["error"])
@@ -230,7 +243,7 @@ class Emulator:
             await line.close(error["error_code"], replies.CLOSE_REASON)
 
     async def _converse(
-        self, request: web.Request, line: Line, max_seconds: float
+        self, request: web.Request, line: Line, part: Part, max_seconds: float
     ) -> replies.Message | None:
         """Hold one session, or return the Error message that refuses it."""
         if self._stopping:
@@ -245,7 +258,7 @@ class Emulator:
         try:
             conversation = Conversation(
                 line,
-                self._engine,
+                part,
                 settings,
                 self._clock,
                 self._dice,
@@ -286,6 +299,14 @@ class Emulator:
                 "sessions_opened": self.sessions_opened,
             }
         )
+
+
+def _handshake_faults(answer: Handshake) -> list[Fault]:
+    if answer == "accept":
+        return []
+    if isinstance(answer, int):
+        return [Fault("status", CONNECT, code=answer)]
+    return [Fault(answer, CONNECT)]
 
 
 def _api_version(request: web.Request) -> str:

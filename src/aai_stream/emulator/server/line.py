@@ -37,6 +37,15 @@ class Line:
                 self.watch.told(told)
         await self.faults.after_telling(message)
 
+    async def tell_text(self, text: str) -> None:
+        """Send what is no message. Raises `ConnectionError`."""
+        if not self.faults.silent:
+            await self._websocket.send_str(text)
+
+    async def break_by(self, kind: str) -> None:
+        """Let a fault of this `kind` strike now."""
+        await self.faults.strike(kind)
+
     async def close(self, code: int, reason: str) -> None:
         """Close the websocket, unless faults keep it open."""
         await self.faults.close(code, reason)

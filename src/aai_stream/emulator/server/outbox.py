@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from ..replies import Message
 from .line import Line
@@ -19,22 +19,42 @@ class Close(NamedTuple):
     reason: str = ""
 
 
+class Text(NamedTuple):
+    """What is told as it is, being no message."""
+
+    text: str
+
+
+class Break(NamedTuple):
+    """The connection breaks, as by a fault of this kind."""
+
+    kind: Literal["reset", "freeze", "mute"]
+
+
+Item = Message | Text | Break | Close
+
+
 class Outbox:
     """A queue before `line`, written by the task that runs `run`."""
 
     def __init__(self, line: Line) -> None:
         self._line = line
-        self._items = asyncio.Queue[Message | Close]()
+        self._items = asyncio.Queue[Item]()
 
-    def put(self, item: Message | Close) -> None:
-        """Add a message, or the close that ends it all."""
+    def put(self, item: Item) -> None:
+        """Add what is told, or the close that ends it all."""
         self._items.put_nowait(item)
 
     async def run(self) -> None:
         """Send what is put in, up to the close."""
         try:
             while not isinstance(item := await self._items.get(), Close):
-                await self._line.tell(item)
+                if isinstance(item, Text):
+                    await self._line.tell_text(item.text)
+                elif isinstance(item, Break):
+                    await self._line.break_by(item.kind)
+                else:
+                    await self._line.tell(item)
                 self._items.task_done()
             await self._line.close(item.code, item.reason)
         except ConnectionError:
