@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -115,6 +116,9 @@ async def test_who_comes_back_goes_on_in_the_same_call(
         async with page(url, hello) as second:
             message = await second.told()
             assert message["samples"] == half // 2
+            (call,) = example.calls.values()
+            assert call._hangup is not None
+            assert call._hangup.cancelled()
             assert second.words == WORDS[: len(second.words)] != []
             await second.send(AUDIO[half:])
             await second.socket.send_str("end")
@@ -142,9 +146,37 @@ async def closed(page: Page) -> None:
         pass
 
 
-async def test_the_session_ends_when_the_page_is_left(
-    url: str, server: Emulator
+async def test_no_more_is_read_than_can_be_sent(
+    url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The page keeps the rest, and is not told that it was taken."""
+    opened = asyncio.Event()
+    drain = aai_stream.Stream.drain
+
+    async def drain_when_opened(stream: aai_stream.Stream) -> None:
+        await opened.wait()
+        await drain(stream)
+
+    monkeypatch.setattr(aai_stream.Stream, "drain", drain_when_opened)
+    async with page(url) as fast:
+        await fast.send(AUDIO)
+        await until(lambda: len(example.calls) == 1)
+        (call,) = example.calls.values()
+        await until(lambda: call._samples > 0)
+        async with page(url, []) as other:  # the app goes on meanwhile
+            await within(5, closed(other))
+        assert call._samples == CHUNK // 2
+        assert (await fast.told())["samples"] == 0
+        opened.set()
+        await fast.socket.send_str("end")
+        await fast.to_the_end()
+        assert fast.words == WORDS
+
+
+async def test_the_session_ends_when_the_page_is_left(
+    url: str, server: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "GRACE_SECONDS", 3600)
     async with page(url) as left:
         await left.send(AUDIO[:CHUNK])
         await left.until_taken(CHUNK // 2)
@@ -166,12 +198,17 @@ async def test_a_page_that_does_not_come_back_is_given_up(
     assert example.calls == {}
 
 
-async def test_the_session_ends_with_the_app(server: Emulator) -> None:
-    async with serving(example.app) as url, page(url) as open_page:
-        await open_page.send(AUDIO[:CHUNK])
-        await open_page.until_taken(CHUNK // 2)
-    await until(lambda: server.sessions == 0)
-    assert example.calls == {}
+async def test_the_session_ends_with_the_app(
+    server: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "GRACE_SECONDS", 3600)
+    async with AsyncExitStack() as pages:
+        async with serving(example.app) as url:
+            open_page = await pages.enter_async_context(page(url))
+            await open_page.send(AUDIO[:CHUNK])
+            await open_page.until_taken(CHUNK // 2)
+        assert example.calls == {}
+        await until(lambda: server.sessions == 0)
 
 
 async def test_a_page_of_another_site_is_refused(url: str, server: Emulator) -> None:
