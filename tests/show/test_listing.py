@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import io
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from aai_stream.errors import InputError
-from aai_stream.recorder.format import Entries
+from aai_stream.recorder.format import EVENTS, Entries
 from aai_stream.show.listing import is_folder_of_calls, list_calls
 from aai_stream.show.text import print_calls
 from tests.show.calls import BEGAN, entries, meta, write_call, write_unfinished
@@ -119,8 +118,9 @@ def test_the_folder_of_one_call_is_no_folder_of_calls(tmp_path: Path) -> None:
     assert not is_folder_of_calls(tmp_path / "nothing")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
-def test_a_call_that_may_not_be_read_is_told(tmp_path: Path) -> None:
-    write_call(tmp_path / "a.aai").chmod(0)
-    (call,) = list_calls(tmp_path)
-    assert "Permission denied" in call.why
+def test_a_call_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
+    call = write_unfinished(tmp_path / "a.aai.part", [])
+    (call / EVENTS).unlink()
+    (call / EVENTS).mkdir()
+    (listed,) = list_calls(tmp_path)
+    assert "Is a directory" in listed.why
