@@ -57,10 +57,11 @@ class Call:
     def __init__(self) -> None:
         self.entries: list[recorded.Entries] = []
         self.now_ms = 0  # of the stream
+        self.behind_ms = 0  # what happens, since the first session was lost
 
     def add(self, kind: Any, late_ms: float = 0, **fields: Any) -> None:
         """Something happens now, or `late_ms` later."""
-        unix = BEGAN + (self.now_ms + late_ms) / 1000
+        unix = BEGAN + (self.now_ms + self.behind_ms + late_ms) / 1000
         self.entries.append(kind(unix=unix, stream_ms=self.now_ms, **fields))
 
     def decide(self, what: str, about: int | None = None, **fields: Any) -> None:
@@ -189,6 +190,7 @@ def made(samples: int) -> list[recorded.Entries]:
     }
     call.close(1, 1006, lost)
     call.decide("Retry", failure=lost, seconds=0.0, counts=True, session="session-1")
+    call.behind_ms = 10
 
     begin_ms = first[0][1] // CHUNK_MS * CHUNK_MS
     call.open(2, begin_ms * RATE // 1000, broken_at * RATE // 1000)

@@ -32,7 +32,13 @@ def test_a_stream_time(ms: float, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0.00 s"), (0.002, "2 ms"), (0.1, "0.10 s"), (61.5, "61.50 s")],
+    [
+        (0, "0.00 s"),
+        (0.00012, "0.1 ms"),
+        (0.002, "2 ms"),
+        (0.1, "0.10 s"),
+        (61.5, "61.50 s"),
+    ],
 )
 def test_a_length_of_time(value: float, text: str) -> None:
     assert seconds(value) == text

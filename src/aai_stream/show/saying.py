@@ -15,8 +15,10 @@ def stamp(ms: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """A length: in ms below a tenth of a second."""
-    return f"{1000 * value:.0f} ms" if 0 < value < 0.1 else f"{value:.2f} s"
+    """A length: in ms below a tenth of a second, and in tenths of them below one."""
+    if not 0 < value < 0.1:
+        return f"{value:.2f} s"
+    return f"{1000 * value:.{0 if value >= 0.001 else 1}f} ms"
 
 
 def length(value: float) -> str:

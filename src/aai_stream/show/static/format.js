@@ -25,7 +25,8 @@ function stamp(ms, digits = 3) {
 }
 
 function seconds(value) {
-  return value > 0 && value < 0.1 ? `${(1000 * value).toFixed(0)} ms` : `${value.toFixed(2)} s`;
+  if (value <= 0 || value >= 0.1) return `${value.toFixed(2)} s`;
+  return `${(1000 * value).toFixed(value >= 0.001 ? 0 : 1)} ms`;
 }
 
 // The time of day, where the page is read.
