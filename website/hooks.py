@@ -1,5 +1,5 @@
-"""MkDocs' hooks: pages that aren't in docs/, links that lead out of it, and what is made
-from the code.
+"""MkDocs' hooks: pages that aren't in docs/, links that lead out of it, and what is
+made from the code.
 
 Whoever reads this repository as files, and whoever reads the site, follows the same
 links. So README.md and its like become pages, and so does each file that a page
@@ -34,7 +34,7 @@ _LINK = re.compile(r"(?<=\]\()(?!#|[a-z]+:)([^)\s#]+)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages that are not in docs/, and those of the files that pages link to."""
+    """Add the pages that are not in docs/, and the files that pages link to."""
     texts = {
         f"docs/{file.src_uri}": file.content_string
         for file in files.documentation_pages()
