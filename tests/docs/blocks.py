@@ -79,8 +79,7 @@ def _evaluate(example: Example) -> None:
     language, source = example.parsed
     assert language in LANGUAGES, f"who runs {language}?"
     if "reader" not in example.namespace:
-        whole = "account number" in example.document.text
-        example.namespace["reader"] = Reader(hears_the_whole_call=whole)
+        example.namespace["reader"] = Reader()
     LANGUAGES[language](example.namespace["reader"], source, example)
 
 

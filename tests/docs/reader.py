@@ -26,8 +26,11 @@ import trustme
 ROOT = Path(__file__).parents[2]
 DEVICES = Path(__file__).parent / "devices"
 SEEN = ("README.md", "pyproject.toml", "benchmarks", "docs", "src", "tests")
-SHORT_SECONDS = 4.0
-"""Of the example call, in real time, for pages that don't show what is heard in it."""
+CALL_SECONDS = 4.0
+"""What there is of the example call, its first sentence: it is heard in real time."""
+
+METRICS = "/tmp/aai-stream-metrics"
+"""The one place outside of the desk that a page names; a mount of its own."""
 
 DONE = "this command is done:"
 _UNSHARE = ("unshare", "--net", "--mount", *(() if os.getuid() == 0 else ("-Ur",)))
@@ -35,6 +38,8 @@ _UNSHARE = ("unshare", "--net", "--mount", *(() if os.getuid() == 0 else ("-Ur",
 _SETTLE = f"""
 ip link set lo up
 mount --bind "$DESK/hosts" /etc/hosts
+mkdir -p {METRICS} "$DESK/metrics"
+mount --bind "$DESK/metrics" {METRICS}
 {sys.executable} -m tests.docs.interpreter <&$IN >&$OUT 2>&1 &
 exec bash --norc --noprofile
 """
@@ -48,27 +53,26 @@ def _has_namespaces() -> bool:
 class Reader:
     """At a desk: a shell and an interpreter, which remember what was done before."""
 
-    def __init__(self, *, hears_the_whole_call: bool) -> None:
+    def __init__(self) -> None:
         if not _has_namespaces():
             pytest.skip("needs network namespaces, which unshare can't make here")
         self._folder = tempfile.TemporaryDirectory()
         self.desk = Path(self._folder.name)
-        self._lay_out(None if hears_the_whole_call else SHORT_SECONDS)
+        self._lay_out()
         self._output = ""
         self._hangs = False
         self._background: list[Path] = []
         self._shell, self._to_python, self._from_python = self._open()
 
-    def _lay_out(self, seconds: float | None) -> None:
+    def _lay_out(self) -> None:
         for name in SEEN:
             (self.desk / name).symlink_to(ROOT / name)
         (self.desk / "examples").mkdir()
         for path in (ROOT / "examples").iterdir():
             (self.desk / "examples" / path.name).symlink_to(path)
-        if seconds is not None:
-            (self.desk / "examples" / "call.wav").unlink()
-            _cut(self.desk / "examples" / "call.wav", seconds)
-        _cut(self.desk / "call.wav", 1.0)
+        for call in ("examples/call.wav", "call.wav"):
+            (self.desk / call).unlink(missing_ok=True)
+            _cut(self.desk / call, CALL_SECONDS)
         (self.desk / "hosts").write_text(
             "127.0.0.1 localhost streaming.assemblyai.com\n"
         )
@@ -169,6 +173,7 @@ class Reader:
             self._output += before
             if is_done:
                 self._hangs = False
+                self._output += "\n"  # some end without one
                 return int(status)
         raise AssertionError(f"the shell died: {self._output}")
 

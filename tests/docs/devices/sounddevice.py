@@ -21,7 +21,7 @@ def query_devices(*_: Any) -> dict[str, float]:
 class InputStream:
     """Calls back every 50 ms, in a thread of its own, as the real one does."""
 
-    sample = np.float32
+    sample: type[np.number[Any]] = np.float32
 
     def __init__(
         self, samplerate: int, channels: int, callback: Callable[..., None], **_: Any
