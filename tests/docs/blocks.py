@@ -100,12 +100,3 @@ collect = Sybil(
     patterns=["README.md", "CONTRIBUTING.md", "docs/*.md", "docs/**/*.md"],
     teardown=_get_up,
 ).pytest()
-
-
-def report(terminalreporter: Any) -> None:
-    """Say which commands of the docs were checked, but not run, and why."""
-    stats = terminalreporter.stats
-    if any("md::" in each.nodeid for each in stats.get("passed", [])):
-        terminalreporter.section("commands of the docs that are checked, not run")
-        for rule in commands.NOT_RUN:
-            terminalreporter.write_line(f"{rule.prefix}: {rule.why}")

@@ -4,6 +4,7 @@ checks what it names.
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 import subprocess
@@ -78,12 +79,15 @@ def _options_exist(words: Sequence[str]) -> None:
         command = typer.main.get_command(app).commands[words[1]]  # type: ignore[attr-defined]
         known = {name for each in command.params for name in each.opts}
     else:
-        told = [sys.executable, *words[1:3], "--help"]
-        done = subprocess.run(
-            told, cwd=ROOT, capture_output=True, text=True, check=True
-        )
-        known = set(re.findall(r"--[a-z-]+", done.stdout))
+        known = _options_of(words[2])
     assert {word for word in words if word.startswith("--")} <= known
+
+
+@functools.cache
+def _options_of(module: str) -> set[str]:
+    command = [sys.executable, "-m", module, "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(re.findall(r"--[a-z-]+", done.stdout))
 
 
 def _is_here_already(words: Sequence[str]) -> None:

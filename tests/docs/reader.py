@@ -15,12 +15,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-import wave
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
 import pytest
+import soundfile
 import trustme
 
 ROOT = Path(__file__).parents[2]
@@ -74,9 +74,10 @@ class Reader:
         (self.desk / "examples").mkdir()
         for path in (ROOT / "examples").iterdir():
             (self.desk / "examples" / path.name).symlink_to(path)
-        for call in ("examples/call.wav", "call.wav"):
-            (self.desk / call).unlink(missing_ok=True)
-            _cut(self.desk / call, CALL_SECONDS)
+        calls = ROOT / "examples"
+        for name in ("call.wav", "call-stereo-44k.flac"):
+            _cut(calls / name, self.desk / "examples" / name)
+        _cut(calls / "call.wav", self.desk / "call.wav")
         (self.desk / "hosts").write_text(
             "127.0.0.1 localhost streaming.assemblyai.com\n"
         )
@@ -193,14 +194,12 @@ class Reader:
         self._folder.cleanup()
 
 
-def _cut(path: Path, seconds: float) -> None:
-    """The beginning of the example call."""
-    with wave.open(str(ROOT / "examples" / "call.wav")) as call:
-        params = call.getparams()
-        start = call.readframes(round(seconds * call.getframerate()))
-    with wave.open(str(path), "wb") as short:
-        short.setparams(params)
-        short.writeframes(start)
+def _cut(call: Path, path: Path) -> None:
+    """The beginning of a recording of the example call."""
+    rate = soundfile.info(call).samplerate
+    start, _ = soundfile.read(call, round(CALL_SECONDS * rate), dtype="int16")
+    path.unlink(missing_ok=True)
+    soundfile.write(path, start, rate)
 
 
 def _shape(line: str) -> str:
