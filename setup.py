@@ -1,4 +1,4 @@
-"""The one thing pyproject.toml can't say: the compiled core."""
+"""What pyproject.toml can't say: the compiled core, and the README without files."""
 
 import sys
 from pathlib import Path
@@ -9,6 +9,7 @@ from setuptools.command.build_ext import build_ext
 
 sys.path.insert(0, "src")
 from _filters import as_header
+from _readme import as_description
 
 header = Path("build/_filters.h")
 header.parent.mkdir(exist_ok=True)
@@ -38,6 +39,8 @@ class BuildCore(build_ext):
 
 
 setup(
+    long_description=as_description(Path("README.md").read_text(encoding="utf-8")),
+    long_description_content_type="text/markdown",
     ext_modules=cythonize([core], include_path=["src"], build_dir="build"),
     cmdclass={"build_ext": BuildCore},
 )

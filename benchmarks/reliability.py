@@ -4,7 +4,8 @@
 
 Both hear the same twelve words in real time from an embedded server that fails on
 purpose, with LiveKit's default retries. The words are numbered in their samples, so
-that the finals themselves tell which were heard. Prints the README's table.
+that the finals themselves tell which were heard. Prints the table in
+docs/comparison.md.
 """
 
 from __future__ import annotations

@@ -61,7 +61,9 @@ def load_fnc(
         max_sessions: sessions that the account may have at once; without it they are
             not looked at. They are those of all processes that share the account's
             limits, see docs/fleet.md.
-        budget, api_key, base_url: as for `STT`.
+        budget: as for `STT`.
+        api_key: as for `STT`.
+        base_url: as for `STT`.
         most_lag_ms: a host that wakes threads so late is full.
 
     Raises:
