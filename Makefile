@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Rebuilt when any of these changes.
 CORE := pyproject.toml setup.py $(wildcard src/*.p*)
 
-.PHONY: help demo test test-asan lint types bench rebase soak simulate wheels clean
+.PHONY: help demo test test-asan coverage lint types bench rebase soak simulate wheels clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.* ## /\1 /p' $(MAKEFILE_LIST) | while read -r name does; do \
@@ -17,9 +17,12 @@ demo: $(VENV)/demo.installed ## transcribe a recording on this machine
 	@echo "What was said:"; sed 's/^/    /' examples/call.txt; echo "What is heard, live:"
 	@env -u ASSEMBLYAI_API_KEY $(BIN)/aai-stream transcribe examples/call.wav
 
-# A file of tests stays in one process, since its tests may share a server.
+# Tests wait for half of their time, even on two cores. Whoever has none left takes some
+# of another's.
+TOGETHER := --numprocesses 4 --dist worksteal
+
 test: lint types ## what CI runs
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest $(TOGETHER)
 	$(BIN)/pytest --benchmark-only benchmarks
 	$(BIN)/python -m benchmarks.soak --seconds 60
 
@@ -36,6 +39,14 @@ types: $(VENV)/dev.installed ## mypy, and stubtest for the core
 
 test-asan: $(VENV)/dev.installed ## the core's tests under sanitizers; needs gcc
 	$(BIN)/python tests/sanitize.py
+
+coverage: $(VENV)/dev.installed ## lines that the tests run; fails if they are too few
+	$(BIN)/python tests/core_coverage.py
+	mkdir -p build/coverage
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(TOGETHER)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 bench: $(VENV)/dev.installed ## instructions and times of every path
 	$(BIN)/pytest --benchmark-only benchmarks
