@@ -45,7 +45,7 @@ coverage: $(VENV)/dev.installed ## lines that the tests run; fails if they are t
 	$(BIN)/python tests/core_coverage.py
 	mkdir -p build/coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(TOGETHER)
+	$(BIN)/coverage run -m pytest $(TOGETHER) --timeout 1200
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
