@@ -7,7 +7,8 @@ BIN := $(VENV)/bin
 # Rebuilt when any of these changes.
 CORE := pyproject.toml setup.py $(wildcard src/*.p*)
 
-.PHONY: help demo test test-asan lint types bench rebase soak simulate wheels docs clean
+.PHONY: help demo test test-asan coverage lint types bench rebase chaos soak simulate
+.PHONY: wheels docs clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.* ## /\1 /p' $(MAKEFILE_LIST) | while read -r name does; do \
@@ -17,11 +18,15 @@ demo: $(VENV)/demo.installed ## transcribe a recording on this machine
 	@echo "What was said:"; sed 's/^/    /' examples/call.txt; echo "What is heard, live:"
 	@env -u ASSEMBLYAI_API_KEY $(BIN)/aai-stream transcribe examples/call.wav
 
-# A file of tests stays in one process, since its tests may share a server.
-test: lint types ## what CI runs
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
-	$(BIN)/pytest --benchmark-only benchmarks
-	$(BIN)/python -m benchmarks.soak --seconds 60
+# Tests wait for half of their time, even on two cores. Whoever has none left takes some
+# of another's.
+TOGETHER := --numprocesses 4 --dist worksteal
+
+# What counts (words, instructions, memory) depends on nobody's speed, so it may share
+# the machine.
+test: $(VENV)/dev.installed ## what CI runs
+	$(MAKE) --jobs 3 --output-sync=target lint types bench chaos
+	$(BIN)/pytest $(TOGETHER)
 
 lint: $(VENV)/dev.installed ## style, and which room may import which
 	$(BIN)/ruff check
@@ -37,13 +42,24 @@ types: $(VENV)/dev.installed ## mypy, and stubtest for the core
 test-asan: $(VENV)/dev.installed ## the core's tests under sanitizers; needs gcc
 	$(BIN)/python tests/sanitize.py
 
+coverage: $(VENV)/dev.installed ## lines that the tests run; fails if they are too few
+	$(BIN)/python tests/core_coverage.py
+	mkdir -p build/coverage
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(TOGETHER) --timeout 1200
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
 bench: $(VENV)/dev.installed ## instructions and times of every path
 	$(BIN)/pytest --benchmark-only benchmarks
 
 rebase: $(VENV)/dev.installed ## count instructions anew, for `bench` to compare with
 	$(BIN)/python -m benchmarks.baseline
 
-soak: $(VENV)/dev.installed ## a hundred calls on a server that keeps failing; fifty processes
+chaos: $(VENV)/dev.installed ## a minute of a hundred calls on a server that keeps failing
+	$(BIN)/python -m benchmarks.soak --seconds 60
+
+soak: $(VENV)/dev.installed ## ten minutes of it; and fifty processes
 	$(BIN)/python -m benchmarks.soak --seconds 600
 	$(BIN)/python -m benchmarks.soak --seconds 60 --streams 50 --processes
 

@@ -33,7 +33,8 @@ def pytest_asyncio_loop_factories(
 @pytest.fixture(autouse=True)
 def _sessions_of_its_own(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test counts another's sessions, nor those of whoever runs the tests."""
-    with tempfile.TemporaryDirectory() as directory:
+    # A limiter's thread, which ends with the process, may be writing there to the last.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
         monkeypatch.setenv("XDG_RUNTIME_DIR", directory)
         monkeypatch.delenv("AAI_STREAM_BUDGET", raising=False)
         monkeypatch.delenv("AAI_STREAM_RECORD", raising=False)

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from aai_stream.cli import app
 from aai_stream.emulator.faults import KINDS
 from aai_stream.emulator.faults.moments import MOMENTS
+from aai_stream.version import __version__
 
 
 def test_help_lists_every_fault_and_moment() -> None:
@@ -39,6 +40,18 @@ def test_a_bad_fault_is_told_before_anything_starts(text: str, why: str) -> None
     assert done.exit_code == 2
     assert f"aai-stream: {why}" in done.stderr
     assert "Listening" not in done.stdout
+
+
+def test_a_model_that_is_none() -> None:
+    done = CliRunner().invoke(app, ["serve", "--model", "universal-3-6-por"])
+    assert done.exit_code == 2
+    assert "there is no model 'universal-3-6-por' (did you mean" in done.stderr
+    assert "Listening" not in done.stdout
+
+
+def test_the_version() -> None:
+    done = CliRunner().invoke(app, ["--version"])
+    assert (done.exit_code, done.stdout) == (0, f"{__version__}\n")
 
 
 async def statuses(url: str) -> list[int]:

@@ -52,6 +52,33 @@ async def test_messages_arrive_whole_and_in_order(way: Way) -> None:
     assert heard.texts == ['{"grüße":1}'.encode()]
 
 
+class Upset(Heard):
+    """An owner that fails at its first message."""
+
+    def received(self, text: bytes) -> None:
+        super().received(text)
+        if len(self.texts) == 1:
+            raise LookupError
+
+
+async def test_an_owner_that_fails_gets_the_next_message(
+    way: Way, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def handler(socket: web.WebSocketResponse, request: web.Request) -> None:
+        await socket.send_str("what was said")
+        await socket.send_str("next")
+        await read_to_end(socket)
+
+    upset = Upset()
+    async with way.websockets(handler) as url:
+        wire = await upset.open(way, url)
+        await until(lambda: upset.texts == [b"what was said", b"next"])
+        await wire.close()
+    (record,) = (each for each in caplog.records if each.name == "aai_stream")
+    assert record.message == "a message could not be dealt with"
+    assert "what was said" not in caplog.text
+
+
 async def test_a_buffer_may_be_reused_at_once(way: Way) -> None:
     seen: list[Any] = []
 

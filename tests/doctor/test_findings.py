@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import socket
 import ssl
+import sys
 from asyncio import StreamReader, StreamWriter
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
 import pytest
 
+from aai_stream import _core
+from aai_stream.doctor import machine
+from aai_stream.doctor.conversing import describe
 from aai_stream.doctor.findings import (
     Status,
     doubtful,
@@ -36,6 +44,53 @@ def test_this_machine_is_fine() -> None:
     assert "picows" in findings["packages"].found
     assert ssl.OPENSSL_VERSION in findings["TLS"].found
     assert not has_failed(findings.values())
+
+
+def test_a_package_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "PACKAGES", ("numpy", "no-such-package"))
+    found = machine.packages().found
+    assert "numpy" in found
+    assert "no-such-package" not in found
+
+
+@pytest.mark.parametrize(
+    ("ring", "says"),
+    [
+        (lambda rate: b"", "AttributeError: 'bytes' object has no attribute 'write'"),
+        (lambda rate: _core.AudioRing(rate, chunk_ms=100), "chunks of [1600, 0, 0]"),
+    ],
+)
+def test_a_core_that_does_otherwise(
+    ring: Any, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = SimpleNamespace(AudioRing=ring)
+    monkeypatch.setitem(sys.modules, "aai_stream._core", broken)
+    finding = machine.core()
+    assert finding.status is Status.FAILED
+    assert finding.found.startswith(says)
+    assert finding.advice == "install aai-stream again"
+
+
+def test_nobody_is_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    nowhere = SimpleNamespace(cafile=None, capath=None)
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: nowhere)
+    finding = machine.tls()
+    assert finding.status is Status.DOUBTFUL
+    assert "no file of certificate authorities" in finding.found
+
+
+@pytest.mark.parametrize(
+    ("failure", "says"),
+    [
+        (asyncio.TimeoutError(), "no answer in time"),
+        (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "…"), "Connection refused"),
+        (OSError("…"), "OSError"),
+        (aiohttp.ServerDisconnectedError(), "ServerDisconnectedError"),
+    ],
+)
+def test_failures_in_a_few_words(failure: BaseException, says: str) -> None:
+    assert describe(failure) == says
 
 
 @pytest.mark.parametrize(

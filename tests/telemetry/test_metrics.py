@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
+import subprocess
+import sys
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -265,6 +269,22 @@ async def test_they_are_served() -> None:
     names = {name for name, _ in all_values()}
     assert len(names) > 20
     assert all(name in shown for name in names)
+
+
+def test_those_of_all_processes_are_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which keep them in files of their own, as a worker's jobs do."""
+    shared = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    counts = "import prometheus_client as p; p.Counter('calls', 'of a process').inc()"
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", counts], env=shared, check=True)
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    with urllib.request.urlopen(
+        f"http://127.0.0.1:{metrics.serve(0)}/metrics"
+    ) as answer:
+        text = answer.read()
+    assert "calls_total 2.0" in text.decode().splitlines()
 
 
 @pytest.mark.parametrize("port", [-1, 65_536, True, "80", None])

@@ -336,6 +336,14 @@ def test_a_row_is_shown_as_it_is() -> None:
     assert str(model) == "[red]x [2J"
 
 
+def test_a_process_that_does_not_answer_has_a_row() -> None:
+    held = ProcessShown(pid=123, program="", streams=[], answers=False)
+    made = table([held])
+    assert made.title == "0 streams"
+    process, _, says = (list(column.cells) for column in made.columns[:3])
+    assert (process, says) == (["123"], ["no answer in 1 s"])
+
+
 def test_a_loop_that_is_closed_takes_its_window_with_it(sockets: Sockets) -> None:
     """Streams may be left open in it."""
 

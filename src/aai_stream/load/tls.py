@@ -39,8 +39,3 @@ def server_context(certificate: Certificate) -> ssl.SSLContext:
         file.flush()
         context.load_cert_chain(file.name)
     return context
-
-
-def client_context(certificate: Certificate) -> ssl.SSLContext:
-    """For a client that trusts it, and is as strict as any otherwise."""
-    return ssl.create_default_context(cadata=certificate.ca.decode())
