@@ -7,8 +7,7 @@ BIN := $(VENV)/bin
 # Rebuilt when any of these changes.
 CORE := pyproject.toml setup.py $(wildcard src/*.p*)
 
-.PHONY: help demo test test-asan coverage lint types bench rebase chaos soak simulate
-.PHONY: wheels docs clean
+.PHONY: help demo test test-asan coverage lint types bench rebase chaos soak simulate wheels docs clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.* ## /\1 /p' $(MAKEFILE_LIST) | while read -r name does; do \
@@ -18,9 +17,9 @@ demo: $(VENV)/demo.installed ## transcribe a recording on this machine
 	@echo "What was said:"; sed 's/^/    /' examples/call.txt; echo "What is heard, live:"
 	@env -u ASSEMBLYAI_API_KEY $(BIN)/aai-stream transcribe examples/call.wav
 
-# Tests wait for half of their time, even on two cores. Whoever has none left takes some
-# of another's.
-TOGETHER := --numprocesses 4 --dist worksteal
+# Tests wait for half of their time, even on two cores. A file of them stays in one process:
+# its tests may share a server, and a page's blocks go on from those before.
+TOGETHER := --numprocesses 4 --dist loadfile
 
 # What counts (words, instructions, memory) depends on nobody's speed, so it may share
 # the machine.
