@@ -202,13 +202,14 @@ def made(samples: int) -> list[recorded.Entries]:
             call.hear(2, begin_ms, message)
         if order == 0:
             call.send(2, ends[1], samples * 1000 // RATE // CHUNK_MS * CHUNK_MS)
-    call.add(recorded.Said, 10, session=2, message={"type": "Terminate"})
+    call.behind_ms += 10
+    call.add(recorded.Said, session=2, message={"type": "Terminate"})
     termination = {
         "type": "Termination",
         "audio_duration_seconds": 7,
         "session_duration_seconds": 7,
     }
-    call.add(recorded.Received, 11, session=2, message=termination)
+    call.add(recorded.Received, 8, session=2, message=termination)
     call.close(2, 1000, None)
     call.add(recorded.Finished, 12, why="ended")
     return sorted(call.entries, key=lambda entry: entry.unix)

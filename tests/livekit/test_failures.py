@@ -86,7 +86,6 @@ CLOSES = [
     (1011, "oops", True),
     (3005, "server error", True),
     (3006, "bad parameter", False),
-    (3006, "ended due to inactivity", False),
     (3007, "audio chunk too short", True),
     (3008, "session expired", True),
     (3009, "too many sessions", True),
@@ -111,6 +110,17 @@ async def test_close_codes(
     assert failed.retryable is retryable
     assert failed.request_id == ("session-1" if begins else None)
     assert reason in failed.message
+
+
+async def test_inactivity_is_of_a_host_that_hung() -> None:
+    async def behave(client: Talk) -> None:
+        await client.say(BEGIN)
+        await client.close(3006, "ended due to inactivity")
+
+    async with Server(behave) as server:
+        failed = await failure(server.url)
+    assert type(failed) is APIStatusError
+    assert failed.retryable
 
 
 @pytest.mark.parametrize("begins", [True, False])
