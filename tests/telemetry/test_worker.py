@@ -23,7 +23,7 @@ from tests.servers import within
 def scrape(port: int) -> dict[str, float]:
     """Each metric of ours, by name: the sum over its labels."""
     url = f"http://127.0.0.1:{port}/metrics"
-    text = urllib.request.urlopen(url).read().decode()
+    text = urllib.request.urlopen(url, timeout=30).read().decode()
     sums: dict[str, float] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
