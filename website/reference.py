@@ -13,6 +13,7 @@ import typer.main
 from typer.cli import get_docs_for_click
 
 from aai_stream.cli import app
+from aai_stream.cli.parameters import EPILOG
 from aai_stream.models import MULTILINGUAL, UNIVERSAL_3, UNIVERSAL_STREAMING
 from aai_stream.parameters import PARAMETERS, RENAMED
 from aai_stream.rules import Parameter
@@ -27,10 +28,14 @@ def filled_in(markdown: str) -> str:
 
 def parameters() -> str:
     """A table of all that `connect` and the service call a parameter."""
-    rows = ["| parameter | type | values | models | live |", "|---|---|---|---|---|"]
+    rows = [
+        "| parameter | does | type | values | models | live |",
+        "|---|---|---|---|---|---|",
+    ]
     for name, parameter in PARAMETERS.items():
         cells = (
             f"`{name}`",
+            parameter.does,
             f"`{parameter.type.__name__}`",
             _values(parameter),
             _families(parameter),
@@ -78,7 +83,8 @@ def commands() -> str:
     command = typer.main.get_command(app)
     context = typer.Context(command, info_name="aai-stream")
     told = get_docs_for_click(obj=command, ctx=context, name="aai-stream")
-    return told.partition("\n")[2]  # without its own heading: the page has one
+    told = told.partition("\n")[2]  # without its own heading: the page has one
+    return told.replace(EPILOG, "Parameters for `-o` are in [a table](parameters.md).")
 
 
 MADE = {"parameters": parameters, "commands": commands}

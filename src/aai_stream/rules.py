@@ -34,11 +34,13 @@ class Rule:
 
 @dataclass(frozen=True)
 class Parameter(Rule):
-    """A name, the type and the rule of its values, and whether it can change live."""
+    """A name, the type and the rule of its values, whether it can change live, and what
+    it does, as a sentence in Markdown."""
 
     name: str
     type: type
     live: bool = False
+    does: str = ""
 
     def check(self, value: object) -> Any:
         """`value` as it goes to the server, or `OptionError`."""

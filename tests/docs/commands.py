@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import distributions
 from pathlib import Path
 
 import typer.main
@@ -32,29 +33,37 @@ LASTING = (
 )
 """Commands that go on until Ctrl-C."""
 
+PAGE = "http://127.0.0.1:8000/static/page.js"
+"""What a browser loads from our examples' uvicorn."""
 
-def follow(reader: Reader, command: str) -> None:
-    """Do what a line says that begins with $."""
+
+def follow(reader: Reader, command: str, *, fails: bool = False) -> None:
+    """Do what a line says that begins with $; the page may show that it fails."""
     for rule in NOT_RUN:
         if command.startswith(rule.prefix) and not command.endswith(rule.but_not):
             rule.check(shlex.split(command, comments=True))
             return
     if command.endswith("&"):
         reader.begin(command.removesuffix("&"))
+    elif command.startswith("uvicorn"):  # with the key that the page says to export
+        reader.begin(f"ASSEMBLYAI_API_KEY=any {command}")
+        reader.run(f"curl --fail --retry 9 --retry-delay 1 --retry-connrefused {PAGE}")
+        reader.interrupt()
     elif command.startswith(LASTING) and "--once" not in command:
         reader.begin(command)
         reader.interrupt()
     elif command.startswith("curl"):  # what it asks may not be up yet
         reader.run(f"until {command}; do sleep 0.2; done")
     else:
-        reader.run(command)
+        reader.run(command, fails=fails)
 
 
 def _extras_exist(words: Sequence[str]) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    (package,) = words[2:]
+    package, *others = words[2:]
     asked = re.fullmatch(r"\.(?:\[([a-z,]+)\])?", package)
     assert asked, package
+    assert set(others) <= {each.name for each in distributions()}
     unknown = set((asked[1] or "").split(",")) - {"", *project["optional-dependencies"]}
     assert not unknown
 
@@ -106,7 +115,7 @@ class NotRun:
 
 
 NOT_RUN = [
-    NotRun("pip install", "extras exist; they are installed", _extras_exist),
+    NotRun("pip install", "extras exist, other packages are installed", _extras_exist),
     NotRun("python3 -m venv", "the tests run in one", _is_here_already),
     NotRun(". .venv/bin/activate", "the tests run in it", _is_here_already),
     NotRun("export ASSEMBLYAI_API_KEY=…", "only you have the key", _is_here_already),

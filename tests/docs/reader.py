@@ -11,6 +11,7 @@ import functools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -71,9 +72,9 @@ class Reader:
     def _lay_out(self) -> None:
         for name in SEEN:
             (self.desk / name).symlink_to(ROOT / name)
-        (self.desk / "examples").mkdir()
-        for path in (ROOT / "examples").iterdir():
-            (self.desk / "examples" / path.name).symlink_to(path)
+        # A copy, since pages change it.
+        ignored = shutil.ignore_patterns("__pycache__", "*.html")
+        shutil.copytree(ROOT / "examples", self.desk / "examples", ignore=ignored)
         calls = ROOT / "examples"
         for name in ("call.wav", "call-stereo-44k.flac"):
             _cut(calls / name, self.desk / "examples" / name)
@@ -135,9 +136,9 @@ class Reader:
 
     # ---- the shell ----
 
-    def run(self, command: str) -> None:
-        """Run a command to its end, which must be a good one."""
-        assert self._said(command) == 0, f"{command}: {self._output}"
+    def run(self, command: str, *, fails: bool = False) -> None:
+        """Run a command to its end, which must be a good one, or a bad one."""
+        assert (self._said(command) != 0) == fails, f"{command}: {self._output}"
 
     def begin(self, command: str) -> None:
         """Run a command that goes on, until it says something."""
@@ -198,7 +199,6 @@ def _cut(call: Path, path: Path) -> None:
     """The beginning of a recording of the example call."""
     rate = soundfile.info(call).samplerate
     start, _ = soundfile.read(call, round(CALL_SECONDS * rate), dtype="int16")
-    path.unlink(missing_ok=True)
     soundfile.write(path, start, rate)
 
 

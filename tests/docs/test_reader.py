@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.docs import commands
-from tests.docs.blocks import LANGUAGES
+from tests.docs.blocks import LANGUAGES, ROOT, check_excerpt
 from tests.docs.reader import Reader
 
 
@@ -42,6 +42,43 @@ def test_what_fails_is_told(reader: Reader) -> None:
         reader.expect(["that"])
 
 
+def test_what_a_page_shows_to_fail_has_to_fail(reader: Reader) -> None:
+    commands.follow(reader, "false", fails=True)
+    with pytest.raises(AssertionError, match="true"):
+        commands.follow(reader, "true", fails=True)
+
+
+def test_a_diff_is_applied_to_the_readers_own_files(reader: Reader) -> None:
+    def change(name: str) -> str:
+        return f"""\
+--- a/examples/{name}
++++ b/examples/{name}
+@@ -2,2 +2,3 @@
+ [pytest]
++# a line of the page's
+ asyncio_mode = auto
+"""
+
+    LANGUAGES["diff"](reader, change("pytest.ini"), None)  # type: ignore[arg-type]
+    assert "of the page's" in (reader.desk / "examples/pytest.ini").read_text()
+    assert "of the page's" not in (ROOT / "examples/pytest.ini").read_text()
+    with pytest.raises(AssertionError, match="git apply"):
+        LANGUAGES["diff"](reader, change("files.py"), None)  # type: ignore[arg-type]
+
+
+def test_an_excerpt_is_in_its_file_as_it_stands() -> None:
+    shown = "async with Emulator(engine, faults=map(fault, faults)) as server:\n"
+    check_excerpt("examples/test_agent.py", shown)
+    for other in (shown.replace("faults)", "fault)"), f"    {shown}", f"{shown}\n"):
+        with pytest.raises(AssertionError, match="not in examples"):
+            check_excerpt("examples/test_agent.py", other)
+
+
+def test_a_server_that_does_not_come_up_is_told(reader: Reader) -> None:
+    with pytest.raises(AssertionError):
+        commands.follow(reader, "uvicorn examples.nothing:app")
+
+
 def test_nothing_leaves_the_machine(reader: Reader) -> None:
     source = """
 import socket
@@ -57,6 +94,7 @@ except OSError as exc:
     "command",
     [
         "pip install '.[cli,nothing]'",
+        "pip install '.[cli]' nothing-of-that-name",
         "pip install another-package",
         "make nothing",
         "make test NOTHING=1",
@@ -73,8 +111,6 @@ def test_what_is_not_run_is_checked(reader: Reader, command: str) -> None:
 
 def test_every_rule_has_a_command() -> None:
     """Of the pages: one that has none any more goes, too."""
-    from tests.docs.blocks import ROOT
-
     pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
     told = "".join(page.read_text() for page in pages)
     assert [r.prefix for r in commands.NOT_RUN if f"$ {r.prefix}" not in told] == []

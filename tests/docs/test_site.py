@@ -17,6 +17,7 @@ from aai_stream import livekit as plugin
 from aai_stream.cli import app
 from aai_stream.emulator import faults, server
 from aai_stream.parameters import RENAMED
+from aai_stream.recorder import reading
 from website import diagrams
 
 ROOT = Path(__file__).parents[2]
@@ -71,6 +72,7 @@ def public_names(module: ModuleType) -> list[str]:
         (server, "emulator"),
         (faults, "emulator"),
         (metrics, "metrics"),
+        (reading, "recordings"),
     ],
 )
 def test_every_public_name_is_in_the_reference(
@@ -118,6 +120,22 @@ def test_every_parameter_is_in_its_table(site: Path) -> None:
     text = page(site, "parameters").text
     rows = set(re.findall(r"(?m)^([a-z_]+)$", text))
     assert aai_stream.PARAMETERS.keys() | RENAMED.keys() <= rows
+
+
+def test_every_parameter_is_said_to_do_something() -> None:
+    """In a sentence that a table has room for."""
+    told = {name: each.does for name, each in aai_stream.PARAMETERS.items()}
+    sentence = re.compile(r"[A-Z`][^|\n]{10,160}\.")
+    assert [name for name, does in told.items() if not sentence.fullmatch(does)] == []
+
+
+def test_every_engine_is_in_the_reference(site: Path) -> None:
+    """Those that docs/embedded-server.md names, and what recordings are read by."""
+    table = (DOCS / "embedded-server.md").read_text().partition("## Engines")[2]
+    engines = re.findall(r"(?m)^\| `(\w+\.\w+)\(", table)
+    assert len(engines) == 4
+    names = {f"aai_stream.emulator.engines.{each}" for each in engines}
+    assert names - page(site, "emulator").ids == set()
 
 
 def test_every_command_and_option_is_in_the_reference(site: Path) -> None:

@@ -14,7 +14,9 @@ from ..suggestions import did_you_mean
 
 # The audio's own; the command line always sends 16 kHz PCM.
 _SETTABLE = [name for name in PARAMETERS if name not in ("sample_rate", "encoding")]
-EPILOG = "Parameters for -o: " + ", ".join(_SETTABLE)
+EPILOG = "\n\n".join(
+    ["Parameters for -o:", *(f"{name}: {PARAMETERS[name].does}" for name in _SETTABLE)]
+)
 
 Model = Annotated[
     str | None,

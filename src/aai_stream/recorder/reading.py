@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+__all__ = ["RecordedCall", "read_call"]  # what is public; the rest is for `show`
+
 _MOST_BYTES = 2**31  # of one entry: a zip can claim any size
 _MOST_META = 2**20
 
