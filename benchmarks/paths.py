@@ -18,7 +18,7 @@ from aiohttp._websocket.reader import WebSocketDataQueue
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http_websocket import WebSocketWriter
 
-from aai_stream._core import AudioRing, FrameWriter, Gate, Pacer, Tap, Timeline
+from aai_stream._core import AudioRing, Backlog, FrameWriter, Gate, Pacer, Tap, Timeline
 from aai_stream.connection.credentials import Credentials
 from aai_stream.connection.wire.aiohttp import AiohttpWire
 from aai_stream.connection.wire.picows import PicowsWire
@@ -133,7 +133,7 @@ def ring_to_wire(
     recorded: bool = False,
 ) -> Iterator[Work]:
     """From a push to the transport, masked and framed; `recorded`: what a call on file
-    adds is taken twice in a hundred frames, about as on the event loop."""
+    adds is taken once a second, as by the thread that writes."""
     ring = AudioRing(16000)
     timeline = Timeline(16000)
     gate = Gate(ring, Pacer(CATCH_UP_RATE, 16000, BURST_SECONDS))
@@ -153,12 +153,12 @@ def ring_to_wire(
         if not recorded:
             yield frame
             return
-        tap = ring.tap = timeline.tap = Tap(time.monotonic, 1 << 20)
+        tap = ring.tap = timeline.tap = Tap(time.monotonic, Backlog(1 << 20))
         frames = count(1)
 
         def recorded_frame() -> None:
             frame()
-            if next(frames) % 50 == 0:
+            if next(frames) % 20 == 0:
                 tap.take()
 
         yield recorded_frame

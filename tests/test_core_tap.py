@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import struct
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from typing import Any, Literal
 
@@ -13,6 +18,7 @@ from hypothesis import strategies as st
 
 from aai_stream._core import (
     AudioRing,
+    Backlog,
     FrameWriter,
     Gate,
     Pacer,
@@ -29,11 +35,16 @@ RATE = 16_000
 def ticking() -> Tap:
     """By whose clock all that happens takes a second."""
     seconds = count()
-    return Tap(lambda: float(next(seconds)), MOST)
+    return Tap(lambda: float(next(seconds)), Backlog(MOST))
 
 
 def pushes_of(taken: tuple[Any, ...]) -> list[tuple[Any, ...]]:
     return list(struct.iter_unpack("=qd", taken[1]))
+
+
+def notes_of(taken: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    marks = struct.iter_unpack("=dqqq", taken[3])
+    return [(what, *mark) for what, mark in zip(taken[4], marks, strict=True)]
 
 
 def chunks_of(taken: tuple[Any, ...]) -> list[tuple[Any, ...]]:
@@ -139,9 +150,12 @@ def test_notes_keep_their_place_between_the_audio() -> None:
     tap.note("first")
     ring.write(noise(100), RATE)
     tap.note("second")
-    assert tap.take()[3] == [("first", 1.0, 100, 1, 0), ("second", 3.0, 200, 2, 0)]
+    assert notes_of(tap.take()) == [
+        ("first", 1.0, 100, 1, 0),
+        ("second", 3.0, 200, 2, 0),
+    ]
     tap.note("third")
-    assert tap.take()[3] == [("third", 4.0, 200, 0, 0)]
+    assert notes_of(tap.take()) == [("third", 4.0, 200, 0, 0)]
 
 
 def test_closed_it_keeps_what_it_has() -> None:
@@ -151,24 +165,131 @@ def test_closed_it_keeps_what_it_has() -> None:
     tap.close()
     ring.write(noise(100), RATE)
     tap.note("late")
-    audio, pushes, _, notes = tap.take()
-    assert (len(audio), len(pushes), notes) == (200, 16, [])
+    audio, pushes, _, marks, notes = tap.take()
+    assert (len(audio), len(pushes), marks, notes) == (200, 16, b"", [])
     assert not tap.is_open
+    assert not tap.is_full
 
 
 def test_it_closes_when_nobody_takes_what_it_has() -> None:
     ring = AudioRing(RATE)
-    tap = ring.tap = Tap(lambda: 0.0, 1000)
+    tap = ring.tap = Tap(lambda: 0.0, Backlog(1000))
     ring.write(noise(400), RATE)
     assert tap.is_open
     ring.write(noise(400), RATE)
+    assert tap.is_full
     assert not tap.is_open
     assert len(tap.take()[0]) == 800
 
 
+def test_all_that_waits_anywhere_counts_until_it_is_taken_or_dropped() -> None:
+    backlog = Backlog(2000)
+    one, other = (Tap(lambda: 0.0, backlog) for _ in range(2))
+    ring = AudioRing(RATE)
+    ring.tap = one
+    ring.write(noise(400), RATE)
+    assert backlog.used == 800 + 16
+    other.note("heard", 1000)
+    assert backlog.used == 800 + 16 + 1000 + 32
+    one.note("read", 0)
+    one.note("too much", 0)
+    one.note("too much", 0)
+    one.note("too much", 0)
+    one.note("too much", 0)
+    assert one.is_full
+    assert other.is_open
+    assert [note[0] for note in notes_of(one.take())] == ["read", *["too much"] * 3]
+    assert backlog.used == 1000 + 32
+    assert notes_of(other.take()) == [("heard", 0.0, 0, 0, 0)]
+    assert backlog.used == 0
+    other.note("heard", 1000)
+    del other
+    assert backlog.used == 0
+
+
+class Cycle:
+    """Garbage that only the collector finds, and that runs Python code then."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+    def __del__(self) -> None:
+        for _ in range(3):
+            pass
+
+
+@contextmanager
+def restless() -> Iterator[None]:
+    """Threads take turns, and garbage is collected, wherever that may be."""
+    interval, thresholds = sys.getswitchinterval(), gc.get_threshold()
+    sys.setswitchinterval(1e-6)
+    gc.set_threshold(1, 1000, 1000)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval)
+        gc.set_threshold(*thresholds)
+
+
+def test_another_thread_may_take_at_any_time() -> None:
+    """Nothing is lost or taken twice, and notes keep their place."""
+
+    def clock() -> float:
+        Cycle()
+        return 0.0
+
+    ring, timeline = AudioRing(RATE, chunk_ms=50), Timeline(RATE)
+    backlog = Backlog(MOST)
+    tap = ring.tap = timeline.tap = Tap(clock, backlog)
+    is_over = threading.Event()
+    parts: list[tuple[Any, ...]] = []
+
+    def take() -> None:
+        while not is_over.is_set():
+            Cycle()
+            parts.append(tap.take())
+        parts.append(tap.take())
+
+    taker = threading.Thread(target=take)
+    audio = noise(1000)
+    rounds, pushes, chunks = 2000, 0, 0
+    with restless():
+        taker.start()
+        for _ in range(rounds):
+            ring.write(audio, RATE)
+            pushes += 1
+            tap.note((pushes * 1000, pushes, chunks), 10)
+            while (chunk := ring.next_chunk()) is not None:
+                timeline.sent(chunk, 0.0)
+                chunks += 1
+                ring.ack(ring.sent)
+            tap.note((pushes * 1000, pushes, chunks), 10)
+        is_over.set()
+        taker.join()
+    assert len(parts) > 100
+    assert b"".join(part[0] for part in parts) == audio * rounds
+    before = [0, 0, 0]  # bytes, pushes and chunks that were taken
+    seen, ends, starts = 0, [], []
+    for part in parts:
+        for (samples, pushed, sent), _, *marked in notes_of(part):
+            now = [samples, pushed - before[1], sent - before[2]]
+            assert marked == now
+            seen += 1
+        before[0] += len(part[0])
+        before[1] += len(pushes_of(part))
+        before[2] += len(chunks_of(part))
+        ends += [end for end, _ in pushes_of(part)]
+        starts += [start for _, start, *_ in chunks_of(part)]
+        assert all(2 * end <= before[0] for end in ends[-1:])
+    assert seen == 2 * rounds
+    assert ends == [1000 * number for number in range(1, rounds + 1)]
+    assert starts == [800 * number for number in range(rounds * 1000 // 800)]
+    assert backlog.used == 0
+
+
 def test_a_clock_that_fails_is_told() -> None:
     ring = AudioRing(RATE)
-    ring.tap = Tap(lambda: 1 / 0, MOST)
+    ring.tap = Tap(lambda: 1 / 0, Backlog(MOST))
     with pytest.raises(ZeroDivisionError):
         ring.write(noise(1), RATE)
 

@@ -1,9 +1,9 @@
 """A program whose call is recorded, for test_crash.py.
 
-    python -m tests.recorder.speaking URL FOLDER end|hang|leave
+    python -m tests.recorder.speaking URL FOLDER end|hang|leave|stop
 
 Says "spoken" when a second of audio is on file. Then it ends its stream; or waits to
-be killed; or leaves without closing anything.
+be killed; or leaves without closing anything; or even stops its event loop.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ import os
 import sys
 
 import aai_stream
-from aai_stream.recorder import recorder
+from aai_stream.recorder import thread
 from tests.servers import until
 from tests.talks import SECOND
 
+KEPT: list[object] = []  # streams that nobody closes, nor drops
+
 
 async def main(url: str, folder: str, then: str) -> None:
-    recorder.TAKE_SECONDS = 0.01
+    thread.WRITE_SECONDS = 0.01
     stream = aai_stream.connect(api_key="k", base_url=url, record=folder)
     await stream.__aenter__()
     stream.push(SECOND)
@@ -31,9 +33,15 @@ async def main(url: str, folder: str, then: str) -> None:
     print("spoken", flush=True)
     if then == "hang":
         await asyncio.to_thread(sys.stdin.readline)
+    elif then == "stop":
+        KEPT.append(stream)
     elif then == "end":
         await stream._runner.close()  # and don't wait until all is written
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    if sys.argv[-1] == "stop":
+        KEPT.append(loop := asyncio.new_event_loop())
+        loop.run_until_complete(main(*sys.argv[1:]))
+    else:
+        asyncio.run(main(*sys.argv[1:]))

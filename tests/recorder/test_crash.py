@@ -66,9 +66,11 @@ async def test_a_process_that_is_killed_leaves_a_call_that_can_be_read(
     assert len(names_in(tmp_path)) == 3
 
 
-@pytest.mark.parametrize("then", ["end", "leave"])
+@pytest.mark.parametrize(
+    ("then", "whys"), [("end", ["closed"]), ("leave", ["closed"]), ("stop", [])]
+)
 async def test_a_process_that_ends_writes_what_it_has(
-    tmp_path: Path, then: str
+    tmp_path: Path, then: str, whys: list[str]
 ) -> None:
     async with Server(well).serve() as url:
         process = await speak(url, tmp_path, then)
@@ -76,8 +78,8 @@ async def test_a_process_that_ends_writes_what_it_has(
         assert process.returncode == 0
     call = the_call(tmp_path)
     assert bytes_of(call) == SECOND
-    (finished,) = entries_of(call, Finished)
-    assert finished.why == "closed"
+    assert_in_order(call)
+    assert [entry.why for entry in entries_of(call, Finished)] == whys
 
 
 @pytest.mark.parametrize("wire", ["picows", "aiohttp"])

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from aai_stream._core import AudioRing, Tap, Timeline
+from aai_stream._core import AudioRing, Backlog, Tap, Timeline
 from aai_stream.recorder.entries import Scribe, Taken
 from aai_stream.recorder.format import (
     Closed,
@@ -43,7 +43,7 @@ class Call:
     def __init__(self, redact: Callable[[str], str] = str, **meta: Any) -> None:
         self.clock = Clock()
         self.ring = AudioRing(RATE)
-        self.tap = self.ring.tap = Tap(self.clock, 1 << 20)
+        self.tap = self.ring.tap = Tap(self.clock, Backlog(1 << 20))
         meta = {"encoding": "pcm_s16le", **meta}
         self.scribe = Scribe(
             msgspec.structs.replace(META, **meta), self.clock.now, redact

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -18,6 +19,7 @@ from aai_stream.recorder.reading import read_call
 from tests.audio import count_up
 from tests.recorder.keeping import META as SOME_META
 
+NOW = time.time()
 LINE = b'{"kind":"connected","unix":1000.5,"stream_ms":0,"session":1}\n'
 
 
@@ -155,7 +157,7 @@ def test_a_new_file_is_its_user_s_alone(tmp_path: Path) -> None:
 
 def test_what_dead_processes_left_is_packed(tmp_path: Path) -> None:
     parts = [unfinished(tmp_path, number) for number in (1, 2)]
-    Shelf(tmp_path).pack_leftovers()
+    Shelf(tmp_path).pack_leftovers(NOW)
     for part in parts:
         assert read_call(part.with_suffix("")).entries
         assert not part.exists()
@@ -166,10 +168,10 @@ def test_what_is_recorded_in_this_process_is_left_alone(tmp_path: Path) -> None:
     shelf = shelf_of(tmp_path)
     shelf.add(part)
     assert shelf_of(tmp_path) is shelf
-    shelf.pack_leftovers()
+    shelf.pack_leftovers(NOW)
     assert part.exists()
     shelf.leave(part)
-    shelf.pack_leftovers()
+    shelf.pack_leftovers(NOW)
     assert not part.exists()
 
 
@@ -194,18 +196,35 @@ def test_what_another_process_records_is_left_alone_until_it_dies(
     with holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"locked\n"
-        Shelf(tmp_path).pack_leftovers()
+        Shelf(tmp_path).pack_leftovers(NOW)
         assert part.exists()
         holder.send_signal(signal.SIGKILL)
-    Shelf(tmp_path).pack_leftovers()
+    Shelf(tmp_path).pack_leftovers(NOW)
     assert not part.exists()
 
 
-def test_what_isn_t_complete_yet_is_left_alone(tmp_path: Path) -> None:
+def test_what_isn_t_complete_yet_is_left_alone_until_its_process_must_be_dead(
+    tmp_path: Path,
+) -> None:
     part = unfinished(tmp_path)
     (part / LOCK).unlink()
-    Shelf(tmp_path).pack_leftovers()
+    made = part.stat().st_mtime
+    Shelf(tmp_path).pack_leftovers(made + 59)
     assert part.exists()
+    Shelf(tmp_path).pack_leftovers(made + 61)
+    assert not any(tmp_path.iterdir())
+
+
+def test_what_can_t_be_opened_is_told_and_the_others_are(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad, good = unfinished(tmp_path, 1), unfinished(tmp_path, 2)
+    (bad / LOCK).unlink()
+    (bad / LOCK).symlink_to(good)
+    Shelf(tmp_path).pack_leftovers(NOW)
+    assert bad.exists()
+    assert read_call(good.with_suffix("")).entries
+    assert f"{bad} can't be packed" in caplog.text
 
 
 def test_what_can_t_be_packed_is_told_and_the_others_are(
@@ -213,7 +232,7 @@ def test_what_can_t_be_packed_is_told_and_the_others_are(
 ) -> None:
     bad, good = unfinished(tmp_path, 1), unfinished(tmp_path, 2)
     (bad / META).write_bytes(b"{")
-    Shelf(tmp_path).pack_leftovers()
+    Shelf(tmp_path).pack_leftovers(NOW)
     assert bad.exists()
     assert read_call(good.with_suffix("")).entries
     assert f"{bad} can't be packed" in caplog.text

@@ -10,19 +10,19 @@ import os
 import stat
 import threading
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote
 
 import aiohttp
 import numpy as np
 import pytest
 
-from aai_stream._core import pcm_of_mulaw
+from aai_stream._core import Backlog, pcm_of_mulaw
 from aai_stream.errors import RefusedError, UnreachableError
 from aai_stream.messages import Turn
-from aai_stream.recorder import recorder as recorder_module
-from aai_stream.recorder import writing
+from aai_stream.recorder import thread, writing
 from aai_stream.recorder.format import (
     Closed,
     Connected,
@@ -224,6 +224,30 @@ async def test_audio_that_is_dropped_is_kept(tmp_path: Path) -> None:
     assert bytes_of(the_call(tmp_path)) == audio
 
 
+async def test_audio_of_another_thread_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(thread, "WRITE_SECONDS", 0.001)
+    server = Server(well)
+    pieces = [SECOND[start : start + 200] for start in range(0, len(SECOND), 200)]
+
+    def play(push: Callable[[bytes], None]) -> None:
+        for piece in pieces:
+            push(piece)
+
+    async with (
+        server.serve() as url,
+        connect(base_url=url, record=tmp_path) as stream,
+    ):
+        await asyncio.to_thread(play, stream.push_threadsafe)
+        await within(5, stream.end())
+    call = the_call(tmp_path)
+    assert_in_order(call)
+    assert bytes_of(call) == SECOND == server.talks[0].audio
+    pushes = [sample for e in entries_of(call, Pushed) for sample, _ in e.pushes]
+    assert pushes == list(range(100, len(SECOND) // 2 + 1, 100))
+
+
 async def test_a_session_that_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -323,7 +347,7 @@ async def test_what_the_caller_does_with_a_turn_is_not_kept(tmp_path: Path) -> N
 async def test_what_is_noted_is_written_while_the_call_lasts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder_module, "TAKE_SECONDS", 0.01)
+    monkeypatch.setattr(thread, "WRITE_SECONDS", 0.01)
     async with (
         Server(well).serve() as url,
         connect(base_url=url, record=tmp_path) as stream,
@@ -374,7 +398,7 @@ async def test_a_disk_that_fails_ends_the_recording_alone(
     def fail(file: Any, data: bytes) -> None:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(recorder_module, "TAKE_SECONDS", 0.01)
+    monkeypatch.setattr(thread, "WRITE_SECONDS", 0.01)
     monkeypatch.setattr(writing, "_write", fail)
     server = Server(well)
     async with (
@@ -384,7 +408,7 @@ async def test_a_disk_that_fails_ends_the_recording_alone(
         recorder = stream._runner.recorder
         assert recorder is not None
         stream.push(SECOND[:16_000])
-        await until(lambda: recorder._is_over)
+        await until(lambda: not recorder._tap.is_open)
         stream.push(SECOND[16_000:])
         await within(5, stream.end())
     assert server.talks[0].audio == SECOND
@@ -396,9 +420,16 @@ async def test_a_disk_that_fails_ends_the_recording_alone(
 async def test_a_writer_that_is_too_slow_ends_the_recording_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(recorder_module, "TAKE_SECONDS", 0.01)
-    monkeypatch.setattr(recorder_module, "MOST_BYTES", 20_000)
+    monkeypatch.setattr(thread, "WRITE_SECONDS", 0.01)
+    monkeypatch.setattr(writing_thread(), "backlog", Backlog(20_000))
     go = threading.Event()
+    write = writing._write
+
+    def write_late(file: IO[bytes], data: bytes) -> None:
+        go.wait()
+        write(file, data)
+
+    monkeypatch.setattr(writing, "_write", write_late)
     server = Server(well)
     async with (
         server.serve() as url,
@@ -406,25 +437,24 @@ async def test_a_writer_that_is_too_slow_ends_the_recording_alone(
     ):
         recorder = stream._runner.recorder
         assert recorder is not None
-        writing_thread().do(go.wait)
         stream.push(SECOND[:16_000])
-        await asyncio.sleep(0.05)
-        stream.push(SECOND[16_000:])
-        await until(lambda: recorder._is_over)
+        await until(lambda: writing_thread().backlog.used < 16_000)
+        stream.push(SECOND)
+        await until(lambda: not recorder._tap.is_open)
         go.set()
         await within(5, stream.end())
-    assert server.talks[0].audio == SECOND
+    assert server.talks[0].audio == SECOND[:16_000] + SECOND
     (warning,) = warnings_of(caplog)
     assert "too much waits" in warning
     call = the_call(tmp_path)
-    assert SECOND.startswith(bytes_of(call))
+    assert server.talks[0].audio.startswith(bytes_of(call))
     assert not entries_of(call, Finished)
 
 
 async def test_more_than_can_wait_for_the_stream_to_begin(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(recorder_module, "MOST_BYTES", 20_000)
+    monkeypatch.setattr(writing_thread(), "backlog", Backlog(20_000))
     server = Server(well)
     async with server.serve() as url:
         stream = connect(base_url=url, record=tmp_path)
@@ -442,7 +472,7 @@ async def test_more_than_can_wait_for_the_stream_to_begin(
 async def test_a_call_that_is_too_large_for_its_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(recorder_module, "TAKE_SECONDS", 0.01)
+    monkeypatch.setattr(thread, "WRITE_SECONDS", 0.01)
     server = Server(well)
     audio = noise(16_000 * 40)
     async with (
@@ -455,7 +485,7 @@ async def test_a_call_that_is_too_large_for_its_folder(
             stream.push(audio[start : start + 64_000])
             await stream.drain()
             await asyncio.sleep(0.02)
-        await until(lambda: recorder._is_over)
+        await until(lambda: not recorder._tap.is_open)
         await within(5, stream.end())
     assert server.talks[0].audio == audio
     call = the_call(tmp_path)
@@ -517,6 +547,28 @@ async def test_no_key_and_no_token_is_on_file(
     with zipfile.ZipFile(path) as archive:
         contents = b"".join(archive.read(name) for name in archive.namelist())
     for hidden in (secret, quote(secret, ""), MARK, "another-token"):
+        assert hidden.encode() not in contents
+
+
+async def test_no_password_of_a_budget_is_on_file(tmp_path: Path) -> None:
+    """Its Redis refuses, of which may be told."""
+    async with (
+        Server(lost_after(100), well).serve() as url,
+        connect(
+            base_url=url,
+            record=tmp_path,
+            budget=f"redis://user:{KEY}@127.0.0.1:1/0",
+            max_sessions=3,
+        ) as stream,
+    ):
+        stream.push(SECOND)
+        await until(lambda: stream.stats.sessions == 2)
+        await within(5, stream.end())
+    call = the_call(tmp_path)
+    assert bytes_of(call) == SECOND
+    with zipfile.ZipFile(call.path) as archive:
+        contents = b"".join(archive.read(name) for name in archive.namelist())
+    for hidden in (KEY, "redis:"):
         assert hidden.encode() not in contents
 
 

@@ -25,7 +25,8 @@ class Taken(NamedTuple):
     audio: bytes
     pushes: bytes
     chunks: bytes
-    notes: list[tuple[Note, float, int, int, int]]
+    marks: bytes
+    notes: list[Note]
 
 
 class Scribe:
@@ -56,7 +57,10 @@ class Scribe:
         pushes = list(iter_unpack("=qd", taken.pushes))
         chunks = list(iter_unpack("=qqqqd", taken.chunks))
         pushed = sent = 0
-        for note, at, samples, pushes_then, chunks_then in taken.notes:
+        marks = iter_unpack("=dqqq", taken.marks)
+        for note, (at, samples, pushes_then, chunks_then) in zip(
+            taken.notes, marks, strict=True
+        ):
             yield from self._audio(pushes[pushed:pushes_then], chunks[sent:chunks_then])
             pushed, sent = pushes_then, chunks_then
             yield self._noted(note, at, samples)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,7 @@ LOCK = "lock"
 """In a call's folder, from when all else is there: locked while its process lives."""
 
 _NAME = re.compile(rf"\d{{8}}-\d{{6}}-[0-9a-f]+({re.escape(SUFFIX)}(\.part)?)")
+_MAKING_SECONDS = 60.0  # a folder takes no longer to be complete
 _PARTS = 64  # of what it may hold: it is looked at again after so much was written
 
 
@@ -57,24 +59,17 @@ class Shelf:
         self._left -= size
         return True
 
-    def pack_leftovers(self) -> None:
-        """Pack what dead processes left."""
+    def pack_leftovers(self, unix_now: float) -> None:
+        """Pack what dead processes left; remove what they had only begun to make."""
         for path, suffix in list(self._calls()):
             if suffix != UNFINISHED or path in self._ours:
                 continue
             try:
-                lock = os.open(path / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-            except FileNotFoundError:
-                continue  # it isn't complete yet, or gone meanwhile
-            try:
-                if try_lock(lock, 0):
-                    pack(path)
+                _pack_if_dead(path, unix_now)
             except FileNotFoundError:  # another process did so meanwhile
                 pass
             except (OSError, AaiStreamError) as exc:
                 logger.warning("the recording %s can't be packed: %s", path, exc)
-            finally:
-                os.close(lock)
 
     def _make_room(self, size: int, most: float, kept: Path | None = None) -> float:
         """Delete the oldest finished recordings, but `kept`, until `size` more bytes
@@ -100,6 +95,20 @@ class Shelf:
         for path in self._folder.iterdir():
             if match := _NAME.fullmatch(path.name):
                 yield path, match[1]
+
+
+def _pack_if_dead(call: Path, unix_now: float) -> None:
+    try:
+        lock = os.open(call / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:  # nothing is written before it is there
+        if call.stat().st_mtime < unix_now - _MAKING_SECONDS:
+            shutil.rmtree(call)
+        return
+    try:
+        if try_lock(lock, 0):
+            pack(call)
+    finally:
+        os.close(lock)
 
 
 def _size(path: Path) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -17,7 +16,7 @@ from .._core import Tap
 from ..messages import AudioLost, Event, SilenceSkipped
 from ..protocol.events import Over, Report, Retry
 from ..version import __version__
-from .entries import Scribe, Taken
+from .entries import Scribe
 from .format import (
     Closed,
     Connected,
@@ -41,18 +40,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("aai_stream")
 
-TAKE_SECONDS = 2.0
-"""How often what was recorded is handed to the thread, and so what a crash may lose. To
-wake it costs the loop 30 to 100 µs."""
-
-MOST_BYTES = 64 * 10**6
-"""That wait to be written, of all streams of a process."""
-
-TOO_MUCH = "too much waits to be written"
-
 
 class Recorder:
-    """Notes what becomes of a stream, and hands that to the thread that writes it.
+    """Notes what becomes of a stream, for the thread that writes it.
 
     Nothing here raises for what goes wrong with a recording: it ends, with a warning.
 
@@ -95,13 +85,10 @@ class Recorder:
             settings=_as_json({**asdict(settings), **recording.asked}),
         )
         scribe = Scribe(meta, clock(), redact)
-        self._call = CallWriter(recording, self.file, meta, scribe, fields)
-        self._tap = ring.tap = Tap(clock, MOST_BYTES)
-        self._loop: asyncio.AbstractEventLoop | None = None  # once begun
-        self._timer: asyncio.TimerHandle | None = None
-        self._has_begun = self._is_over = False
-        self._process = os.getpid()
-        self._text_bytes = 0  # noted since the last time
+        self._tap = ring.tap = Tap(clock, writing_thread().backlog)
+        self._call = CallWriter(
+            *(recording, self.file, self._tap), meta=meta, scribe=scribe, fields=fields
+        )
         self._living: list[Session] = []
         self._numbers: dict[str, int] = {}  # of those that are over, by AssemblyAI's id
         self._count = 0
@@ -109,84 +96,32 @@ class Recorder:
     # ---- life ----
 
     def begin(self) -> None:
-        """The stream begins, on the running loop. What was pushed before counts."""
-        self._has_begun = True
-        self._loop = asyncio.get_running_loop()
+        """The stream begins, in the present thread. What was pushed before counts."""
         text = "this stream is recorded, with all that is said: %s"
         logger.info(text, self.file, extra=self._fields)
-        self._do(0, self._call.begin)
-        self._wait()
+        try:
+            writing_thread().add(self._call)
+        except RuntimeError as exc:  # the interpreter is ending
+            self._give_up(exc)
 
     def end(self, why: str) -> None:
         """The stream is over; `why` is a `Finished`'s."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._has_begun and not self._is_over:
-            self._tap.note((Finished, {"why": why}))
-            self._hand_over()
-            if self._tap.is_open:
-                self._do(0, self._call.finish)
-            else:
-                self._give_up(TOO_MUCH)
+        self._tap.note((Finished, {"why": why}))
         self._stop()
 
     async def written(self) -> None:
         """Wait until the file is there, or won't be; at once if it was never begun."""
-        if not self._has_begun or self._is_forked:
-            return
-        try:
-            # One of our own, since to cancel it must not cancel what is written.
-            done = writing_thread().do(_nothing)
-        except RuntimeError:  # the interpreter is ending, and waits itself
-            return
-        await asyncio.wrap_future(done)
-
-    @property
-    def _is_forked(self) -> bool:
-        """Whether this is a copy in a fork: the files are the parent's."""
-        return os.getpid() != self._process
-
-    def _wait(self) -> None:
-        assert self._loop is not None
-        self._timer = self._loop.call_later(TAKE_SECONDS, self._on_time)
-
-    def _on_time(self) -> None:
-        self._timer = None
-        if self._call.is_over or self._is_forked:
-            self._stop()
-            return
-        self._hand_over()
-        if self._tap.is_open and writing_thread().backlog <= MOST_BYTES:
-            self._wait()
-            return
-        self._give_up(TOO_MUCH)
-
-    def _hand_over(self) -> None:
-        taken = Taken(*self._tap.take())
-        size = sum(map(len, taken[:3])) + self._text_bytes
-        self._text_bytes = 0
-        if size or taken.notes:
-            self._do(size, self._call.append, taken)
-
-    def _do(self, size: int, work: Callable[..., None], *args: Any) -> None:
-        if self._is_forked:
-            return
-        try:
-            writing_thread().write(size, work, *args)
-        except RuntimeError as exc:  # the interpreter is ending
-            logger.warning(ENDED_EARLY, exc, extra=self._fields)
-            self._stop()
+        done = writing_thread().done(self._call)
+        if done is not None:
+            await asyncio.wrap_future(done)
 
     def _give_up(self, why: object) -> None:
         logger.warning(ENDED_EARLY, why, extra=self._fields)
         self._stop()
-        self._do(0, self._call.finish)
 
     def _stop(self) -> None:
-        self._is_over = True
         self._tap.close()
-        self._living.clear()
+        writing_thread().write_soon(self._call)
 
     # ---- what happens ----
 
@@ -195,8 +130,7 @@ class Recorder:
         self._count += 1
         session.timeline.session = self._count
         session.timeline.tap = self._tap
-        if not self._is_over:
-            self._living.append(session)
+        self._living.append(session)
         query = session.options.query()
         query.pop("token", None)
         self._note(Opening, session, query=query)
@@ -207,8 +141,7 @@ class Recorder:
 
     def received(self, session: Session, text: bytes) -> None:
         """The server said this."""
-        self._text_bytes += len(text)
-        self._note(Received, session, message=text)
+        self._note(Received, session, len(text), message=text)
 
     def said(self, session: Session, text: bytes) -> None:
         """The server is told this."""
@@ -220,7 +153,8 @@ class Recorder:
 
     def take(self, told: Event | Retry | Report) -> None:
         """The stream tells this."""
-        if self._is_over:
+        if not self._tap.is_open:
+            self._living.clear()
             return
         if isinstance(told, (Report, Retry)):
             fields = {name: _plain(value) for name, value in vars(told).items()}
@@ -235,12 +169,13 @@ class Recorder:
         except RecursionError as exc:  # which a server may wish to see
             self._give_up(exc)
             return
-        self._text_bytes += len(message)
-        self._tap.note((Told, {"message": message}))
+        self._tap.note((Told, {"message": message}), len(message))
 
-    def _note(self, kind: type[Entries], session: Session, **fields: Any) -> None:
+    def _note(
+        self, kind: type[Entries], session: Session, size: int = 0, **fields: Any
+    ) -> None:
         fields["session"] = session.timeline.session
-        self._tap.note((kind, fields))
+        self._tap.note((kind, fields), size)
 
     def _number_of(self, told: Report | Retry) -> int | None:
         """Which session that is about; one that failed before its Begin has no id."""
@@ -276,7 +211,3 @@ def _typed(told: Event) -> Any:
 def _as_json(settings: Mapping[str, Any]) -> dict[str, Any]:
     """JSON knows no infinity."""
     return {k: "inf" if v == math.inf else v for k, v in settings.items()}
-
-
-def _nothing() -> None:
-    pass

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 import msgspec
 
+from .._core import Tap
 from ..sharing import try_lock
 from .entries import Scribe, Taken
 from .folder import LOCK, shelf_of
@@ -35,17 +37,21 @@ class CallWriter:
         fields: a log record's `extra`.
 
     Attributes:
-        is_over: nothing more is written; may be asked in any thread.
+        tap: has what is to be written; the call is over when it is closed.
+        is_over: nothing more is written.
     """
 
     def __init__(
         self,
         recording: Recording,
         file: Path,
+        tap: Tap,
+        *,
         meta: Meta,
         scribe: Scribe,
         fields: Mapping[str, Any],
     ) -> None:
+        self.tap = tap
         self.is_over = False
         self._recording = recording
         self._folder = file.with_name(f"{file.name}.part")
@@ -57,30 +63,33 @@ class CallWriter:
         self._events: IO[bytes] | None = None
         self._lock: int | None = None
 
-    def begin(self) -> None:
-        """Make the folder. First pack what dead processes left in the one above it."""
-        self._carefully(self._begin)
-
-    def append(self, taken: Taken) -> None:
-        """Write this."""
-        self._carefully(self._append, taken)
-
-    def finish(self) -> None:
-        """Pack it: nothing more comes."""
-        self._carefully(self._finish)
-
-    def _carefully(self, work: Callable[..., object], *args: object) -> None:
-        if self.is_over:
-            return
+    def write(self) -> None:
+        """Write what there is by now; the first time make the folder, the last time
+        pack it."""
+        is_last = not self.tap.is_open  # asked before, so that nothing comes behind
         try:
-            work(*args)
+            if self._lock is None:
+                self._begin()
+            self._append(Taken(*self.tap.take()))
+            if is_last and not self.is_over:
+                if self.tap.is_full:
+                    self._warn("too much waits to be written")
+                self._finish()
         except Exception as exc:
-            why = f"{type(exc).__name__}: {exc}"
-            logger.warning(ENDED_EARLY, why, extra=self._fields)
+            self._warn(f"{type(exc).__name__}: {exc}")
             self._shelf.leave(self._folder)
             self._close()
 
+    def abandon(self) -> None:
+        """Forget it, and leave its files to the parent: this is a copy in a fork."""
+        self._close()
+        self.tap.take()
+
+    def _warn(self, why: str) -> None:
+        logger.warning(ENDED_EARLY, why, extra=self._fields)
+
     def _begin(self) -> None:
+        """First pack what dead processes left in the folder above."""
         self._shelf.add(self._folder)
         self._folder.mkdir(0o700)
         meta = msgspec.json.encode(self._meta)
@@ -89,7 +98,7 @@ class CallWriter:
         self._audio = open_private(self._folder / UNFINISHED_AUDIO)
         self._events = open_private(self._folder / EVENTS)
         self._take_lock()
-        self._shelf.pack_leftovers()
+        self._shelf.pack_leftovers(time.time())
 
     def _take_lock(self) -> None:
         """It gets its name when it is locked: no other process may think us dead."""
@@ -99,6 +108,7 @@ class CallWriter:
         os.rename(early, self._folder / LOCK)
 
     def _append(self, taken: Taken) -> None:
+        """All of it; or, where the folder has too little room, none and be over."""
         assert self._audio is not None
         assert self._events is not None
         pcm = self._scribe.pcm(taken.audio)
@@ -106,8 +116,7 @@ class CallWriter:
         size = len(pcm) + len(lines)
         if not self._shelf.reserve(size, self._recording.most_bytes):
             megabytes = self._recording.most_bytes / 1e6
-            why = f"{self._recording.folder} holds {megabytes:g} MB (record_mb)"
-            logger.warning(ENDED_EARLY, why, extra=self._fields)
+            self._warn(f"{self._recording.folder} holds {megabytes:g} MB (record_mb)")
             _write(self._events, self._scribe.last_line(Finished, why="full"))
             self._finish()
             return
@@ -121,6 +130,7 @@ class CallWriter:
 
     def _close(self) -> None:
         self.is_over = True
+        self.tap.close()
         with suppress(OSError):  # that they can't be written is known
             self._close_files()
         if self._lock is not None:
