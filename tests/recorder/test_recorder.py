@@ -550,6 +550,55 @@ async def test_no_key_and_no_token_is_on_file(
         assert hidden.encode() not in contents
 
 
+async def begin_and_finish(talk: Talk) -> None:
+    await talk.begin()
+    await talk.finish()
+
+
+async def test_no_secret_of_another_service_is_on_file(tmp_path: Path) -> None:
+    async with (
+        Server(begin_and_finish).serve() as url,
+        connect(
+            base_url=url,
+            record=tmp_path,
+            webhook_url=f"https://user:{MARK}@example.com/hook?x={MARK}",
+            webhook_auth_header_name="X-Auth",
+            webhook_auth_header_value=MARK,
+            extra_params={"their_api_key": MARK, "llm_gateway": f"key {MARK}"},
+            keyterms_prompt=["Zoe"],
+        ) as stream,
+    ):
+        await within(5, stream.end())
+    contents = raw_events(the_call(tmp_path).path)
+    assert MARK.encode() not in contents
+    assert b"Zoe" in contents
+    assert b"X-Auth" in contents
+
+
+async def test_what_a_lost_session_was_not_told_is_not_on_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told to terminate where that can be."""
+    impatient(monkeypatch)
+
+    async def leave(talk: Talk) -> None:
+        await talk.begin()
+        await talk.close(1011, "oops")
+
+    async with (
+        Server(leave, begin_and_finish).serve() as url,
+        connect(base_url=url, record=tmp_path) as stream,
+    ):
+        await until(lambda: stream.stats.sessions == 2)
+        await within(5, stream.end())
+    said = [
+        (entry.session, entry.message["type"])
+        for entry in the_call(tmp_path).entries
+        if isinstance(entry, Said)
+    ]
+    assert said == [(2, "Terminate")]
+
+
 async def test_no_password_of_a_budget_is_on_file(tmp_path: Path) -> None:
     """Its Redis refuses, of which may be told."""
     async with (

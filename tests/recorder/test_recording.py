@@ -23,9 +23,32 @@ def test_nothing_is_asked_for() -> None:
     assert recording_of(None, 1000, {}) is None
 
 
-def test_an_empty_variable_names_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AAI_STREAM_RECORD", "")
+@pytest.mark.parametrize("value", ["", "  "])
+def test_an_empty_variable_names_no_folder(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AAI_STREAM_RECORD", value)
     assert recording_of(None, 1000, {}) is None
+
+
+def test_a_variable_may_name_the_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AAI_STREAM_RECORD", "~/calls")
+    recording = recording_of(None, 1000, {})
+    assert recording is not None
+    assert recording.folder == tmp_path / "calls"
+
+
+@pytest.mark.parametrize("folder", ["/proc/none", "~nobody-of-that-name/calls"])
+def test_a_variable_that_is_wrong_costs_no_call(
+    folder: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("AAI_STREAM_RECORD", folder)
+    assert recording_of(None, 1000, {}) is None
+    (line,) = caplog.messages
+    assert line.startswith("AAI_STREAM_RECORD: no call is recorded: ")
 
 
 def test_a_folder_is_made_for_its_user_alone(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ LONG_SECRET = 16
 """Shorter ones are for servers of one's own; parts of words may be like them."""
 
 _QUERY = re.compile(r"\?[^\s\"'<>]*=[^\s\"'<>]*")
+_USER = re.compile(r"//[^/\s\"'<>@]*@")
 
 
 class Credentials:
@@ -126,14 +127,15 @@ class Credentials:
         raise UnreachableError(f"no token could be had: the source raised {kind}")
 
     def redact(self, text: str) -> str:
-        """`text` without key, token or query, should a server have echoed them."""
+        """`text` without key, token, or a URL's user and query, should a server have
+        echoed them."""
         for secret in (self._key, *self._tokens):
             for form in (secret, quote(secret, "")) if secret else ():
                 if len(form) >= LONG_SECRET:
                     text = text.replace(form, "***")
                 elif form in text:
                     text = re.sub(rf"(?<!\w){re.escape(form)}(?!\w)", "***", text)
-        return _QUERY.sub("", text)
+        return _QUERY.sub("", _USER.sub("//***@", text))
 
 
 async def mint_token(

@@ -230,6 +230,7 @@ class Session:
     def closed(self, code: int, reason: str) -> None:
         """The connection is closed, as the peer says by `code` and `reason`."""
         self.over(self._why_closed(code, reason))
+        self._texts.clear()  # nobody is there to be told
 
     # ---- deadlines ----
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -39,6 +40,12 @@ if TYPE_CHECKING:
     from ..protocol.settings import Settings
 
 logger = logging.getLogger("aai_stream")
+
+_SECRET = re.compile(
+    r"(^|_)(key|token|secret|password|authorization|auth_header_value)(_|$)"
+    "|^llm_gateway$"  # which has a key in it
+)
+"""Parameters whose values are in no file."""
 
 
 class Recorder:
@@ -132,7 +139,9 @@ class Recorder:
         session.timeline.tap = self._tap
         self._living.append(session)
         query = session.options.query()
-        query.pop("token", None)
+        for name in query:
+            if _SECRET.search(name):
+                query[name] = "***"
         self._note(Opening, session, query=query)
 
     def connected(self, session: Session) -> None:

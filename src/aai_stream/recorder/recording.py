@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import tempfile
 import time
@@ -19,6 +20,9 @@ RECORD_VARIABLE = "AAI_STREAM_RECORD"
 
 RECORD_MB = 1000.0
 """The most that a folder may hold, in MB (10^6 bytes), unless given."""
+
+
+logger = logging.getLogger("aai_stream")
 
 
 @dataclass(frozen=True)
@@ -46,16 +50,29 @@ def recording_of(
 ) -> Recording | None:
     """What the keywords of that name ask for; None for nothing. `asked` is noted.
 
+    The environment is a whole host's: what is wrong with it is a warning, and the call
+    is not recorded.
+
     Raises `OptionError` for a folder that can't be written, or a bad `record_mb`;
     `MissingExtraError` without soundfile.
     """
     is_number = isinstance(record_mb, (int, float)) and not isinstance(record_mb, bool)
     if not is_number or not record_mb >= 1:
         raise OptionError(f"record_mb must be at least 1, not {record_mb!r}")
-    if record is None:
-        record = os.environ.get(RECORD_VARIABLE) or None
-        if record is None:
-            return None
+    if record is not None:
+        return _recording(record, record_mb, asked)
+    if not (told := os.environ.get(RECORD_VARIABLE, "").strip()):
+        return None
+    try:
+        return _recording(Path(told).expanduser(), record_mb, asked)
+    except (OptionError, MissingExtraError, RuntimeError) as exc:  # of an unknown home
+        logger.warning("%s: no call is recorded: %s", RECORD_VARIABLE, exc)
+        return None
+
+
+def _recording(
+    record: str | os.PathLike[str], record_mb: float, asked: Mapping[str, Any]
+) -> Recording:
     if not isinstance(record, (str, os.PathLike)) or not os.fspath(record):
         raise OptionError(f"record must be the path of a folder, not {record!r}")
     if importlib.util.find_spec("soundfile") is None:
