@@ -15,7 +15,7 @@ from aai_stream.emulator.engines.script import ScriptEngine, say
 from aai_stream.emulator.faults import fault
 from aai_stream.emulator.server import DOCUMENTED, Emulator
 from examples.browser_tokens import app as example
-from tests.browsers import browsing
+from tests.browsers import browsing, launched
 from tests.examples.pages import SENTENCES, cut_call, serving
 from tests.servers import until
 
@@ -96,7 +96,8 @@ async def test_the_page_hears_by_itself(
         host = urlsplit(server.url).netloc
         async with (
             serving(example.app) as url,
-            browsing(url, microphone=recording, hosts=[host], noise=[host]) as page,
+            launched(microphone=recording) as browser,
+            browsing(browser, url, hosts=[host], noise=[host]) as page,
         ):
             start = page.get_by_role("button", name="Start")
             await start.click()

@@ -13,7 +13,7 @@ from aai_stream.emulator.engines.script import ScriptEngine, say
 from aai_stream.emulator.faults import fault
 from aai_stream.emulator.server import Emulator
 from examples.fastapi.app import app, calls
-from tests.browsers import browsing
+from tests.browsers import browsing, launched
 from tests.examples.pages import SECONDS, SENTENCES, cut_call, serving
 from tests.proxy import Proxy
 from tests.servers import until, within
@@ -54,7 +54,8 @@ async def test_every_word_is_there_once(
         async with (
             serving(app) as url,
             Proxy(url) as proxy,
-            browsing(proxy.url, microphone=recording, noise=[LOST]) as page,
+            launched(microphone=recording) as browser,
+            browsing(browser, proxy.url, noise=[LOST]) as page,
         ):
             sockets: list[WebSocket] = []
             page.on("websocket", lambda socket: sockets.append(socket))
@@ -88,7 +89,8 @@ async def test_a_server_that_has_forgotten_the_call_begins_another(
         async with (
             serving(app) as url,
             Proxy(url) as proxy,
-            browsing(proxy.url, microphone=recording, noise=[LOST]) as page,
+            launched(microphone=recording) as browser,
+            browsing(browser, proxy.url, noise=[LOST]) as page,
         ):
             await page.get_by_role("button", name="Start").click()
             await page.wait_for_selector("#said p")
@@ -108,7 +110,11 @@ async def test_without_a_microphone_the_page_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("ASSEMBLYAI_BASE_URL", "ws://127.0.0.1:1")
-    async with serving(app) as url, browsing(url) as page:
+    async with (
+        serving(app) as url,
+        launched() as browser,
+        browsing(browser, url) as page,
+    ):
         await page.get_by_role("button", name="Start").click()
         await page.wait_for_selector("#problem:has-text('There is no microphone')")
         assert await page.get_by_role("button", name="Start").is_enabled()

@@ -13,6 +13,7 @@ from typing import Literal
 
 from aai_stream.recorder.reading import read_call
 from aai_stream.show.page import page
+from tests.browsers import launched
 from tests.show.browser import looking_at
 from tests.show.calls import write_call
 
@@ -26,7 +27,10 @@ async def take(path: Path, *, dark: bool, width: int, height: int) -> None:
         file = call.with_suffix(".html")
         file.write_text(page(read_call(call)))
         size = {"width": width, "height": height}
-        async with looking_at(file, **size, scheme=scheme) as shown:
+        async with (
+            launched() as browser,
+            looking_at(browser, file, **size, scheme=scheme) as shown,
+        ):
             canvas = shown.locator("#timeline")
             await canvas.focus()
             for _ in range(round(CURSOR_MS / 1000)):

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import pytest_asyncio
 
 from aai_stream.recorder.format import Entries, Meta, Pushed, Received, Told
 from aai_stream.recorder.reading import RecordedCall
 from aai_stream.show.page import page as html_of
+from tests.browsers import launched
 from tests.show.browser import looking_at
 from tests.show.calls import (
     BEGAN,
@@ -27,7 +29,15 @@ from tests.show.calls import (
 )
 
 if TYPE_CHECKING:
-    from playwright.async_api import Page
+    from playwright.async_api import Browser, Page
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with launched("--autoplay-policy=no-user-gesture-required") as browser:
+        yield browser
 
 
 def write_page(
@@ -48,8 +58,10 @@ def write_page(
 
 
 @asynccontextmanager
-async def call_shown(folder: Path, **options: Any) -> AsyncIterator[Page]:
-    async with looking_at(write_page(folder), **options) as page:
+async def call_shown(
+    browser: Browser, folder: Path, **options: Any
+) -> AsyncIterator[Page]:
+    async with looking_at(browser, write_page(folder), **options) as page:
         yield page
 
 
@@ -83,8 +95,10 @@ async def coloured(page: Page, name: str, left: float = 0.0, right: float = 1.0)
     return int(await page.evaluate(COLOURED, [name, left, right]))
 
 
-async def test_words_sessions_and_what_happened_are_there(tmp_path: Path) -> None:
-    async with call_shown(tmp_path) as page:
+async def test_words_sessions_and_what_happened_are_there(
+    browser: Browser, tmp_path: Path
+) -> None:
+    async with call_shown(browser, tmp_path) as page:
         said = await page.locator("#turns li > div > span").all_text_contents()
         assert said == [" ".join(text for text, _, _ in each) for each in SENTENCES]
         happened = "\n".join(await page.locator("#moments li").all_text_contents())
@@ -107,8 +121,8 @@ async def test_words_sessions_and_what_happened_are_there(tmp_path: Path) -> Non
             assert await coloured(page, colour) > 20, colour
 
 
-async def test_partials_are_there_on_demand(tmp_path: Path) -> None:
-    async with call_shown(tmp_path) as page:
+async def test_partials_are_there_on_demand(browser: Browser, tmp_path: Path) -> None:
+    async with call_shown(browser, tmp_path) as page:
         assert await page.locator("#turns details li").count() == 0
         await page.locator("#turns summary").first.click()
         partials = page.locator("#turns details li")
@@ -119,8 +133,10 @@ async def test_partials_are_there_on_demand(tmp_path: Path) -> None:
         ]
 
 
-async def test_it_plays_and_the_cursor_follows(tmp_path: Path) -> None:
-    async with call_shown(tmp_path) as page:
+async def test_it_plays_and_the_cursor_follows(
+    browser: Browser, tmp_path: Path
+) -> None:
+    async with call_shown(browser, tmp_path) as page:
         play = page.get_by_role("button", name="Play")
         await play.click()
         pause = page.get_by_role("button", name="Pause")
@@ -135,8 +151,10 @@ async def test_it_plays_and_the_cursor_follows(tmp_path: Path) -> None:
         assert await position(page) == here
 
 
-async def test_the_end_of_the_audio_is_the_end_of_playing(tmp_path: Path) -> None:
-    async with call_shown(tmp_path) as page:
+async def test_the_end_of_the_audio_is_the_end_of_playing(
+    browser: Browser, tmp_path: Path
+) -> None:
+    async with call_shown(browser, tmp_path) as page:
         await page.locator("#timeline").focus()
         await page.keyboard.press("End")
         await page.keyboard.press("ArrowLeft")
@@ -148,8 +166,10 @@ async def test_the_end_of_the_audio_is_the_end_of_playing(tmp_path: Path) -> Non
         await page.get_by_role("button", name="Play").wait_for()
 
 
-async def test_a_click_seeks_and_both_times_are_told(tmp_path: Path) -> None:
-    async with call_shown(tmp_path) as page:
+async def test_a_click_seeks_and_both_times_are_told(
+    browser: Browser, tmp_path: Path
+) -> None:
+    async with call_shown(browser, tmp_path) as page:
         await page.get_by_role("button", name="00:14.180").click()
         assert await position(page) == 14_180
         where = page.locator("#where")
@@ -161,8 +181,8 @@ async def test_a_click_seeks_and_both_times_are_told(tmp_path: Path) -> None:
         assert 8_000 < await position(page) < 11_000
 
 
-async def test_keys_move_the_cursor(tmp_path: Path) -> None:
-    async with call_shown(tmp_path) as page:
+async def test_keys_move_the_cursor(browser: Browser, tmp_path: Path) -> None:
+    async with call_shown(browser, tmp_path) as page:
         await page.locator("#timeline").focus()
         for key, expected in (
             ("ArrowRight", 1000),
@@ -177,10 +197,12 @@ async def test_keys_move_the_cursor(tmp_path: Path) -> None:
             assert await position(page) == expected, key
 
 
-async def test_keys_zoom_and_the_cursor_stays_where_it_is(tmp_path: Path) -> None:
+async def test_keys_zoom_and_the_cursor_stays_where_it_is(
+    browser: Browser, tmp_path: Path
+) -> None:
     """What is replayed ends at two thirds of the whole; close by it goes on to the
     right edge."""
-    async with call_shown(tmp_path) as page:
+    async with call_shown(browser, tmp_path) as page:
         assert await coloured(page, "replay", 0.8, 1.0) == 0
         await page.get_by_role("button", name="00:10.060").first.click()
         for _ in range(8):
@@ -193,8 +215,10 @@ async def test_keys_zoom_and_the_cursor_stays_where_it_is(tmp_path: Path) -> Non
         assert await coloured(page, "replay") > 100
 
 
-async def test_the_wheel_zooms_and_to_drag_moves(tmp_path: Path) -> None:
-    async with call_shown(tmp_path) as page:
+async def test_the_wheel_zooms_and_to_drag_moves(
+    browser: Browser, tmp_path: Path
+) -> None:
+    async with call_shown(browser, tmp_path) as page:
         box = await page.locator("#timeline").bounding_box()
         assert box is not None
         x, y = box["x"] + 10, box["y"] + 80
@@ -212,8 +236,10 @@ async def test_the_wheel_zooms_and_to_drag_moves(tmp_path: Path) -> None:
         assert await coloured(page, "replay") > 100
 
 
-async def test_messages_by_session_way_and_text(tmp_path: Path) -> None:
-    async with call_shown(tmp_path) as page:
+async def test_messages_by_session_way_and_text(
+    browser: Browser, tmp_path: Path
+) -> None:
+    async with call_shown(browser, tmp_path) as page:
         assert await page.locator("#lines li").count() == 0
         await page.keyboard.press("m")
         lines = page.locator("#lines li")
@@ -236,12 +262,12 @@ async def test_messages_by_session_way_and_text(tmp_path: Path) -> None:
         assert await page.locator("#shown").text_content() == "None"
 
 
-async def test_messages_come_by_pages(tmp_path: Path) -> None:
+async def test_messages_come_by_pages(browser: Browser, tmp_path: Path) -> None:
     many = [
         Received(unix=BEGAN + i, stream_ms=0, session=1, message={"type": "X", "n": i})
         for i in range(450)
     ]
-    async with looking_at(write_page(tmp_path, many)) as page:
+    async with looking_at(browser, write_page(tmp_path, many)) as page:
         await page.locator("#messages > summary").click()
         shown = page.locator("#shown")
         await page.wait_for_selector("#shown:has-text('1 to 200 of 450')")
@@ -253,8 +279,8 @@ async def test_messages_come_by_pages(tmp_path: Path) -> None:
         assert await shown.text_content() == "201 to 400 of 450"
 
 
-async def test_settings_and_handshakes(tmp_path: Path) -> None:
-    async with call_shown(tmp_path) as page:
+async def test_settings_and_handshakes(browser: Browser, tmp_path: Path) -> None:
+    async with call_shown(browser, tmp_path) as page:
         await page.get_by_text("Settings").click()
         asked = await page.locator("#asked div").all_text_contents()
         assert "replay_seconds60" in asked
@@ -262,9 +288,9 @@ async def test_settings_and_handshakes(tmp_path: Path) -> None:
         assert "session 2speech_model=u3-rt-pro&sample_rate=16000" in asked
 
 
-async def test_what_was_said_is_text(tmp_path: Path) -> None:
+async def test_what_was_said_is_text(browser: Browser, tmp_path: Path) -> None:
     about = meta(stream=EVIL, host=EVIL, settings={EVIL: EVIL})
-    async with looking_at(write_page(tmp_path, evil_entries(), about)) as page:
+    async with looking_at(browser, write_page(tmp_path, evil_entries(), about)) as page:
         assert EVIL in (await page.locator("#turns").text_content() or "")
         assert EVIL in (await page.locator("#moments").text_content() or "")
         assert EVIL in (await page.locator("#sessions").text_content() or "")
@@ -275,9 +301,9 @@ async def test_what_was_said_is_text(tmp_path: Path) -> None:
         assert await page.locator("img").count() == 0
 
 
-async def test_there_is_a_dark_one(tmp_path: Path) -> None:
+async def test_there_is_a_dark_one(browser: Browser, tmp_path: Path) -> None:
     background = "getComputedStyle(document.body).backgroundColor"
-    async with call_shown(tmp_path, scheme="dark") as page:
+    async with call_shown(browser, tmp_path, scheme="dark") as page:
         assert await page.evaluate(background) == "rgb(18, 21, 27)"
         assert await coloured(page, "replay") > 20
         await page.emulate_media(color_scheme="light")
@@ -285,9 +311,11 @@ async def test_there_is_a_dark_one(tmp_path: Path) -> None:
         assert await coloured(page, "replay") > 20
 
 
-async def test_a_narrow_window_scrolls_down_only(tmp_path: Path) -> None:
+async def test_a_narrow_window_scrolls_down_only(
+    browser: Browser, tmp_path: Path
+) -> None:
     wide = "document.documentElement.scrollWidth > innerWidth"
-    async with call_shown(tmp_path, width=360, height=740) as page:
+    async with call_shown(browser, tmp_path, width=360, height=740) as page:
         await page.locator("#messages > summary").click()
         await page.wait_for_selector("#lines li")
         assert not await page.evaluate(wide)
@@ -341,9 +369,9 @@ FAINT = """() => {
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_everything_has_a_name_and_can_be_read(
-    tmp_path: Path, scheme: str
+    browser: Browser, tmp_path: Path, scheme: str
 ) -> None:
-    async with call_shown(tmp_path, scheme=scheme) as page:
+    async with call_shown(browser, tmp_path, scheme=scheme) as page:
         await page.locator("#messages > summary").click()
         await page.wait_for_selector("#lines li")
         await page.locator("#turns summary").first.click()
@@ -360,9 +388,11 @@ async def test_everything_has_a_name_and_can_be_read(
         await page.keyboard.press("Escape")
 
 
-async def test_a_call_without_audio_has_a_page(tmp_path: Path) -> None:
+async def test_a_call_without_audio_has_a_page(
+    browser: Browser, tmp_path: Path
+) -> None:
     nothing = np.zeros(0, np.int16)
-    async with looking_at(write_page(tmp_path, [], sound=nothing)) as page:
+    async with looking_at(browser, write_page(tmp_path, [], sound=nothing)) as page:
         assert await page.get_by_role("button", name="Play").is_disabled()
         await page.keyboard.press("Space")
         assert await page.locator("#how").text_content() == "cut off"
@@ -403,10 +433,14 @@ DRAWN = """() => {
 }"""
 
 
-async def test_of_an_hour_only_what_is_visible_is_drawn(tmp_path: Path) -> None:
+async def test_of_an_hour_only_what_is_visible_is_drawn(
+    browser: Browser, tmp_path: Path
+) -> None:
     made, sound = hour()
     sorted_made = sorted(made, key=lambda entry: entry.unix)
-    async with looking_at(write_page(tmp_path, sorted_made, sound=sound)) as page:
+    async with looking_at(
+        browser, write_page(tmp_path, sorted_made, sound=sound)
+    ) as page:
         assert await page.locator("#turns li").count() == 600
         assert await page.evaluate(DRAWN) < 6000
         for _ in range(20):

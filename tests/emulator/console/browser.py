@@ -10,14 +10,16 @@ from aai_stream.emulator.server import Emulator
 from tests.browsers import browsing
 
 if TYPE_CHECKING:
-    from playwright.async_api import Page
+    from playwright.async_api import Browser, Page
 
 
 @asynccontextmanager
-async def looking_at(server: Emulator, **options: Any) -> AsyncIterator[Page]:
+async def looking_at(
+    browser: Browser, server: Emulator, **options: Any
+) -> AsyncIterator[Page]:
     """The console, once it is live; `options` as for `browsing`."""
     assert server.console_url is not None
-    async with browsing(server.console_url, **options) as page:
+    async with browsing(browser, server.console_url, **options) as page:
         if server.console_token is not None:
             await page.get_by_label("token").fill(server.console_token)
             await page.get_by_role("button", name="Open").click()

@@ -16,6 +16,7 @@ from typing import Literal
 import aai_stream
 from aai_stream.emulator.engines.pocketsphinx import PocketsphinxEngine
 from aai_stream.emulator.server import Emulator
+from tests.browsers import launched
 from tests.emulator.console.browser import looking_at
 
 CALL = Path(__file__).parents[3] / "examples" / "call.wav"
@@ -43,7 +44,8 @@ async def take(path: Path, *, dark: bool, width: int, height: int) -> None:
     scheme: Literal["dark", "light"] = "dark" if dark else "light"
     async with (
         Emulator(PocketsphinxEngine(), console=True) as server,
-        looking_at(server, width=width, height=height, scheme=scheme) as page,
+        launched() as browser,
+        looking_at(browser, server, width=width, height=height, scheme=scheme) as page,
     ):
         call = asyncio.create_task(talk(server))
         await asyncio.sleep(CUT_SECONDS)

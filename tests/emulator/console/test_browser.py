@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import pytest_asyncio
 
 import aai_stream
 from aai_stream.emulator.engines.marked import (
@@ -19,13 +20,16 @@ from aai_stream.emulator.engines.marked import (
     marked_audio,
 )
 from aai_stream.emulator.server import Emulator
+from tests.browsers import launched
 from tests.emulator.console.browser import looking_at
 from tests.emulator.faults.helpers import turn
 from tests.emulator.helpers import PLAIN, PuppetEngine, connection
 from tests.servers import within
 
 if TYPE_CHECKING:
-    from playwright.async_api import Page
+    from playwright.async_api import Browser, Page
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 COUNT = 12
 CALL = marked_audio(COUNT)
@@ -34,7 +38,13 @@ MIDDLE = MarkedLayout().start_ms(8) * 16  # samples; the second turn goes on the
 CHUNK = 800  # 50 ms
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with launched() as browser:
+        yield browser
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def server() -> AsyncIterator[Emulator]:
     async with Emulator(MarkedEngine(), service=PLAIN, console=True) as emulator:
         yield emulator
@@ -76,10 +86,11 @@ REPLAYED = """() => {
 
 
 async def test_a_click_resets_a_call_which_goes_on_in_its_lane(
+    browser: Browser,
     server: Emulator,
 ) -> None:
     """The replay is shown as that, and every word is there once."""
-    async with looking_at(server) as page, calling(server) as stream:
+    async with looking_at(browser, server) as page, calling(server) as stream:
         push(stream, CALL[:MIDDLE])
         await page.wait_for_selector(".lane .badge.live")
         await page.wait_for_selector(SAYING)
@@ -104,9 +115,11 @@ async def test_a_click_resets_a_call_which_goes_on_in_its_lane(
     assert [a.fault.kind for a in server.faults.applied] == ["reset"]
 
 
-async def test_the_next_connection_is_refused_by_a_key(server: Emulator) -> None:
+async def test_the_next_connection_is_refused_by_a_key(
+    browser: Browser, server: Emulator
+) -> None:
     """Without a mouse: n for the next connection, 3 for 503."""
-    async with looking_at(server) as page:
+    async with looking_at(browser, server) as page:
         await page.keyboard.press("n")
         await page.keyboard.press("3")
         await page.wait_for_selector("#on li:has-text('status')")
@@ -128,9 +141,10 @@ async def _read(stream: aai_stream.Stream) -> None:
 
 
 async def test_a_bad_fault_is_told_in_the_page_and_all_goes_off(
+    browser: Browser,
     server: Emulator,
 ) -> None:
-    async with looking_at(server) as page:
+    async with looking_at(browser, server) as page:
         await page.get_by_label("All, and to come").check()
         await page.get_by_label("Any fault").fill("rest")
         await page.keyboard.press("Enter")
@@ -144,12 +158,12 @@ async def test_a_bad_fault_is_told_in_the_page_and_all_goes_off(
     assert list(server.faults) == []
 
 
-async def test_a_transcript_is_text(engine: PuppetEngine) -> None:
+async def test_a_transcript_is_text(browser: Browser, engine: PuppetEngine) -> None:
     """Whatever is said, and whatever a handshake asks for, is no HTML."""
     evil = "<img src=x onerror=alert(1)>"
     async with (
         Emulator(engine, service=PLAIN, console=True) as server,
-        looking_at(server) as page,
+        looking_at(browser, server) as page,
         connection(server, domain=evil) as client,
     ):
         await client.audio(100)
@@ -162,9 +176,11 @@ async def test_a_transcript_is_text(engine: PuppetEngine) -> None:
         assert await page.locator("img").count() == 0
 
 
-async def test_a_narrow_window_scrolls_down_only(server: Emulator) -> None:
+async def test_a_narrow_window_scrolls_down_only(
+    browser: Browser, server: Emulator
+) -> None:
     wide = "document.documentElement.scrollWidth > innerWidth"
-    async with looking_at(server, width=390, height=844) as page:
+    async with looking_at(browser, server, width=390, height=844) as page:
         assert not await page.evaluate(wide)
         async with calling(server) as stream:
             push(stream, CALL)
@@ -189,12 +205,12 @@ def write_wav(path: Path, samples: Samples, rate: int) -> None:
 
 
 async def test_a_file_is_streamed_and_survives_a_reset(
-    server: Emulator, tmp_path: Path
+    browser: Browser, server: Emulator, tmp_path: Path
 ) -> None:
     """The page's own client sends again what was not final."""
     path = tmp_path / "call.wav"
     write_wav(path, CALL, 16_000)
-    async with looking_at(server) as page:
+    async with looking_at(browser, server) as page:
         await page.locator("#file").set_input_files(path)
         await page.wait_for_selector(SAYING)
         await page.keyboard.press("1")
@@ -205,10 +221,12 @@ async def test_a_file_is_streamed_and_survives_a_reset(
     assert [a.fault.kind for a in server.faults.applied] == ["reset"]
 
 
-async def test_what_is_no_audio_is_told(server: Emulator, tmp_path: Path) -> None:
+async def test_what_is_no_audio_is_told(
+    browser: Browser, server: Emulator, tmp_path: Path
+) -> None:
     path = tmp_path / "call.wav"
     path.write_bytes(b"no audio at all")
-    async with looking_at(server) as page:
+    async with looking_at(browser, server) as page:
         await page.locator("#file").set_input_files(path)
         await page.wait_for_selector("#notice:has-text('call.wav is no audio')")
 
@@ -216,7 +234,10 @@ async def test_what_is_no_audio_is_told(server: Emulator, tmp_path: Path) -> Non
 async def test_the_microphone_is_heard(server: Emulator, tmp_path: Path) -> None:
     path = tmp_path / "speech.wav"
     write_wav(path, np.tile(marked_audio(5, sample_rate=48_000), 4), 48_000)
-    async with looking_at(server, microphone=path) as page:
+    async with (
+        launched(microphone=path) as browser,
+        looking_at(browser, server) as page,
+    ):
         await page.keyboard.press("m")
         await page.wait_for_selector(".lane .badge.live")
         await page.wait_for_selector(SAID)
@@ -224,8 +245,10 @@ async def test_the_microphone_is_heard(server: Emulator, tmp_path: Path) -> None
         await page.wait_for_selector(".badge:has-text('ended')")
 
 
-async def test_a_page_that_comes_late_sees_what_was_said(server: Emulator) -> None:
-    async with looking_at(server) as page:
+async def test_a_page_that_comes_late_sees_what_was_said(
+    browser: Browser, server: Emulator
+) -> None:
+    async with looking_at(browser, server) as page:
         async with calling(server) as stream:
             push(stream, CALL)
             await stream.end()
@@ -235,15 +258,19 @@ async def test_a_page_that_comes_late_sees_what_was_said(server: Emulator) -> No
         assert await finals(page) == WORDS
 
 
-async def test_who_has_the_token_is_let_in(engine: PuppetEngine) -> None:
+async def test_who_has_the_token_is_let_in(
+    browser: Browser, engine: PuppetEngine
+) -> None:
     async with (
         Emulator(engine, service=PLAIN, allow_remote=True, console=True) as server,
-        looking_at(server) as page,
+        looking_at(browser, server) as page,
     ):
         assert await page.locator("#empty").is_visible()
 
 
-async def test_a_page_of_another_origin_is_refused(server: Emulator) -> None:
+async def test_a_page_of_another_origin_is_refused(
+    browser: Browser, server: Emulator
+) -> None:
     """It reads nothing of the console, and makes nothing go wrong."""
     attempt = """url => new Promise(done => {
         const socket = new WebSocket(url);
@@ -251,7 +278,7 @@ async def test_a_page_of_another_origin_is_refused(server: Emulator) -> None:
         socket.onmessage = () => done("told");
         socket.onclose = ({code}) => done(code);
     })"""
-    async with looking_at(server) as page:
+    async with looking_at(browser, server) as page:
         live = f"{server.url}/console/live"
         assert await page.evaluate(attempt, live) == "told"
         stranger = await page.context.new_page()  # about:blank, whose origin is null
