@@ -1,5 +1,6 @@
 """What pyproject.toml can't say: the compiled core, and the README without files."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 sys.path.insert(0, "src")
+# The filters are small: NumPy's threads would only wait for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 from _filters import as_header
 from _readme import as_description
 

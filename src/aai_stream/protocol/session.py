@@ -229,8 +229,9 @@ class Session:
 
     def closed(self, code: int, reason: str) -> None:
         """The connection is closed, as the peer says by `code` and `reason`."""
-        self.over(self._why_closed(code, reason))
-        self._texts.clear()  # nobody is there to be told
+        if not self.is_over:
+            self.over(self._why_closed(code, reason))
+            self._texts.clear()  # nobody is there to be told
 
     # ---- deadlines ----
 
