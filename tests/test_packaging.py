@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import email
-import os
 import shutil
 import subprocess
 import sys
@@ -53,12 +52,8 @@ def compile_fast(setup: Path) -> None:
 
 
 def run(module: str, *arguments: str) -> None:
-    # The filters' design is small, and would be spread over every core for nothing.
     done = subprocess.run(
-        [sys.executable, "-m", module, *arguments],
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
+        [sys.executable, "-m", module, *arguments], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
