@@ -18,6 +18,25 @@ AUDIO = noise(6000, RATE)
 SPEECH = marked_audio(10, sample_rate=RATE)  # with digital silence between
 
 
+TONES = (3000, 2100, 2600, 900, 1700, 3400)
+
+
+def words() -> npt.NDArray[np.int16]:
+    """Square waves, each as all the others but for its length, after 200 ms of
+    digital silence, and with half a second of it between."""
+    parts = [silence(1600)]
+    for samples in TONES:
+        tone = np.full(samples, 2000, np.int16)
+        tone[1::2] *= -1
+        parts += [tone, silence(4000)]
+    return np.concatenate(parts)
+
+
+def faint(samples: int, loudest: int) -> npt.NDArray[np.int16]:
+    random = np.random.default_rng(7)
+    return random.integers(-loudest, loudest + 1, samples).astype(np.int16)
+
+
 def located(
     *parts: npt.NDArray[np.int16],
     guesses: tuple[int, ...] = (0,),
@@ -66,6 +85,81 @@ def test_silence_says_nothing_and_the_first_sound_says_it() -> None:
     found = located(SPEECH[start:], guesses=(first,), within=SPEECH)
     assert (found.places.begin, found.places.end) == (start, len(SPEECH))
     assert found.places.samples == len(SPEECH) - start
+
+
+@pytest.mark.parametrize("shift", [-1000, -256, -100, 0, 100, 256, 1600])
+def test_it_begins_beside_the_guess_in_silence(shift: int) -> None:
+    within, guess = words(), 6000  # in the silence after the first word
+    start = guess + shift
+    found = located(within[start:], guesses=(guess, 0), within=within)
+    assert (found.places.begin, found.places.end) == (start, len(within))
+    assert found.places.samples == len(within) - start
+
+
+@pytest.mark.parametrize("loudest", [1, 4, 40])
+@pytest.mark.parametrize("shift", [-1000, -100, 100, 5000, 20_000])
+def test_it_begins_beside_the_guess_in_noise(loudest: int, shift: int) -> None:
+    hush = faint(40_000, loudest)
+    within = np.concatenate([AUDIO[:8000], hush, AUDIO[8000:]])
+    start = 12_000 + shift
+    found = located(within[start:], guesses=(12_000, 0), within=within)
+    assert (found.places.begin, found.places.end) == (start, len(within))
+    assert not found.counts
+
+
+def test_the_guess_that_the_sound_agrees_with_is_right() -> None:
+    within = words()
+    for start, guesses in ((0, (6000, 0)), (6000, (0, 6000))):
+        found = located(within[start : start + 8000], guesses=guesses, within=within)
+        assert (found.places.begin, found.places.end) == (start, start + 8000)
+
+
+def test_quiet_decides_nothing_until_it_is_all_there_is() -> None:
+    within = words()
+    found = located(silence(1200), guesses=(6000, 0), within=within)
+    assert not found.places.samples
+    found.settle()
+    assert (found.places.begin, found.places.end) == (6000, 7200)
+    assert not found.counts
+
+
+def test_quiet_that_is_at_no_guess_is_counted_in_the_end() -> None:
+    found = located(silence(100_000), guesses=(4000,))
+    assert not found.places.holds(4000)
+    found.settle()
+    assert found.counts
+    assert (found.places.begin, found.places.end) == (4000, 104_000)
+
+
+def test_much_quiet_is_at_the_guess() -> None:
+    within = np.concatenate([AUDIO[:8000], silence(100_000), AUDIO[8000:]])
+    found = located(silence(80_800), guesses=(9000, 0), within=within)
+    assert (found.places.begin, found.places.end) == (9000, 89_800)
+    found.add(AUDIO[8000:16_000])  # and 18 200 samples of silence were left out
+    assert found.places.end == 116_000
+    assert found.places.place(80_800).sample == 108_000
+
+
+def test_sound_after_much_quiet_is_found() -> None:
+    found = located(silence(100_000), AUDIO[8000:16_000], guesses=(4000,))
+    assert (found.places.begin, found.places.end) == (8000, 16_000)
+    assert found.places.place(100_100).sample == 8100
+    assert found.places.samples == 108_000
+
+
+def test_other_sound_after_much_quiet_is_counted_with_it() -> None:
+    other = noise(2000, RATE, seed=3)
+    found = located(silence(100_000), other, guesses=(4000,))
+    assert found.counts
+    assert (found.places.begin, found.places.end) == (4000, 120_000)
+
+
+def test_much_silence_put_in() -> None:
+    found = located(AUDIO[:8000], silence(100_000), AUDIO[8000:16_000])
+    assert not found.counts
+    assert (found.places.begin, found.places.end) == (0, 16_000)
+    assert found.places.samples == 116_000
+    assert found.places.place(108_000).sample == 8000
 
 
 def test_what_is_nowhere_is_counted_from_the_guess_on() -> None:

@@ -386,6 +386,29 @@ async def test_a_termination_that_never_came_never_comes(tmp_path: Path) -> None
         assert (await client.ws.receive()).data == b"there?"
 
 
+@pytest.mark.parametrize("outcome", ["replaced", "closed"])
+async def test_a_termination_that_nobody_waited_for_comes(
+    tmp_path: Path, outcome: str
+) -> None:
+    recorder = Recorder(NOISE)
+    first = recorder.session()
+    first.connect()
+    first.send(0, 1000)
+    first.hear(HELLO)
+    first.say("Terminate")
+    first.over(outcome)
+    second = recorder.session()
+    second.connect()
+    second.send(1000, 1700)
+    second.terminate()
+    path = recorder.write(tmp_path / "call.aai")
+    async with server(path) as replay, driver(replay) as client:
+        await client.send(0, 1000)
+        await client.terminate()
+        assert [m["type"] for m in client.told] == ["Turn", "Termination"]
+        assert client.close_code == 1000
+
+
 async def test_a_session_that_was_lost_at_its_end_is_followed_by_the_next(
     tmp_path: Path,
 ) -> None:
@@ -450,6 +473,19 @@ async def test_the_answer_to_force_endpoint_waits_for_it(tmp_path: Path) -> None
         async with driver(replay) as client:  # which does not ask for it
             await client.send(0, 1050)
             assert client.told == [HELLO]
+
+
+async def test_parameters_change_nothing_and_the_log_does_not_speak_of_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        server(simple(tmp_path)) as replay,
+        driver(replay, format_turns="true", nonsense="1") as client,
+    ):
+        await client.say("UpdateConfiguration")
+        await client.send(0, 1000)
+        assert client.told == [HELLO]
+    assert "ignored" not in caplog.text
 
 
 async def test_heartbeats_are_the_recorded_ones(tmp_path: Path) -> None:
@@ -571,6 +607,100 @@ async def test_another_rate_is_other_audio(
         await client.send(950, 1000)
         assert client.told == [HELLO]
     assert "is not the recorded one" in caplog.text
+
+
+# ---- quiet audio, which is the same in many places ----
+
+
+def spoken(loudest: int) -> npt.NDArray[np.int16]:
+    """200 ms of quiet, 1 s of sound, 2 s of quiet and 1 s of sound."""
+    faint = np.random.default_rng(5).integers(-loudest, loudest + 1, 4200 * 16)
+    audio = faint.astype(np.int16)
+    audio[200 * 16 : 1200 * 16] = NOISE[: 1000 * 16]
+    audio[3200 * 16 :] = NOISE[1000 * 16 : 2000 * 16]
+    return audio
+
+
+def paused(path: Path, audio: npt.NDArray[np.int16]) -> Path:
+    """A session that is reset in the pause, and one that begins there."""
+    recorder = Recorder(audio)
+    first = recorder.session()
+    first.connect()
+    first.send(0, 1700)
+    first.hear(turn(0, ("hello", 300, 1100), end=True))
+    first.send(1700, 2000)
+    first.lose()
+    second = recorder.session()
+    second.connect()
+    second.send(1500, 2500)
+    second.hear({"type": "Silence", "start_ms": 0, "end_ms": 900})
+    second.send(2500, 4200)
+    second.hear(turn(0, ("again", 1800, 2500), end=True))
+    second.terminate()
+    return recorder.write(path / "call.aai")
+
+
+@pytest.mark.parametrize("loudest", [0, 4])
+@pytest.mark.parametrize("begin", [1300, 1490, 1500, 1550, 2700])
+async def test_a_session_may_begin_anywhere_in_a_pause(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, loudest: int, begin: int
+) -> None:
+    audio = spoken(loudest)
+    async with server(paused(tmp_path, audio)) as replay:
+        async with driver(replay, audio) as client:
+            assert not await client.send(0, 4200)
+        async with driver(replay, audio) as client:
+            await client.send(begin, 4200)
+            start = 3300 - begin
+            assert client.told[-1] == turn(0, ("again", start, start + 700), end=True)
+    assert "not the recorded one" not in caplog.text
+
+
+async def test_what_is_due_in_the_quiet_comes_with_the_sound(tmp_path: Path) -> None:
+    audio = spoken(0)
+    async with server(paused(tmp_path, audio)) as replay:
+        async with driver(replay, audio) as client:
+            assert not await client.send(0, 4200)
+        async with driver(replay, audio) as client:
+            await client.send(1500, 3200)
+            assert client.told == []
+            await client.send(3200, 3250)
+            assert client.told == [{"type": "Silence", "start_ms": 0, "end_ms": 900}]
+
+
+async def test_a_session_of_nothing_but_quiet_is_the_recorded_one(
+    tmp_path: Path,
+) -> None:
+    audio = spoken(0)
+    async with server(paused(tmp_path, audio)) as replay:
+        async with driver(replay, audio) as client:
+            assert not await client.send(0, 4200)
+        async with driver(replay, audio) as client:
+            await client.send(1500, 3000)
+            await client.terminate()
+            assert client.told[0] == {"type": "Silence", "start_ms": 0, "end_ms": 900}
+
+
+@pytest.mark.parametrize("loudest", [0, 4])
+@pytest.mark.parametrize("leaves", ["by Terminate", "without a word"])
+async def test_who_starts_again_in_silence_hears_it_from_its_beginning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, loudest: int, leaves: str
+) -> None:
+    audio = spoken(loudest)
+    async with server(paused(tmp_path, audio)) as replay:
+        async with driver(replay, audio) as client:
+            assert await client.send(0, 800)
+            if leaves == "by Terminate":
+                await client.terminate()
+        for _ in range(2):
+            async with driver(replay, audio) as client:
+                assert not await client.send(0, 4200)
+                assert client.told == [turn(0, ("hello", 300, 1100), end=True)]
+            async with driver(replay, audio) as client:
+                await client.send(1500, 4200)
+                await client.terminate()
+                assert client.told[-2]["words"][0]["text"] == "again"
+    assert "not the recorded one" not in caplog.text
 
 
 # ---- which call ----

@@ -1,12 +1,14 @@
 """Which session of the recorded call a connection is.
 
-A connection goes on with a call whose session is over, or was lost as the recorded one
-was; the call that has waited longest. Otherwise, all calls being in the middle of a
-session, it is a new client's, and begins a call. It goes on with one in the middle of
-a session where the recorded call had a second session open as well.
+A connection goes on with a call whose session was lost as the recorded one was, or
+else with one whose session is over; the call that has waited longest. Otherwise, all
+calls being in the middle of a session, it is a new client's, and begins a call. It goes
+on with one in the middle of a session where the recorded call had a second session open
+as well.
 
-A call is over when a client has heard all of it, or has ended its last session by
-Terminate. Sessions that are more than the recorded ones belong to it until then.
+A call is over when a client has heard all of it, or has itself said Terminate in the
+call's last recorded session, or in a later one: sessions that are more than the
+recorded ones belong to it until then. Terminate in an earlier session leaves it open.
 
 A session whose audio begins with the recording, where the recorded one did not, begins
 a new call after all: somebody has started again. Unless the session before it was lost
@@ -16,6 +18,7 @@ as recorded: then its client just sends everything again.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 from .recorded import RecordedSession
 
@@ -30,8 +33,9 @@ class Calls:
     def attend(self) -> Attendance:
         """A client asks for a connection."""
         self._calls = [call for call in self._calls if not call.is_over]
-        waiting = (call for call in self._calls if call.waits_for(self.sessions))
-        call = next(waiting, None) or self.begin()
+        waiting = [call for call in self._calls if call.waits_for(self.sessions)]
+        lost = (call for call in waiting if call.was_lost)
+        call = next(chain(lost, waiting), None) or self.begin()
         self._calls.remove(call)  # it goes to the end of the line
         self._calls.append(call)
         return Attendance(self, call)

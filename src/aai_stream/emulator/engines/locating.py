@@ -16,13 +16,13 @@ from .places import Places
 Codes = npt.NDArray[np.uint8]
 
 PROBE_MS = 100
-"""How much sound must be the same, sample for sample."""
+"""How much sound must be the same, sample for sample, if it is there only once."""
 LOST_MS = 1000
-"""Audio that has not been found when so much has come is counted, not searched for."""
-_UNPROVEN_MS = 10_000
-"""A session that began in so much silence stays where it was taken to begin."""
-_LEAST_CODES = 8
-"""A stretch of fewer different codes is no evidence: silence, a hum."""
+"""When so much sound has not been found, all audio is counted, not searched for."""
+QUIET_MS = 10_000
+"""So much quiet at the beginning is taken to be a guess, if it is the same there."""
+_LEAST_CHANGES = 16
+"""Audio with fewer samples that differ from the one before is quiet."""
 
 
 def _code_of_every_sample() -> Codes:
@@ -51,13 +51,15 @@ class Reference:
         self.codes = codes_of(audio)
         self._bytes = self.codes.tobytes()
 
-    def find(self, sound: Codes) -> int | None:
-        """Where `sound` begins, if it is there once and only once."""
+    def find(self, sound: Codes) -> list[int]:
+        """Where `sound` begins: the first two places."""
         pattern = sound.tobytes()
+        places: list[int] = []
         at = self._bytes.find(pattern)
-        if at < 0 or self._bytes.find(pattern, at + 1) >= 0:
-            return None
-        return at
+        while at >= 0 and len(places) < 2:
+            places.append(at)
+            at = self._bytes.find(pattern, at + 1)
+        return places
 
     def equal(self, at: int, codes: Codes) -> int:
         """How many of `codes` are the same from the sample `at` on."""
@@ -75,27 +77,29 @@ class Reference:
 class Locator:
     """Follows a session's audio through `reference`.
 
-    `guesses` are places of the stream with which it may begin, the likeliest first.
-    The session is taken to begin there as long as its audio is the same. Where it is
-    not, some sound is searched for, also when silence was left out or put in. What is
-    found nowhere is counted on.
+    Quiet audio is the same in many places, so that sound decides where the session
+    begins. If all of its audio up to there is the same from one of `guesses` on, places
+    of the stream with the likeliest first, it begins there. Otherwise the sound is
+    searched for. The same is done where the audio goes on in another way than the
+    recording, as when silence was left out or put in. Sound that is nowhere is counted
+    on.
     """
 
     def __init__(self, reference: Reference, guesses: Sequence[int]) -> None:
         self.places = Places()
         self._reference = reference
-        self._guesses = guesses
+        self._guesses = list(guesses)  # that are right so far
         self._at = guesses[0]  # where the stream goes on
         self._lost = np.empty(0, np.uint8)  # what has come and has no place yet
-        self._probed = 0  # of it
-        self._unproven: Codes | None = np.empty(0, np.uint8)  # from the beginning on
+        rate = reference.rate
+        self._size = rate * PROBE_MS // 1000
+        self._probed = 0  # of what is lost
+        self._length = self._size  # of the stretch that is searched for
+        self._unfound = 0  # samples of sound
+        self._most_unfound = rate * LOST_MS // 1000
+        self._most_quiet = rate * QUIET_MS // 1000
         self.counts = False
         """Whether the audio isn't the recorded one, so that it is only counted."""
-
-    @property
-    def begins_there(self) -> bool:
-        """Whether the session's beginning has been found, by sound or by a guess."""
-        return self.places.begin is not None and not self.counts
 
     def count(self, samples: int) -> None:
         """So many samples have come, whatever they are."""
@@ -109,84 +113,104 @@ class Locator:
             self.count(len(pcm))
             return
         codes = codes_of(pcm)
-        if not len(self._lost) and (
-            self.places.begin is not None or self._guess(codes)
-        ):
+        if self.places.begin is not None and not len(self._lost):
             codes = codes[self._follow(codes) :]
         if len(codes):
             self._lost = np.concatenate([self._lost, codes])
-            self._search()
+            if self.places.begin is not None or not self._guess(len(codes)):
+                self._search()
 
-    def _guess(self, codes: Codes) -> bool:
-        """Take the beginning to be where it is the same; False if it is nowhere."""
-        if len(self._lost):
+    def settle(self) -> None:
+        """No more audio comes. If all of it was quiet, it began at a guess."""
+        if self.places.begin is None and len(self._lost) and not self._unfound:
+            if self._guesses:
+                self._begin_at(self._guesses[0])
+            else:
+                self._give_up()
+
+    def _guess(self, fresh: int) -> bool:
+        """Whether it may begin at a guess, also after the `fresh` samples."""
+        before = len(self._lost) - fresh
+        codes = self._lost[before:]
+        self._guesses = [
+            guess
+            for guess in self._guesses
+            if self._reference.equal(guess + before, codes) == fresh
+        ]
+        if not self._guesses:
             return False
-        for guess in self._guesses:
-            if self._reference.equal(guess, codes) == len(codes):
-                self._at = guess
-                return True
-        return False
+        if _is_sound(self._lost) or len(self._lost) > self._most_quiet:
+            self._begin_at(self._guesses[0])
+        return True
+
+    def _begin_at(self, guess: int) -> None:
+        self._at = guess
+        lost, self._lost = self._lost, np.empty(0, np.uint8)
+        self._follow(lost)
 
     def _follow(self, codes: Codes) -> int:
         """Take what is the same as in the recording; how much that is."""
         count = self._reference.equal(self._at, codes)
         self.places.add(self._at, count)
         self._at += count
-        if self._unproven is not None:
-            self._unproven = np.concatenate([self._unproven, codes[:count]])
-            most = self._reference.rate * _UNPROVEN_MS // 1000
-            is_sound = _is_sound(codes[:count], self._reference.rate)
-            if is_sound or len(self._unproven) > most:
-                self._unproven = None
         return count
 
     def _search(self) -> None:
-        size = self._reference.rate * PROBE_MS // 1000
-        while self._probed + size <= len(self._lost):
-            sound = self._lost[self._probed : self._probed + size]
-            if len(np.unique(sound)) >= _LEAST_CODES:
-                found = self._reference.find(sound)
-                if found is not None:
-                    self._found(found)
-                    return
-            self._probed += size // 2
-        if len(self._lost) * 1000 >= self._reference.rate * LOST_MS:
+        step = self._size // 2
+        while self._probed + self._length <= len(self._lost):
+            sound = self._lost[self._probed : self._probed + self._length]
+            if not _is_sound(sound):
+                self._probed += step
+                continue
+            found = self._reference.find(sound)
+            if len(found) == 1:
+                self._found(found[0])
+                return
+            self._unfound += step
+            if found:
+                self._length += step  # more of it may be there only once
+            else:
+                self._probed += step
+                self._length = self._size
+        if self._unfound >= self._most_unfound:
             self._give_up()
+        elif len(self._lost) > self._most_quiet:
+            self._pad(self._probed)
 
     def _found(self, at: int) -> None:
         """The sound `_probed` samples into what was lost is at `at`."""
-        before = self._lost[: self._probed]
-        if self._unproven is not None:
-            # What seemed to be elsewhere was silence, which is the same everywhere.
-            whole = np.concatenate([self._unproven, before])
-            if self._reference.equal_before(at, whole) == len(whole):
-                self.places = Places()
-                before = whole
+        before, rest = self._lost[: self._probed], self._lost[self._probed :]
         same = self._reference.equal_before(at, before)
         if at >= self._at and self.places.begin is not None:
             same = min(same, at - self._at)  # the rest of it has been sent before
-        self.places.pad(len(before) - same)
+        self._pad(len(before) - same)
         self._at = at - same
-        rest = self._lost[self._probed :]
         self.places.add(self._at, same)
-        self._at += same
-        self._unproven = None
-        self._lost, self._probed = np.empty(0, np.uint8), 0
+        self._at = at
+        self._lost, self._probed, self._length = np.empty(0, np.uint8), 0, self._size
+        self._unfound = 0
         rest = rest[self._follow(rest) :]
         if len(rest):
             self._lost = rest
             self._search()
 
+    def _pad(self, samples: int) -> None:
+        """The first `samples` of what was lost are not the stream's."""
+        self.places.pad(samples)
+        self._lost = self._lost[samples:]
+        self._probed = max(0, self._probed - samples)
+
     def _give_up(self) -> None:
-        lost = len(self._lost)
-        self._lost = np.empty(0, np.uint8)
         if self._at >= len(self._reference.codes):
-            self.places.pad(lost)  # behind the recording's end there is nothing
-            self._probed = 0
-        else:
-            self.count(lost)
+            self._pad(len(self._lost))  # behind the recording's end there is nothing
+            self._unfound = 0
+            return
+        lost, self._lost = len(self._lost), np.empty(0, np.uint8)
+        if self.places.begin is None:
+            lost += self.places.samples
+            self.places = Places()
+        self.count(lost)
 
 
-def _is_sound(codes: Codes, rate: int) -> bool:
-    enough = rate * PROBE_MS // 1000 // 2
-    return len(codes) >= enough and len(np.unique(codes)) >= _LEAST_CODES
+def _is_sound(codes: Codes) -> bool:
+    return int(np.count_nonzero(codes[1:] != codes[:-1])) >= _LEAST_CHANGES

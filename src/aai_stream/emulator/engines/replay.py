@@ -107,14 +107,7 @@ class _ReplayRecognizer:
     async def hear(self, pcm: bytes) -> None:
         """Tell what was said up to this place."""
         self._locate(np.frombuffer(pcm, np.int16))
-        place = self._locator.places.end
-        if place is None or self._ended:
-            return
-        if not self._is_known:
-            self._is_known = True
-            self._begin()
-        self._attendance.hear(place, of=len(self._reference.codes))
-        self._tell_until(place)
+        self._go_on()
 
     def configure(self, settings: TurnSettings) -> None:
         """What was said stays as it is."""
@@ -126,6 +119,8 @@ class _ReplayRecognizer:
 
     def finish(self) -> None:
         """Tell what is left of the turns that were heard, and how it ended."""
+        self._locator.settle()
+        self._go_on()
         self.force_endpoint()
         if self._ended:
             return
@@ -156,6 +151,20 @@ class _ReplayRecognizer:
             rates = self._reference.rate, self._rate
             count = self._samples * rates[0] // rates[1]
             self._locator.count(count - before * rates[0] // rates[1])
+
+    def _go_on(self) -> None:
+        """Tell what is due where the audio is by now."""
+        place = self._locator.places.end
+        if place is None or self._ended:
+            return
+        if not self._is_known:
+            self._is_known = True
+            self._begin()
+        self._warn()
+        self._attendance.hear(place, of=len(self._reference.codes))
+        self._tell_until(place)
+
+    def _warn(self) -> None:
         if self._locator.counts and not self._warned:
             self._warned = True
             logger.warning(
