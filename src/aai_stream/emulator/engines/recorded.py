@@ -16,6 +16,9 @@ from .places import Places
 _NO_CLOSE = (1005, 1006, 1015)
 """Codes that no close frame has: they say that there was none."""
 
+_UNWANTED = ("replaced", "closed")
+"""Outcomes of sessions whose client did not wait for the answer to its Terminate."""
+
 
 @dataclass(frozen=True)
 class Remark:
@@ -157,7 +160,7 @@ class _Reader:
         session = self._session
         ending = self._ending()
         if self._terminates:
-            if not self._terminated:
+            if not self._terminated and self._outcome not in _UNWANTED:
                 session.farewell = ending if self._closed is not None else None
             return
         session.ending = ending
@@ -166,13 +169,18 @@ class _Reader:
             last = session.remarks[-1].place if session.remarks else None
             session.ends_at = session.places.begin if last is None else last
 
+    @property
+    def _outcome(self) -> Any:
+        """What became of it; None if nothing says so."""
+        return self._over.fields.get("outcome") if self._over is not None else None
+
     def _ending(self) -> Ended | None:
         closed = self._closed
         if closed is not None and closed.code in _NO_CLOSE:
             return Ended("reset")
         if closed is not None:
             return Ended("close", closed.code, closed.reason)
-        if self._over is None or self._over.fields.get("outcome") != "lost":
+        if self._over is None or self._outcome != "lost":
             return None
         # It was the client who gave it up.
         took_nothing = _failure(self._over).get("type") == "TimedOutError"

@@ -341,6 +341,8 @@ class Conversation:
         return seconds * self._dice.uniform(0.5, 1.5)
 
     def _log_ignored(self, complaints: Sequence[str]) -> None:
+        if self._part.is_recorded:
+            return  # no parameter changes what is told
         for complaint in complaints:
             logger.warning("session %s: ignored: %s", self._id[:8], complaint)
 
