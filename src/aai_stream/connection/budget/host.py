@@ -45,6 +45,11 @@ RANKS = """
     ) WHERE member = :me ORDER BY rank
 """
 
+USED = """
+    SELECT EXISTS (SELECT 1 FROM members WHERE held > 0)
+        OR EXISTS (SELECT 1 FROM begun WHERE at > ?)
+"""
+
 BUSY_SECONDS = 30.0
 """How long to wait for others who write; each takes less than a millisecond."""
 
@@ -82,6 +87,11 @@ class HostBook:
         """See `Book`."""
         return self._attempt(lambda: self._turn(limits, asks, held, begun))
 
+    def is_used(self) -> bool:
+        """Whether a process of this host has a session, or began one within the
+        window."""
+        return self._attempt(self._is_used)
+
     def _attempt(self, work: Callable[[], T]) -> T:
         try:
             return work()
@@ -99,6 +109,12 @@ class HostBook:
     def _read_name(self) -> str:
         self._ready()
         return self._name
+
+    def _is_used(self) -> bool:
+        with self._transaction() as db:
+            self._bury_the_dead(db)
+            (used,) = db.execute(USED, (self._clock() - WINDOW_SECONDS,)).fetchone()
+        return bool(used)
 
     def _turn(
         self,
