@@ -74,15 +74,21 @@ class Fleet:
         self.now = 1000.0
         self._url = url
         self._directory = directory
+        self._opened: list[FleetBook] = []
 
     def process(self, host: str) -> Process:
         here = HostBook(self._directory / f"{host}.sqlite", self.time)
-        return Process(
-            FleetBook(
-                self._url, "account", here, clock=self.time, server_clock=self.time
-            ),
-            self.time,
+        book = FleetBook(
+            self._url, "account", here, clock=self.time, server_clock=self.time
         )
+        self._opened.append(book)
+        return Process(book, self.time)
+
+    def close(self) -> None:
+        """Its connections."""
+        for book in self._opened:
+            if book._script is not None:
+                book._script.registered_client.close()
 
     def time(self) -> float:
         return self.now

@@ -31,8 +31,10 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def fleet(server: RedisServer, tmp_path: Path) -> Fleet:
-    return Fleet(server.url, tmp_path)
+def fleet(server: RedisServer, tmp_path: Path) -> Iterator[Fleet]:
+    fleet = Fleet(server.url, tmp_path)
+    yield fleet
+    fleet.close()
 
 
 def test_the_server_s_own_clock_counts(server: RedisServer) -> None:

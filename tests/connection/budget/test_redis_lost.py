@@ -29,8 +29,10 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def fleet(server: RedisServer, tmp_path: Path) -> Fleet:
-    return Fleet(server.url, tmp_path)
+def fleet(server: RedisServer, tmp_path: Path) -> Iterator[Fleet]:
+    fleet = Fleet(server.url, tmp_path)
+    yield fleet
+    fleet.close()
 
 
 def restart(server: RedisServer) -> None:
@@ -73,6 +75,17 @@ def test_whoever_asks_first_knows_what_all_of_the_host_have(
     holder.held = 0
     holder.turn(LIMITS)
     assert ask(other, LIMITS, 0) == 3
+
+
+def test_all_of_a_host_have_the_same_share(fleet: Fleet, server: RedisServer) -> None:
+    """Also who never saw Redis, or only before there were other hosts."""
+    early, late = fleet.process("a"), fleet.process("a")
+    assert ask(early, LIMITS, 0) == 0
+    assert ask(fleet.process("b"), LIMITS, 1) == 1
+    assert ask(late, LIMITS, 1) == 1
+    server.kill()
+    assert ask(fleet.process("a"), LIMITS, 5) == 1  # of 2
+    assert ask(early, LIMITS, 5) == 0
 
 
 def test_redis_that_is_back_lets_nobody_in_until_it_was_told_all(

@@ -219,12 +219,18 @@ class FleetBook:
                 went = dict.fromkeys((ask.came for ask in asks[: turn.admitted]), 0.0)
                 held += turn.admitted
                 self._here.turn(limits, [], held, {**begun, **went})
+                if self._here.hosts != self._hosts:
+                    self._here.saw(self._hosts)
                 return turn
-        turn = self._here.turn(limits.share(self._hosts), asks, held, begun)
+        turn = self._here.turn(limits.share(self._parts()), asks, held, begun)
         if not held and not asks and not begun:
             self._knew = ""
             return turn
         return turn._replace(wait=min(turn.wait, AGAIN_SECONDS))
+
+    def _parts(self) -> int:
+        """How many hosts share the account while Redis is lost."""
+        return max(self._hosts, self._here.hosts)
 
     def _lost(self, exc: Exception, now: float) -> None:
         if self._again_at is None:
@@ -232,7 +238,7 @@ class FleetBook:
                 "the budget's Redis is lost (%s); this host goes on with 1/%d of the"
                 " account's sessions",
                 type(exc).__name__,  # its text may have more of the URL
-                self._hosts,
+                self._parts(),
             )
         self._again_at = now + AGAIN_SECONDS
 

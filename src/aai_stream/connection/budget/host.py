@@ -24,7 +24,7 @@ logger = logging.getLogger("aai_stream")
 T = TypeVar("T")
 
 SCHEMA = """
-    CREATE TABLE file (name TEXT NOT NULL);
+    CREATE TABLE file (name TEXT NOT NULL, hosts INTEGER NOT NULL);
     CREATE TABLE members (number INTEGER PRIMARY KEY, held INTEGER NOT NULL);
     CREATE TABLE waiting (
         member INTEGER NOT NULL, came TEXT NOT NULL, urgency REAL NOT NULL,
@@ -91,6 +91,17 @@ class HostBook:
         """Whether a process of this host has a session, or began one within the
         window."""
         return self._attempt(self._is_used)
+
+    @property
+    def hosts(self) -> int:
+        """How many hosts the account has, as a process of this one saw last."""
+        query = "SELECT hosts FROM file"
+        return self._attempt(lambda: int(self._ready().execute(query).fetchone()[0]))
+
+    def saw(self, hosts: int) -> None:
+        """The account has so many hosts."""
+        update = "UPDATE file SET hosts = ?"
+        self._attempt(lambda: self._ready().execute(update, (hosts,)))
 
     def _attempt(self, work: Callable[[], T]) -> T:
         try:
@@ -255,7 +266,7 @@ def _connect(path: str) -> sqlite3.Connection:
 
 
 def _create(db: sqlite3.Connection, name: str) -> None:
-    row = f"INSERT INTO file VALUES ('{name}');"
+    row = f"INSERT INTO file VALUES ('{name}', 1);"
     db.executescript(f"BEGIN; {SCHEMA} {row} COMMIT;")
 
 
