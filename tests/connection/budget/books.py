@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,3 +65,39 @@ class Process:
         ages = {name: now - at for name, at in self._begun.items()}
         begun = {name: age for name, age in ages.items() if age < WINDOW_SECONDS}
         return self.book.turn(limits, asks, self.held, begun)
+
+
+class Fleet:
+    """Processes on hosts; all clocks are one, turned by hand."""
+
+    def __init__(self, url: str, directory: Path) -> None:
+        self.now = 1000.0
+        self._url = url
+        self._directory = directory
+        self._opened: list[FleetBook] = []
+
+    def process(self, host: str) -> Process:
+        here = HostBook(self._directory / f"{host}.sqlite", self.time)
+        book = FleetBook(
+            self._url, "account", here, clock=self.time, server_clock=self.time
+        )
+        self._opened.append(book)
+        return Process(book, self.time)
+
+    def close(self) -> None:
+        """Its connections."""
+        for book in self._opened:
+            if book._script is not None:
+                book._script.registered_client.close()
+
+    def time(self) -> float:
+        return self.now
+
+
+NUMBERS = itertools.count()
+
+
+def ask(process: Process, limits: Limits, count: int) -> int:
+    """How many of so many more go."""
+    process.asks.update({f"{next(NUMBERS):06}": 0.0 for _ in range(count)})
+    return len(process.turn(limits)[0])

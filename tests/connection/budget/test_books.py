@@ -224,7 +224,7 @@ def test_who_waits_for_the_same_instant_asks_no_more_often(open_book: OpenBook) 
     """A minute's sessions leave the window at once, and one place is another's."""
     account = Account(open_book, MINUTE)
     account.ask("first", *[(f"{number:02}", 0.0) for number in range(60)])
-    account.now += WINDOW_SECONDS - 3
+    account.run(WINDOW_SECONDS - 3)
     account.ask("stuck", ("0", 9))
     account.stop("stuck")
     for number in range(1, 70):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import math
 import subprocess
@@ -17,7 +16,7 @@ from aai_stream.connection.budget.fleet import LEASE_SECONDS, STATED_SECONDS, Fl
 from aai_stream.connection.budget.host import HostBook
 from aai_stream.connection.budget.limits import WINDOW_SECONDS, Limits
 from aai_stream.errors import OptionError
-from tests.connection.budget.books import Process
+from tests.connection.budget.books import Fleet, ask
 from tests.redises import RedisServer, needs_redis, redis_server
 
 pytestmark = needs_redis
@@ -31,39 +30,11 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
         yield server
 
 
-class Fleet:
-    """Processes on hosts; all clocks are one, turned by hand."""
-
-    def __init__(self, url: str, directory: Path) -> None:
-        self.now = 1000.0
-        self._url = url
-        self._directory = directory
-
-    def process(self, host: str) -> Process:
-        here = HostBook(self._directory / f"{host}.sqlite", self.time)
-        return Process(
-            FleetBook(
-                self._url, "account", here, clock=self.time, server_clock=self.time
-            ),
-            self.time,
-        )
-
-    def time(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def fleet(server: RedisServer, tmp_path: Path) -> Fleet:
-    return Fleet(server.url, tmp_path)
-
-
-NUMBERS = itertools.count()
-
-
-def ask(process: Process, limits: Limits, count: int) -> int:
-    """How many of so many more go."""
-    process.asks.update({f"{next(NUMBERS):06}": 0.0 for _ in range(count)})
-    return len(process.turn(limits)[0])
+def fleet(server: RedisServer, tmp_path: Path) -> Iterator[Fleet]:
+    fleet = Fleet(server.url, tmp_path)
+    yield fleet
+    fleet.close()
 
 
 def test_the_server_s_own_clock_counts(server: RedisServer) -> None:
@@ -113,6 +84,8 @@ def test_who_has_sessions_says_so_in_time(fleet: Fleet) -> None:
     holder.asks["1"] = 0.0
     assert holder.turn(few) == (["1"], STATED_SECONDS)
     holder.held = 0
+    assert holder.turn(few) == ([], STATED_SECONDS)  # what it began counts yet
+    fleet.now += WINDOW_SECONDS
     assert holder.turn(few) == ([], math.inf)
 
 
@@ -156,53 +129,6 @@ def test_a_share_begins_where_the_account_was(
     assert ask(process, MINUTE, 40) == 29
 
 
-def test_redis_that_is_back_is_told_all(
-    fleet: Fleet, server: RedisServer, caplog: pytest.LogCaptureFixture
-) -> None:
-    few = Limits(max_sessions=4)
-    a, b = fleet.process("a"), fleet.process("b")
-    assert ask(a, few, 2) + ask(b, few, 1) == 3
-    a.turn(few)
-    server.kill()
-    for process in (a, b):
-        assert process.turn(few)[1] <= 5  # it tries again
-    server.start()  # and knows nothing
-    assert a.turn(few)[1] <= 5
-    assert "is back" not in caplog.text
-    fleet.now += 5
-    a.turn(few)
-    assert caplog.text.count("the budget's Redis is back") == 1
-    b.turn(few)
-    assert ask(b, few, 3) == 1
-    assert len(a.turn(few)[0]) == 0
-    assert (a.held, b.held) == (2, 2)
-    with server.client() as client:
-        assert sum(int(str(n)) for n in client.hvals(_key(client, "held"))) == 4
-
-
-def _key(client: object, part: str) -> str:
-    (key,) = client.keys(f"*:{part}")  # type: ignore[attr-defined]
-    return str(key)
-
-
-def test_redis_that_is_back_does_not_let_a_minute_s_go_once_more(
-    fleet: Fleet, server: RedisServer
-) -> None:
-    process, other = fleet.process("a"), fleet.process("b")
-    assert ask(process, MINUTE, 35) == 35
-    fleet.now += 15
-    assert ask(other, MINUTE, 25) == 25
-    server.kill()
-    server.start()
-    fleet.now += 10
-    assert ask(process, MINUTE, 0) == 0  # states what it began, and so does
-    assert ask(other, MINUTE, 40) == 0
-    fleet.now += WINDOW_SECONDS - 25
-    assert len(other.turn(MINUTE)[0]) == 35
-    fleet.now += 15
-    assert len(other.turn(MINUTE)[0]) == 5
-
-
 def test_a_dead_process_s_sessions_count_until_a_minute_old(fleet: Fleet) -> None:
     dies, lives = fleet.process("a"), fleet.process("b")
     assert ask(dies, MINUTE, 60) == 60
@@ -237,6 +163,11 @@ def test_a_server_that_is_no_redis_is_as_good_as_none(
     assert ask(process, MINUTE, 1) == 1
     assert "Redis is lost (AuthenticationError)" in caplog.text
     assert "wr0ng" not in caplog.text
+
+
+def _key(client: object, part: str) -> str:
+    (key,) = client.keys(f"*:{part}")  # type: ignore[attr-defined]
+    return str(key)
 
 
 ENDS = """

@@ -36,7 +36,7 @@ def _is_private(directory: str) -> bool:
     return True
 
 
-FORMAT = "2"
+FORMAT = "3"
 """What a file is like inside. Another one is another file."""
 
 

@@ -25,8 +25,8 @@ logger = logging.getLogger("aai_stream")
 
 SCHEMES = ("redis", "rediss", "unix")
 
-STATED_SECONDS = 10.0
-"""How often a process says how many sessions it has."""
+STATED_SECONDS = 5.0
+"""How often a process says how many sessions it has, and which it began."""
 
 LEASE_SECONDS = 30.0
 """A process that hasn't said so for this long is dead, and its sessions are over."""
@@ -37,13 +37,19 @@ ANSWER_SECONDS = 2.0
 AGAIN_SECONDS = 5.0
 """How often Redis is tried while it is lost."""
 
+SETTLE_SECONDS = 8.0
+"""For so long a Redis that is back lets nobody in: longer than it takes until every
+process has noticed, and has said what it has."""
+
 # As `HostBook` does it, in one step of the server's. `Limits.decide` is in it again.
 SCRIPT = """
-local waiting, forgotten, members, held, total, hosts, begun = unpack(KEYS)
+local waiting, forgotten, members, held, total, hosts, begun, book, settling =
+    unpack(KEYS)
 local me, host, now = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local per_minute, most, mine = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local lease, patience, window = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
-local left, unused, went = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
+local settle, comes, knew, fresh = tonumber(ARGV[10]), ARGV[11], ARGV[12], ARGV[13]
+local left, unused, went = tonumber(ARGV[14]), tonumber(ARGV[15]), tonumber(ARGV[16])
 if not now then
     local time = redis.call('TIME')
     now = time[1] + time[2] / 1e6
@@ -69,8 +75,23 @@ for _, name in ipairs(redis.call('ZRANGEBYSCORE', forgotten, '-inf', now)) do
     leave(name)
 end
 redis.call('ZREMRANGEBYSCORE', hosts, '-inf', now)
+redis.call('ZREMRANGEBYSCORE', settling, '-inf', now)
 
-local i = 13
+-- Who comes from another book has others behind it, with what isn't known here yet.
+local is_new = redis.call('SETNX', book, fresh) == 1
+local name = redis.call('GET', book)
+local is_other = is_new and comes ~= 'first' or knew ~= '' and knew ~= name
+if is_other or comes == 'back' then
+    redis.call('ZADD', settling, 'NX', now + settle, is_other and 'all' or host)
+end
+local settled_at = now
+for _, who in ipairs({'all', host}) do
+    local at = tonumber(redis.call('ZSCORE', settling, who) or now)
+    settled_at = math.max(settled_at, at)
+end
+local is_settling = settled_at > now
+
+local i = 17
 for _ = 1, left do leave(ARGV[i]); i = i + 1 end
 for _ = 1, unused do redis.call('ZREM', begun, ARGV[i]); i = i + 1 end
 for _ = 1, went do
@@ -80,18 +101,22 @@ end
 redis.call('ZREMRANGEBYSCORE', begun, '-inf', now - window)
 local first = i
 for i = first, #ARGV, 2 do
-    redis.call('ZADD', waiting, -ARGV[i + 1], ARGV[i])
-    redis.call('ZADD', forgotten, now + patience, ARGV[i])
+    if is_settling then leave(ARGV[i])  -- nobody else is held up
+    else
+        redis.call('ZADD', waiting, -ARGV[i + 1], ARGV[i])
+        redis.call('ZADD', forgotten, now + patience, ARGV[i])
+    end
 end
 
 local count, sessions = redis.call('ZCARD', begun), hold(me, mine)
 local free = math.huge
 if per_minute >= 0 then free = per_minute - count end
 if most >= 0 then free = math.min(free, most - sessions) end
+if is_settling then free = 0 end
 
 local going, rank = 0, -1
 for i = first, #ARGV, 2 do
-    local its = redis.call('ZRANK', waiting, ARGV[i])
+    local its = redis.call('ZRANK', waiting, ARGV[i]) or 0
     if its >= free then rank = its; break end
     going = going + 1
 end
@@ -101,7 +126,8 @@ for i = first, first + 2 * going - 1, 2 do
 end
 
 local wait = -1
-if rank >= 0 and (most < 0 or sessions + rank + 1 <= most) then
+if is_settling then wait = settled_at - now
+elseif rank >= 0 and (most < 0 or sessions + rank + 1 <= most) then
     local last = count + rank - per_minute  -- or it is yet to begin
     local at = redis.call('ZRANGE', begun, last, last, 'WITHSCORES')[2] or now
     wait = at + window - now
@@ -116,7 +142,7 @@ else
 end
 for _, key in ipairs(KEYS) do redis.call('EXPIRE', key, 3600) end
 return {going, rank - going, string.format('%.6f', wait), sessions,
-        redis.call('ZCARD', hosts)}
+        redis.call('ZCARD', hosts), name}
 """
 
 
@@ -141,7 +167,8 @@ class FleetBook:
     """Counts the sessions of all processes that share a Redis. While it is lost, the
     hosts go on alone, each with an equal share, and each process says so once.
 
-    `here` is the host's own book. `clock` gives seconds, `server_clock` those of the
+    `here` is the host's own book. It always knows what its processes have, so that it
+    can take over at any moment. `clock` gives seconds, `server_clock` those of the
     account, which are the server's own if None.
     """
 
@@ -155,9 +182,9 @@ class FleetBook:
         server_clock: Callable[[], float] | None = None,
     ) -> None:
         tag = f"aai-stream:{{{blake2b(account.encode(), digest_size=16).hexdigest()}}}"
-        parts = ("waiting", "forgotten", "members", "held", "total", "hosts", "begun")
+        parts = "waiting forgotten members held total hosts begun book settling"
         self._url = url
-        self._keys = [f"{tag}:{part}" for part in parts]
+        self._keys = [f"{tag}:{part}" for part in parts.split()]
         self._here = here
         self._clock = clock
         self._server_clock = server_clock
@@ -166,6 +193,7 @@ class FleetBook:
         self._told: set[str] = set()  # who wait, as Redis knows them
         self._went: set[str] = set()  # who began a session, likewise
         self._hosts = 1  # as last seen
+        self._knew = ""  # which book it was told, while there is something to tell
         self._again_at: float | None = None  # when to try it, while it is lost
 
     def turn(
@@ -187,13 +215,22 @@ class FleetBook:
             else:
                 if self._again_at is not None:
                     self._again_at = None
-                    self._here.turn(limits, [], 0, begun)
                     logger.warning("the budget's Redis is back")
+                went = dict.fromkeys((ask.came for ask in asks[: turn.admitted]), 0.0)
+                held += turn.admitted
+                self._here.turn(limits, [], held, {**begun, **went})
+                if self._here.hosts != self._hosts:
+                    self._here.saw(self._hosts)
                 return turn
-        turn = self._here.turn(limits.share(self._hosts), asks, held, begun)
-        if not held and not asks:
+        turn = self._here.turn(limits.share(self._parts()), asks, held, begun)
+        if not held and not asks and not begun:
+            self._knew = ""
             return turn
         return turn._replace(wait=min(turn.wait, AGAIN_SECONDS))
+
+    def _parts(self) -> int:
+        """How many hosts share the account while Redis is lost."""
+        return max(self._hosts, self._here.hosts)
 
     def _lost(self, exc: Exception, now: float) -> None:
         if self._again_at is None:
@@ -201,7 +238,7 @@ class FleetBook:
                 "the budget's Redis is lost (%s); this host goes on with 1/%d of the"
                 " account's sessions",
                 type(exc).__name__,  # its text may have more of the URL
-                self._hosts,
+                self._parts(),
             )
         self._again_at = now + AGAIN_SECONDS
 
@@ -219,17 +256,28 @@ class FleetBook:
         arguments += ["" if self._server_clock is None else self._server_clock()]
         arguments += [_or_none(limits.most_begun), _or_none(limits.max_sessions), held]
         arguments += [LEASE_SECONDS, FORGOTTEN_SECONDS, WINDOW_SECONDS]
+        arguments += [SETTLE_SECONDS, self._comes(), self._knew, secrets.token_hex(8)]
         arguments += [len(left), len(unused), len(went), *left, *unused]
         for name, number in (*went.items(), *names.items()):
             arguments += [name, number]
-        going, ahead, wait, in_use, hosts = self._client()(self._keys, arguments)
+        going, ahead, wait, in_use, hosts, name = self._client()(self._keys, arguments)
         self._told = set(list(names)[going:])
         self._went = {*went, *list(names)[:going]}
         self._hosts = hosts
         if going < len(asks):
+            self._knew = name
             until = float(wait) if float(wait) >= 0 else math.inf
             return Turn(going, look_again(until, ahead), in_use)
-        return Turn(going, STATED_SECONDS if held + going else math.inf, in_use)
+        has_any = held or asks or begun
+        self._knew = name if has_any else ""  # Redis forgets it, too, after an hour
+        return Turn(going, STATED_SECONDS if has_any else math.inf, in_use)
+
+    def _comes(self) -> str:
+        """From where: back, when Redis was lost; first, when nobody of this host has
+        anything that a new Redis would have to be told."""
+        if not self._knew and not self._here.is_used():
+            return "first"
+        return "again" if self._again_at is None else "back"
 
     def _client(self) -> Script:
         if self._script is None:

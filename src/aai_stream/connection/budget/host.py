@@ -24,7 +24,7 @@ logger = logging.getLogger("aai_stream")
 T = TypeVar("T")
 
 SCHEMA = """
-    CREATE TABLE file (name TEXT NOT NULL);
+    CREATE TABLE file (name TEXT NOT NULL, hosts INTEGER NOT NULL);
     CREATE TABLE members (number INTEGER PRIMARY KEY, held INTEGER NOT NULL);
     CREATE TABLE waiting (
         member INTEGER NOT NULL, came TEXT NOT NULL, urgency REAL NOT NULL,
@@ -43,6 +43,11 @@ RANKS = """
             AS rank
         FROM waiting WHERE member = :me OR forgotten_at > :now
     ) WHERE member = :me ORDER BY rank
+"""
+
+USED = """
+    SELECT EXISTS (SELECT 1 FROM members WHERE held > 0)
+        OR EXISTS (SELECT 1 FROM begun WHERE at > ?)
 """
 
 BUSY_SECONDS = 30.0
@@ -82,6 +87,22 @@ class HostBook:
         """See `Book`."""
         return self._attempt(lambda: self._turn(limits, asks, held, begun))
 
+    def is_used(self) -> bool:
+        """Whether a process of this host has a session, or began one within the
+        window."""
+        return self._attempt(self._is_used)
+
+    @property
+    def hosts(self) -> int:
+        """How many hosts the account has, as a process of this one saw last."""
+        query = "SELECT hosts FROM file"
+        return self._attempt(lambda: int(self._ready().execute(query).fetchone()[0]))
+
+    def saw(self, hosts: int) -> None:
+        """The account has so many hosts."""
+        update = "UPDATE file SET hosts = ?"
+        self._attempt(lambda: self._ready().execute(update, (hosts,)))
+
     def _attempt(self, work: Callable[[], T]) -> T:
         try:
             return work()
@@ -99,6 +120,12 @@ class HostBook:
     def _read_name(self) -> str:
         self._ready()
         return self._name
+
+    def _is_used(self) -> bool:
+        with self._transaction() as db:
+            self._bury_the_dead(db)
+            (used,) = db.execute(USED, (self._clock() - WINDOW_SECONDS,)).fetchone()
+        return bool(used)
 
     def _turn(
         self,
@@ -239,7 +266,7 @@ def _connect(path: str) -> sqlite3.Connection:
 
 
 def _create(db: sqlite3.Connection, name: str) -> None:
-    row = f"INSERT INTO file VALUES ('{name}');"
+    row = f"INSERT INTO file VALUES ('{name}', 1);"
     db.executescript(f"BEGIN; {SCHEMA} {row} COMMIT;")
 
 
