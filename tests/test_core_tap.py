@@ -252,22 +252,23 @@ def test_another_thread_may_take_at_any_time() -> None:
 
     taker = threading.Thread(target=take)
     audio = noise(1000)
-    rounds, pushes, chunks = 2000, 0, 0
+    pushes = chunks = 0
     with restless():
         taker.start()
-        for _ in range(rounds):
-            ring.write(audio, RATE)
-            pushes += 1
-            tap.note((pushes * 1000, pushes, chunks), 10)
-            while (chunk := ring.next_chunk()) is not None:
-                timeline.sent(chunk, 0.0)
-                chunks += 1
-                ring.ack(ring.sent)
-            tap.note((pushes * 1000, pushes, chunks), 10)
-        is_over.set()
-        taker.join()
-    assert len(parts) > 100
-    assert b"".join(part[0] for part in parts) == audio * rounds
+        try:
+            while pushes < 2000 or len(parts) < 200:
+                ring.write(audio, RATE)
+                pushes += 1
+                tap.note((pushes * 1000, pushes, chunks), 10)
+                while (chunk := ring.next_chunk()) is not None:
+                    timeline.sent(chunk, 0.0)
+                    chunks += 1
+                    ring.ack(ring.sent)
+                tap.note((pushes * 1000, pushes, chunks), 10)
+        finally:
+            is_over.set()
+            taker.join()
+    assert b"".join(part[0] for part in parts) == audio * pushes
     before = [0, 0, 0]  # bytes, pushes and chunks that were taken
     seen, ends, starts = 0, [], []
     for part in parts:
@@ -280,10 +281,10 @@ def test_another_thread_may_take_at_any_time() -> None:
         before[2] += len(chunks_of(part))
         ends += [end for end, _ in pushes_of(part)]
         starts += [start for _, start, *_ in chunks_of(part)]
-        assert all(2 * end <= before[0] for end in ends[-1:])
-    assert seen == 2 * rounds
-    assert ends == [1000 * number for number in range(1, rounds + 1)]
-    assert starts == [800 * number for number in range(rounds * 1000 // 800)]
+        assert not ends or 2 * ends[-1] <= before[0]  # its audio is there
+    assert seen == 2 * pushes
+    assert ends == [1000 * number for number in range(1, pushes + 1)]
+    assert starts == [800 * number for number in range(pushes * 1000 // 800)]
     assert backlog.used == 0
 
 

@@ -35,10 +35,6 @@ def make_call(writing: WritingThread, folder: Path) -> CallWriter:
     return CallWriter(recording, file, tap, meta=META, scribe=scribe, fields={})
 
 
-def writers() -> list[threading.Thread]:
-    return [t for t in threading.enumerate() if t.name == "aai-stream recordings"]
-
-
 def end(writing: WritingThread, call: CallWriter) -> None:
     call.tap.note((Finished, {"why": "ended"}))
     call.tap.close()
@@ -46,6 +42,7 @@ def end(writing: WritingThread, call: CallWriter) -> None:
 
 
 async def test_it_lives_as_long_as_there_are_calls(tmp_path: Path) -> None:
+    others = set(threading.enumerate())
     writing, folders = WritingThread(), [tmp_path / str(n) for n in range(3)]
     for number in range(2):  # it begins anew
         calls = []
@@ -53,20 +50,19 @@ async def test_it_lives_as_long_as_there_are_calls(tmp_path: Path) -> None:
             folder.mkdir(exist_ok=True)
             calls.append(make_call(writing, folder))
             writing.add(calls[-1])
-        (writer,) = writers()
+        (writer,) = set(threading.enumerate()) - others
         for call in calls:
             assert writer.is_alive()
-            end(writing, call)
             done = writing.done(call)
             assert done is not None
+            end(writing, call)
             await within(5, asyncio.wrap_future(done))
             assert writing.done(call) is None
-        await asyncio.to_thread(writer.join)
+        writer.join()
         for folder in folders:
             assert names_of(the_call(folder)) == ["Connected", "Finished"]
             if number == 0:
                 the_call(folder).path.unlink()
-    assert not writers()
     assert writing.backlog.used == 0
 
 
