@@ -79,7 +79,8 @@ class Credentials:
             self._key = PLACEHOLDER
         if self._key:
             self._key = _checked(self._key)
-        self._tokens: deque[str] = deque(maxlen=16)  # the latest, to be redacted
+        known = [token] if isinstance(token, str) else []
+        self._tokens = deque[str](known, maxlen=16)  # the latest, to be redacted
 
     @property
     def account(self) -> str:
