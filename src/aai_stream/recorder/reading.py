@@ -73,17 +73,11 @@ def read_call(path: str | os.PathLike[str]) -> RecordedCall:
     `MissingExtraError` without soundfile.
     """
     path = Path(path)
-    try:
-        with _opened(path) as entry:
-            meta = _meta(entry(META))
-            lines = _lines(entry(EVENTS))
-            is_finished = path.is_file()
-            if is_finished:
-                audio = _flac(entry(AUDIO))
-            else:
-                audio = _pcm(entry(UNFINISHED_AUDIO))
-    except _UNREADABLE as exc:
-        raise InputError(f"{path} is no recorded call: {exc}") from None
+    with _opened(path) as entry:
+        meta = _meta(entry(META))
+        lines = _lines(entry(EVENTS))
+        is_finished = path.is_file()
+        audio = _flac(entry(AUDIO)) if is_finished else _pcm(entry(UNFINISHED_AUDIO))
     return RecordedCall(path, meta, _entries(path, lines, is_finished), audio)
 
 
@@ -91,40 +85,37 @@ def read_entries(path: str | os.PathLike[str]) -> tuple[Meta, list[Entries]]:
     """A call without its audio, whose decoding takes the most of the time; raises as
     `read_call`, but needs no soundfile."""
     path = Path(path)
-    try:
-        with _opened(path) as entry:
-            meta = _meta(entry(META))
-            lines = _lines(entry(EVENTS))
-    except _UNREADABLE as exc:
-        raise InputError(f"{path} is no recorded call: {exc}") from None
+    with _opened(path) as entry:
+        meta = _meta(entry(META))
+        lines = _lines(entry(EVENTS))
     return meta, _entries(path, lines, path.is_file())
 
 
 def read_meta(path: str | os.PathLike[str]) -> Meta:
     """What is the same for the whole call; raises as `read_call`."""
-    path = Path(path)
-    try:
-        with _opened(path) as entry:
-            return _meta(entry(META))
-    except _UNREADABLE as exc:
-        raise InputError(f"{path} is no recorded call: {exc}") from None
+    with _opened(Path(path)) as entry:
+        return _meta(entry(META))
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[_Opener]:
-    """Opens its entries by name; those of a zip and files of a folder alike."""
-    if path.is_dir():
+    """Opens its entries by name; those of a zip and files of a folder alike. Raises
+    `InputError` for what those who read them find that is no call's."""
 
-        def opened(name: str) -> IO[bytes]:
-            try:
-                return (path / name).open("rb")
-            except FileNotFoundError:
-                raise KeyError(f"there is no {name} in it") from None
+    def opened(name: str) -> IO[bytes]:
+        try:
+            return (path / name).open("rb")
+        except FileNotFoundError:
+            raise KeyError(f"there is no {name} in it") from None
 
-        yield opened
-    else:
-        with zipfile.ZipFile(path) as archive:
-            yield archive.open
+    try:
+        if path.is_dir():
+            yield opened
+        else:
+            with zipfile.ZipFile(path) as archive:
+                yield archive.open
+    except _UNREADABLE as exc:
+        raise InputError(f"{path} is no recorded call: {exc}") from None
 
 
 def _meta(file: IO[bytes]) -> Meta:
