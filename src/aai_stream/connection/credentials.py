@@ -111,7 +111,8 @@ class Credentials:
             headers["Authorization"] = self._key or ""
             return headers, {}
         token = _checked(await self._next_token(self._token))
-        self._tokens.append(token)
+        if token not in self._tokens:
+            self._tokens.append(token)
         return headers, {"token": token}
 
     async def _next_token(self, source: TokenSource) -> Any:
