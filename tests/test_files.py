@@ -536,8 +536,8 @@ async def test_a_recorded_call_is_sent_at_its_own_rate_and_heard_again(
 async def test_a_recorded_call_is_a_recording(tmp_path: Path) -> None:
     recorder = recorded_call(tmp_path / "call.aai")
     recording = open_recording(tmp_path / "call.aai")
-    assert recording.is_call
     assert (recording.sample_rate, recording.seconds) == (8000, 4.0)
+    assert recording.sent_rate == 8000
     blocks = [bytes(as_bytes(block, 8000, 1)) async for block in recording.blocks]
     assert b"".join(blocks) == recorder.audio.tobytes()
 

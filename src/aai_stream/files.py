@@ -49,8 +49,8 @@ class Recording:
     num_channels: int = 1
     seconds: float | None = None
     """Its length, None if that isn't known before its end."""
-    is_call: bool = False
-    """Whether it is a recorded call. It is sent as it was: at its own rate."""
+    sent_rate: int = RATE
+    """At which it is sent, in Hz. A recorded call is sent as it was."""
 
     def count_frames(self, block: Audio) -> int:
         """How many frames one of the blocks holds."""
@@ -97,8 +97,8 @@ def _call(path: str | os.PathLike[str]) -> Recording:
         call = read_call(path)
     except InputError as exc:
         raise AudioError(str(exc)) from None
-    recording = memory_recording(call.audio, call.meta.sample_rate, 1)
-    return replace(recording, is_call=True)
+    rate = call.meta.sample_rate
+    return replace(memory_recording(call.audio, rate, 1), sent_rate=rate)
 
 
 def _open_wav(path: str | os.PathLike[str]) -> Recording | None:
@@ -321,8 +321,7 @@ async def transcribe(
     if not realtime:
         connect_options.setdefault("catch_up_rate", math.inf)
     connect_options.setdefault("skip_silence", False)
-    sent_rate = recording.sample_rate if recording.is_call else RATE
-    async with connect(sample_rate=sent_rate, **connect_options) as stream:
+    async with connect(sample_rate=recording.sent_rate, **connect_options) as stream:
         return await heard_turns(recording, stream, realtime=realtime)
 
 

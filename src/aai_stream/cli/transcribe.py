@@ -15,7 +15,6 @@ import typer
 from ..client import connect
 from ..connection.addresses import host_of, is_loopback
 from ..errors import LostAudioError, OptionError
-from ..files import RATE as SENT_RATE
 from ..files import Recording, open_recording, raw_recording
 from ..protocol.pace import CATCH_UP_RATE
 from . import parameters as given
@@ -157,7 +156,7 @@ async def _transcribe_all(
     for number, source in enumerate(sources):
         recording = source.open()
         stream = connect(
-            sample_rate=recording.sample_rate if recording.is_call else SENT_RATE,
+            sample_rate=recording.sent_rate,
             catch_up_rate=CATCH_UP_RATE if realtime else math.inf,
             max_retries=MAX_RETRIES,
             skip_silence=False,
