@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .protocol.retry import Retries
     from .protocol.settings import Settings
     from .recorder.recorder import Recorder
-    from .recorder.recording import Recording
+    from .recorder.recording import RecordSettings
 
 logger = logging.getLogger("aai_stream")
 
@@ -139,7 +139,7 @@ class Runner:
         retries: Retries,
         connector: Connector,
         connect_timeout: float,
-        recording: Recording | None = None,
+        recording: RecordSettings | None = None,
     ) -> None:
         self.protocol = StreamProtocol(
             ring, options, settings, retries, connector.credentials

@@ -14,7 +14,7 @@ import pytest
 import aai_stream
 from aai_stream.errors import MissingExtraError, OptionError
 from aai_stream.livekit import STT
-from aai_stream.recorder.recording import Recording, recording_of
+from aai_stream.recorder.recording import RecordSettings, recording_of
 
 URL = "ws://127.0.0.1:1"
 
@@ -54,7 +54,7 @@ def test_a_variable_that_is_wrong_costs_no_call(
 def test_a_folder_is_made_for_its_user_alone(tmp_path: Path) -> None:
     for folder in (tmp_path / "a" / "b", str(tmp_path / "c")):
         recording = recording_of(folder, 2.5, {"x": 1})
-        assert recording == Recording(Path(folder), 2.5e6, {"x": 1})
+        assert recording == RecordSettings(Path(folder), 2.5e6, {"x": 1})
         assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700
         assert not list(Path(folder).iterdir())
 
@@ -67,7 +67,7 @@ def test_two_names_of_a_folder_are_one(tmp_path: Path) -> None:
 
 
 def test_a_file_tells_when_in_utc_and_which_stream(tmp_path: Path) -> None:
-    recording = Recording(tmp_path, math.inf, {})
+    recording = RecordSettings(tmp_path, math.inf, {})
     file = recording.file(1_700_000_000.9, "0123abcd")
     assert file == tmp_path / "20231114-221320-0123abcd.aai"
 

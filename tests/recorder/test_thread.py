@@ -13,7 +13,7 @@ from aai_stream.recorder import thread
 from aai_stream.recorder.entries import Scribe
 from aai_stream.recorder.format import Connected, Finished
 from aai_stream.recorder.reading import read_call
-from aai_stream.recorder.recording import Recording
+from aai_stream.recorder.recording import RecordSettings
 from aai_stream.recorder.thread import WritingThread
 from aai_stream.recorder.writing import CallWriter
 from tests.recorder.keeping import META, names_in, names_of, the_call
@@ -31,7 +31,7 @@ def make_call(writing: WritingThread, folder: Path) -> CallWriter:
     tap.note((Connected, {"session": 1}))
     scribe = Scribe(META, 0.0, str)
     file = folder / "20260101-000001-0123abcd.aai"
-    recording = Recording(folder, 1e6, {})
+    recording = RecordSettings(folder, 1e6, {})
     return CallWriter(recording, file, tap, meta=META, scribe=scribe, fields={})
 
 

@@ -18,7 +18,7 @@ from ..models import MULTILINGUAL, is_universal_3
 from ..options import Options
 from ..protocol.retry import Retries
 from ..protocol.settings import Settings
-from ..recorder.recording import Recording
+from ..recorder.recording import RecordSettings
 from ..runner import Runner, Tell
 from ..stream import Stream
 
@@ -44,7 +44,7 @@ class Config:
     resampler: str
     settings: Settings
     manual_flush: bool
-    recording: Recording | None
+    recording: RecordSettings | None
     """Of each stream; None for none."""
 
     def check(self) -> None:

@@ -30,7 +30,7 @@ from .format import (
     Said,
     Told,
 )
-from .recording import Recording
+from .recording import RecordSettings
 from .thread import writing_thread
 from .writing import ENDED_EARLY, CallWriter
 
@@ -68,7 +68,7 @@ class Recorder:
 
     def __init__(
         self,
-        recording: Recording,
+        recording: RecordSettings,
         name: str,
         *,
         ring: AudioRing,

@@ -26,7 +26,7 @@ logger = logging.getLogger("aai_stream")
 
 
 @dataclass(frozen=True)
-class Recording:
+class RecordSettings:
     """That calls are to be recorded, and where.
 
     Attributes:
@@ -47,7 +47,7 @@ class Recording:
 
 def recording_of(
     record: str | os.PathLike[str] | None, record_mb: float, asked: Mapping[str, Any]
-) -> Recording | None:
+) -> RecordSettings | None:
     """What the keywords of that name ask for; None for nothing. `asked` is noted.
 
     The environment is a whole host's: what is wrong with it is a warning, and the call
@@ -72,7 +72,7 @@ def recording_of(
 
 def _recording(
     record: str | os.PathLike[str], record_mb: float, asked: Mapping[str, Any]
-) -> Recording:
+) -> RecordSettings:
     if not isinstance(record, (str, os.PathLike)) or not os.fspath(record):
         raise OptionError(f"record must be the path of a folder, not {record!r}")
     if importlib.util.find_spec("soundfile") is None:
@@ -86,4 +86,4 @@ def _recording(
         raise OptionError(
             f"record: {folder} can't be written: {exc.strerror or exc}"
         ) from None
-    return Recording(folder, record_mb * 1e6, asked)
+    return RecordSettings(folder, record_mb * 1e6, asked)

@@ -18,7 +18,7 @@ from .entries import Scribe, Taken
 from .folder import LOCK, shelf_of
 from .format import EVENTS, META, UNFINISHED_AUDIO, Finished, Meta
 from .packing import open_private
-from .recording import Recording
+from .recording import RecordSettings
 
 logger = logging.getLogger("aai_stream")
 
@@ -43,7 +43,7 @@ class CallWriter:
 
     def __init__(
         self,
-        recording: Recording,
+        recording: RecordSettings,
         file: Path,
         tap: Tap,
         *,
