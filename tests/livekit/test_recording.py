@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
-from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import pytest
@@ -25,6 +22,7 @@ from tests.recorder.keeping import (
     the_call,
 )
 from tests.servers import until, within
+from tests.workers import worker
 
 HELLO = [(0.2, turn("Hello")), (0.5, final("Hello world.", 200))]
 
@@ -113,27 +111,14 @@ async def test_a_job_s_process_writes_what_it_has(
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     calls = tmp_path / "calls"
     monkeypatch.setenv("AAI_STREAM_RECORD", str(calls))
-    async with Emulator(ScriptEngine([])) as server:
-        worker = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.telemetry.worker"),
-            *(server.url, str(tmp_path)),
-            stdin=PIPE,
-            stdout=PIPE,
-        )
-        assert worker.stdin is not None
-        assert worker.stdout is not None
-        try:
-            await within(60, worker.stdout.readline())
-            worker.stdin.write(b"job\njob\n")
-            await within(6, until_there(calls, "*.aai.part/lock", 2))
-            os.close(os.open(tmp_path / "stop", os.O_CREAT))
-            await within(6, until_there(calls, "*.aai", 2))
-            worker.stdin.close()
-            await within(60, worker.wait())
-        finally:
-            if worker.returncode is None:
-                worker.kill()
-                await worker.wait()
+    async with (
+        Emulator(ScriptEngine([])) as server,
+        worker(server.url, tmp_path) as started,
+    ):
+        started.start(2)
+        await within(6, until_there(calls, "*.aai.part/lock", 2))
+        started.stop_jobs()
+        await within(6, until_there(calls, "*.aai", 2))
     assert not found(calls, "*.part")
     for path in found(calls, "*.aai"):
         (finished,) = entries_of(read_call(path), Finished)

@@ -5,8 +5,6 @@ python -m tests.show.picture docs/recorded-call.png
 
 from __future__ import annotations
 
-import argparse
-import asyncio
 import tempfile
 from pathlib import Path
 from typing import Literal
@@ -14,6 +12,7 @@ from typing import Literal
 from aai_stream.recorder.reading import read_call
 from aai_stream.show.page import page
 from tests.browsers import launched
+from tests.pictures import make
 from tests.show.browser import looking_at
 from tests.show.calls import write_call
 
@@ -39,17 +38,5 @@ async def take(path: Path, *, dark: bool, width: int, height: int) -> None:
             await shown.screenshot(path=path)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("path", type=Path)
-    parser.add_argument("--dark", action="store_true")
-    parser.add_argument("--width", type=int, default=1280)
-    parser.add_argument("--height", type=int, default=860)
-    given = parser.parse_args()
-    asyncio.run(
-        take(given.path, dark=given.dark, width=given.width, height=given.height)
-    )
-
-
 if __name__ == "__main__":
-    main()
+    make(take, __doc__, height=860)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 import urllib.request
-from asyncio.subprocess import PIPE
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from aai_stream.emulator.engines.script import ScriptEngine
 from aai_stream.emulator.server.emulator import Emulator
 from aai_stream.telemetry.looking import look
 from tests.servers import within
+from tests.workers import worker
 
 
 def scrape(port: int) -> dict[str, float]:
@@ -46,44 +45,32 @@ async def test_jobs_count_together(
 ) -> None:
     """Also when one was killed: the next one sees to that."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    async with Emulator(ScriptEngine([])) as server:
-        worker = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.telemetry.worker"),
-            *(server.url, str(tmp_path)),
-            stdin=PIPE,
-            stdout=PIPE,
-        )
-        assert worker.stdin is not None
-        assert worker.stdout is not None
-        try:
-            port = int(await within(60, worker.stdout.readline()))
-            worker.stdin.write(b"job\njob\n")
-            two = until_scraped(port, lambda m: m.get("aai_stream_sessions_open") == 2)
-            found = await within(60, two)
-            assert found["aai_stream_streams"] == 2
-            assert found["aai_stream_connect_seconds_count"] == 2
-            killed, left = [process.pid for process in await look()]
-            assert worker.pid not in (killed, left)
-            os.kill(killed, signal.SIGKILL)
-            worker.stdin.write(b"job\n")
-            await within(
-                60,
-                until_scraped(
-                    port,
-                    lambda m: (
-                        m["aai_stream_connect_seconds_count"] == 3
-                        and m["aai_stream_streams"] == 2
-                    ),
+    async with (
+        Emulator(ScriptEngine([])) as server,
+        worker(server.url, tmp_path) as started,
+    ):
+        port = started.metrics_port
+        started.start(2)
+        two = until_scraped(port, lambda m: m.get("aai_stream_sessions_open") == 2)
+        found = await within(60, two)
+        assert found["aai_stream_streams"] == 2
+        assert found["aai_stream_connect_seconds_count"] == 2
+        killed, left = [process.pid for process in await look()]
+        assert started.pid not in (killed, left)
+        os.kill(killed, signal.SIGKILL)
+        started.start(1)
+        await within(
+            60,
+            until_scraped(
+                port,
+                lambda m: (
+                    m["aai_stream_connect_seconds_count"] == 3
+                    and m["aai_stream_streams"] == 2
                 ),
-            )
-            os.close(os.open(tmp_path / "stop", os.O_CREAT))
-            ended = until_scraped(port, lambda m: m["aai_stream_streams"] == 0)
-            found = await within(60, ended)
-            assert found["aai_stream_sessions_open"] == 0
-            assert found["aai_stream_sessions_total"] == 2
-            worker.stdin.close()
-            await within(60, worker.wait())
-        finally:
-            if worker.returncode is None:
-                worker.kill()
-                await worker.wait()
+            ),
+        )
+        started.stop_jobs()
+        ended = until_scraped(port, lambda m: m["aai_stream_streams"] == 0)
+        found = await within(60, ended)
+        assert found["aai_stream_sessions_open"] == 0
+        assert found["aai_stream_sessions_total"] == 2

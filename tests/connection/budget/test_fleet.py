@@ -6,7 +6,6 @@ import logging
 import math
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,24 +16,11 @@ from aai_stream.connection.budget.host import HostBook
 from aai_stream.connection.budget.limits import WINDOW_SECONDS, Limits
 from aai_stream.errors import OptionError
 from tests.connection.budget.books import Fleet, ask
-from tests.redises import RedisServer, needs_redis, redis_server
+from tests.redises import RedisServer, needs_redis
 
 pytestmark = needs_redis
 
 MINUTE = Limits(60)
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    with redis_server(tmp_path) as server:
-        yield server
-
-
-@pytest.fixture
-def fleet(server: RedisServer, tmp_path: Path) -> Iterator[Fleet]:
-    fleet = Fleet(server.url, tmp_path)
-    yield fleet
-    fleet.close()
 
 
 def test_the_server_s_own_clock_counts(server: RedisServer) -> None:

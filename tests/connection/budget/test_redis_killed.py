@@ -6,13 +6,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-import pytest
-
-from tests.redises import RedisServer, needs_redis, redis_server
+from tests.redises import RedisServer, needs_redis
 
 pytestmark = needs_redis
 
@@ -91,12 +89,6 @@ class Account:
         for job in self.jobs:
             job.kill()
             job.communicate()
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    with redis_server(tmp_path) as server:
-        yield server
 
 
 def until(condition: Callable[[], bool]) -> None:

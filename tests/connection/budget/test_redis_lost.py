@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from aai_stream.connection.budget.fleet import (
@@ -15,24 +12,11 @@ from aai_stream.connection.budget.fleet import (
 )
 from aai_stream.connection.budget.limits import WINDOW_SECONDS, Limits
 from tests.connection.budget.books import Fleet, Process, ask
-from tests.redises import RedisServer, needs_redis, redis_server
+from tests.redises import RedisServer, needs_redis
 
 pytestmark = needs_redis
 
 LIMITS = Limits(20, 5)
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    with redis_server(tmp_path) as server:
-        yield server
-
-
-@pytest.fixture
-def fleet(server: RedisServer, tmp_path: Path) -> Iterator[Fleet]:
-    fleet = Fleet(server.url, tmp_path)
-    yield fleet
-    fleet.close()
 
 
 def restart(server: RedisServer) -> None:

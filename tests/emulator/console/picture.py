@@ -7,7 +7,6 @@ A real call in real time, really recognised, that is reset by a click.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import wave
 from pathlib import Path
@@ -18,6 +17,7 @@ from aai_stream.emulator.engines.pocketsphinx import PocketsphinxEngine
 from aai_stream.emulator.server import Emulator
 from tests.browsers import launched
 from tests.emulator.console.browser import looking_at
+from tests.pictures import make
 
 CALL = Path(__file__).parents[3] / "examples" / "call.wav"
 CHUNK_SECONDS = 0.05
@@ -57,17 +57,5 @@ async def take(path: Path, *, dark: bool, width: int, height: int) -> None:
         await asyncio.wait([call])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("path", type=Path)
-    parser.add_argument("--dark", action="store_true")
-    parser.add_argument("--width", type=int, default=1280)
-    parser.add_argument("--height", type=int, default=680)
-    given = parser.parse_args()
-    asyncio.run(
-        take(given.path, dark=given.dark, width=given.width, height=given.height)
-    )
-
-
 if __name__ == "__main__":
-    main()
+    make(take, __doc__, height=680)
