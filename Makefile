@@ -4,10 +4,12 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Hundreds of processes begin here: none compiles again what another has.
+unexport PYTHONDONTWRITEBYTECODE
 # Rebuilt when any of these changes.
 CORE := pyproject.toml setup.py $(wildcard src/*.p*)
 
-.PHONY: help demo test test-asan coverage lint types bench rebase chaos soak simulate wheels docs clean
+.PHONY: help demo test pytest test-asan coverage lint types bench rebase chaos soak simulate wheels docs clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.* ## /\1 /p' $(MAKEFILE_LIST) | while read -r name does; do \
@@ -18,13 +20,17 @@ demo: $(VENV)/demo.installed ## transcribe a recording on this machine
 	@env -u ASSEMBLYAI_API_KEY $(BIN)/aai-stream transcribe examples/call.wav
 
 # Tests wait for half of their time, even on two cores. A file of them stays in one process:
-# its tests may share a server, and a page's blocks go on from those before.
-TOGETHER := --numprocesses 4 --dist loadfile
+# its tests may share a server, and a page's blocks go on from those before. The pages, which
+# take longest, come first.
+TOGETHER := --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # What counts (words, instructions, memory) depends on nobody's speed, so it may share
 # the machine.
 test: $(VENV)/dev.installed ## what CI runs
-	$(MAKE) --jobs 3 --output-sync=target lint types bench chaos
+	$(MAKE) --jobs 3 --output-sync=target lint types bench
+	$(MAKE) --jobs 2 chaos pytest
+
+pytest: $(VENV)/dev.installed ## the tests alone, several at once
 	$(BIN)/pytest $(TOGETHER)
 
 lint: $(VENV)/dev.installed ## style, and which room may import which

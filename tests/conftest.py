@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 
@@ -18,6 +19,11 @@ from tests.wires import Way, trusting_http_session, trusting_machine
 # The same examples every time, and no deadline: the machine may be busy.
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.load_profile("ci")
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported stays: looking for garbage need not look there."""
+    gc.freeze()
 
 
 def pytest_asyncio_loop_factories(

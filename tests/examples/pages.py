@@ -6,6 +6,7 @@ import asyncio
 import wave
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from difflib import SequenceMatcher
 from pathlib import Path
 
 import uvicorn
@@ -21,6 +22,15 @@ SENTENCES = [
 ]
 SECONDS = 7.2
 """Of the call, for both."""
+
+
+def is_heard(turns: list[str], sentences: list[str]) -> bool:
+    """Whether these are the turns, each once; but for words that were misheard, for
+    on a busy machine the browser's microphone misses some audio."""
+    return len(turns) == len(sentences) and all(
+        SequenceMatcher(a=turn.split(), b=sentence.split()).ratio() > 0.7
+        for turn, sentence in zip(turns, sentences, strict=True)
+    )
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -369,13 +369,11 @@ async def test_a_plugin_without_streams_closes() -> None:
 
 
 @pytest.fixture
-def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    """What is logged; garbage is collected quickly meanwhile."""
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """What is logged, with no garbage of other tests."""
     caplog.set_level(logging.DEBUG, logger="asyncio")
     gc.collect()
-    gc.freeze()
-    yield caplog
-    gc.unfreeze()
+    return caplog
 
 
 async def collected(condition: Callable[[], bool]) -> None:

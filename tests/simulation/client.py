@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import threading
 from collections.abc import Iterator, Mapping
 from unittest import mock
 from urllib.parse import urlsplit
@@ -103,6 +104,8 @@ def _logged(account: Account) -> Iterator[None]:
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
+            if record.thread != threading.get_ident():
+                return  # a limiter's thread, left over
             account.note(f"   client: {record.getMessage()}")
 
     handler = Handler(logging.WARNING)
