@@ -25,7 +25,7 @@ from pathlib import Path
 
 from benchmarks.paths import PATHS, WASTEFUL, repeat
 
-HEAPS = 8
+HEAPS = 4
 FRAMES = 100
 WARM_FRAMES = 100
 """By then the interpreter has specialised its bytecode, and caches are full."""

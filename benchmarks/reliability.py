@@ -24,7 +24,7 @@ from aai_stream.emulator.engines.marked import MarkedEngine
 from aai_stream.emulator.faults import fault
 from aai_stream.emulator.server import Emulator
 from aai_stream.livekit import STT as OurSTT
-from tests.outages import WORDS, Outcome, through_plugin
+from tests.outages.calls import WORDS, Outcome, through_plugin
 
 LONGEST_SECONDS = 60
 """A client that isn't done by then counts as hanging."""

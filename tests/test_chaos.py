@@ -29,7 +29,7 @@ from aai_stream.emulator.faults import fault
 from aai_stream.emulator.server import Emulator
 from aai_stream.livekit import STT, ServerMessage
 from aai_stream.messages import AudioLost, Turn
-from tests.outages import LAYOUT, ON_MESSAGES
+from tests.outages.calls import LAYOUT, ON_MESSAGES
 from tests.servers import until, within
 from tests.test_network import accounts
 

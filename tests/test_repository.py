@@ -34,7 +34,11 @@ def test_make_help_names_every_target() -> None:
     makefile = (ROOT / "Makefile").read_text()
     (phony,) = (line for line in makefile.splitlines() if line.startswith(".PHONY:"))
     done = subprocess.run(
-        ["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["make", "-s", "--no-print-directory", "help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     told = {line.split()[0] for line in done.stdout.splitlines()}
     assert told == set(phony.split()[1:])

@@ -13,7 +13,7 @@ from aai_stream.emulator.engines.marked import MarkedLayout
 from aai_stream.emulator.faults import fault
 from aai_stream.emulator.server import Emulator
 from aai_stream.livekit import STT, ServerMessage
-from tests.outages import RETRY, Outcome, Speech, pusher, speak
+from tests.outages.calls import RETRY, Outcome, Speech, pusher, speak
 from tests.servers import within
 
 pytestmark = pytest.mark.usefixtures("impatience", "short_bounds")

@@ -101,11 +101,12 @@ def world_of(accounts: list[Account]) -> Iterator[None]:
 @contextlib.contextmanager
 def _logged(account: Account) -> Iterator[None]:
     """What the client logs goes into the call's log."""
+    ours = threading.get_ident()
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            if record.thread != threading.get_ident():
-                return  # a limiter's thread, left over
+            if record.thread != ours:
+                return  # of another test's limiter, whose thread goes on
             account.note(f"   client: {record.getMessage()}")
 
     handler = Handler(logging.WARNING)

@@ -23,7 +23,7 @@ from aai_stream.livekit import STT
 from aai_stream.messages import AudioLost, SilenceSkipped, Turn
 from aai_stream.telemetry import labels, loops
 from aai_stream.telemetry.counting import Counting
-from tests.outages import LAYOUT
+from tests.outages.calls import LAYOUT
 from tests.runs import Run, in_virtual_time
 from tests.servers import until, within
 from tests.telemetry.counted import Counted, all_values

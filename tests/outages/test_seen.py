@@ -11,8 +11,8 @@ import pytest
 
 from aai_stream.emulator.faults import fault
 from aai_stream.emulator.server import DOCUMENTED, Emulator, Service
-from tests.outage_rows import Caller, Row, wrong
-from tests.outages import FACES, SPEECH, Speech
+from tests.outages.calls import FACES, SPEECH, Speech
+from tests.outages.rows import Caller, Row, wrong
 
 pytestmark = pytest.mark.usefixtures("impatience")
 

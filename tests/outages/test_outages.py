@@ -8,8 +8,8 @@ import asyncio
 import aiohttp
 import pytest
 
-from tests.outage_rows import Caller
-from tests.outages import FACES, ON_MESSAGES
+from tests.outages.calls import FACES, ON_MESSAGES
+from tests.outages.rows import Caller
 
 pytestmark = pytest.mark.usefixtures("impatience")
 

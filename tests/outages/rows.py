@@ -13,7 +13,7 @@ import aiohttp
 from aai_stream.emulator.faults import fault
 from aai_stream.emulator.server import Emulator, Service
 from aai_stream.livekit import STT
-from tests.outages import (
+from tests.outages.calls import (
     FACES,
     RETRY,
     SPEECH,

@@ -14,8 +14,8 @@ from aai_stream.emulator.engines.marked import MarkedLayout, check_marked
 from aai_stream.emulator.faults import fault
 from aai_stream.emulator.server import Emulator, Service
 from aai_stream.protocol import lineup
-from tests.outage_rows import Caller, Row, Rows, wrong
-from tests.outages import FACES, Speech
+from tests.outages.calls import FACES, Speech
+from tests.outages.rows import Caller, Row, Rows, wrong
 from tests.servers import until
 
 pytestmark = pytest.mark.usefixtures("impatience")
