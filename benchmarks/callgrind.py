@@ -68,6 +68,7 @@ def count() -> dict[str, float]:
             command,
             cwd=SOURCE.parents[1],
             env=ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=False,
