@@ -25,10 +25,11 @@ SECONDS = 7.2
 
 
 def is_heard(turns: list[str], sentences: list[str]) -> bool:
-    """Whether these are the turns, each once; but for words that were misheard, for
-    on a busy machine the browser's microphone misses some audio."""
+    """Whether these are the turns, each once and without a word too many; but for some
+    that were misheard, for on a busy machine a browser's microphone misses audio."""
     return len(turns) == len(sentences) and all(
-        SequenceMatcher(a=turn.split(), b=sentence.split()).ratio() > 0.7
+        len(turn.split()) <= len(sentence.split())
+        and SequenceMatcher(a=turn.split(), b=sentence.split()).ratio() > 0.7
         for turn, sentence in zip(turns, sentences, strict=True)
     )
 
