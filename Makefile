@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Rebuilt when any of these changes.
 CORE := pyproject.toml setup.py $(wildcard src/*.p*)
 
-.PHONY: help demo test pytest test-asan coverage lint types bench rebase chaos soak simulate wheels docs clean
+.PHONY: help demo test pytest collect test-asan coverage lint types bench rebase chaos soak simulate wheels docs clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.* ## /\1 /p' $(MAKEFILE_LIST) | while read -r name does; do \
@@ -19,19 +19,23 @@ demo: $(VENV)/demo.installed ## transcribe a recording on this machine
 	@echo "What was said:"; sed 's/^/    /' examples/call.txt; echo "What is heard, live:"
 	@env -u ASSEMBLYAI_API_KEY $(BIN)/aai-stream transcribe examples/call.wav
 
-# Tests wait for half of their time, even on two cores. A file of them stays in one process:
-# its tests may share a server, and a page's blocks go on from those before. The pages, which
-# take longest, come first.
-TOGETHER := --numprocesses 4 --dist loadfile --no-loadscope-reorder
+# Tests wait for more than half of their time, even on two cores. A file of them stays in one
+# process: its tests may share a server, and a page's blocks go on from those before. The
+# pages, which take longest, come first.
+TOGETHER := --numprocesses 6 --dist loadfile --no-loadscope-reorder
 
 # What counts (words, instructions, memory) depends on nobody's speed, so it may share
 # the machine.
 test: $(VENV)/dev.installed ## what CI runs
-	$(MAKE) --jobs 3 --output-sync=target lint types bench
+	$(MAKE) --jobs 3 --output-sync=target lint types bench collect
 	$(MAKE) --jobs 2 chaos pytest
 
 pytest: $(VENV)/dev.installed ## the tests alone, several at once
 	$(BIN)/pytest $(TOGETHER)
+
+# Else each of those processes compiles them all. What fails here, these tell.
+collect: $(VENV)/dev.installed ## compile the tests, once for all processes
+	-@$(BIN)/pytest --collect-only >/dev/null
 
 lint: $(VENV)/dev.installed ## style, and which room may import which
 	$(BIN)/ruff check
