@@ -19,10 +19,10 @@ demo: $(VENV)/demo.installed ## transcribe a recording on this machine
 	@echo "What was said:"; sed 's/^/    /' examples/call.txt; echo "What is heard, live:"
 	@env -u ASSEMBLYAI_API_KEY $(BIN)/aai-stream transcribe examples/call.wav
 
-# Tests wait for more than half of their time, even on two cores. A file of them stays in one
-# process: its tests may share a server, and a page's blocks go on from those before. The
-# pages, which take longest, come first.
-TOGETHER := --numprocesses 6 --dist loadfile --no-loadscope-reorder
+# Tests wait for half of their time, even on two cores. A file of them stays in one process:
+# its tests may share a server, and a page's blocks go on from those before. The pages, which
+# take longest, come first.
+TOGETHER := --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # What counts (words, instructions, memory) depends on nobody's speed, so it may share
 # the machine.
