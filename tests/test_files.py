@@ -8,6 +8,7 @@ import os
 import sys
 import wave
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from pathlib import Path
 from types import AsyncGeneratorType
 from typing import Any
@@ -27,6 +28,7 @@ from aai_stream.emulator.faults import fault
 from aai_stream.emulator.server import Emulator
 from aai_stream.errors import (
     AudioError,
+    DroppedError,
     InputError,
     LostAudioError,
     MissingExtraError,
@@ -219,6 +221,43 @@ async def test_what_was_not_transcribed_is_raised_with_the_rest() -> None:
     assert "w0" not in repr(caught.value).lower()
 
 
+async def test_turns_outlive_a_stream_that_fails() -> None:
+    """Also what was not pushed yet is named."""
+    audio = marked_audio(40)
+    async with Emulator(MarkedEngine(), faults=[fault("reset,at=4000ms")]) as server:
+        with pytest.raises(LostAudioError, match=r"to 18\.18 s \(.*1006") as caught:
+            await aai_stream.transcribe(
+                audio,
+                sample_rate=16000,
+                catch_up_rate=2,
+                realtime=False,
+                api_key="k",
+                base_url=server.url,
+                max_retries=0,
+            )
+    heard, lost = words(caught.value.turns), caught.value.lost
+    assert heard[0] == "w0000"
+    assert isinstance(caught.value.__cause__, DroppedError)
+    assert lost[0].start_ms <= MarkedLayout().start_ms(len(heard))
+    for one, next_ in pairwise(lost):
+        assert one.end_sample == next_.start_sample
+    assert lost[-1].end_sample == len(audio)
+    assert lost[-1].end_ms == len(audio) // 16
+
+
+async def test_a_stream_that_fails_before_a_turn_is_told_by_type() -> None:
+    async with Emulator(MarkedEngine(), faults=[fault("reset,at=300ms")]) as server:
+        with pytest.raises(DroppedError):
+            await aai_stream.transcribe(
+                marked_audio(4),
+                sample_rate=16000,
+                realtime=False,
+                api_key="k",
+                base_url=server.url,
+                max_retries=0,
+            )
+
+
 def test_only_some_of_many_losses_are_named() -> None:
     def lost(ms: int) -> AudioLost:
         return AudioLost(
@@ -327,7 +366,8 @@ def test_without_ffmpeg_its_line_is_told(
 ) -> None:
     monkeypatch.setenv("PATH", "")
     (tmp_path / "call.m4a").write_bytes(b"nothing")
-    with pytest.raises(AudioError, match=r"call\.m4a: .+ ffmpeg -i IN OUT\.wav"):
+    told = r"call\.m4a: .+ If it is audio, ffmpeg .+ -i IN OUT\.wav"
+    with pytest.raises(AudioError, match=told):
         open_recording(tmp_path / "call.m4a")
 
 

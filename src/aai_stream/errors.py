@@ -129,14 +129,26 @@ class BusyError(TransientError):
 class LostAudioError(TransientError):
     """A recording was not transcribed as a whole.
 
-    `lost` are the parts that no final turn covers, `turns` all that were final.
+    `lost` are the parts that no final turn covers, `turns` all that were final. If that
+    is because the stream failed, `__cause__` is the `SessionError` that ended it.
     """
 
-    def __init__(self, lost: Sequence[AudioLost], turns: Sequence[Turn] = ()) -> None:
-        parts = [f"{e.start_ms / 1000:.2f} to {e.end_ms / 1000:.2f} s" for e in lost]
+    def __init__(
+        self,
+        lost: Sequence[AudioLost],
+        turns: Sequence[Turn] = (),
+        *,
+        failure: SessionError | None = None,
+    ) -> None:
+        gaps: list[tuple[int, int]] = []
+        for part in lost:
+            follows = gaps and gaps[-1][1] == part.start_ms
+            gaps.append((gaps.pop()[0] if follows else part.start_ms, part.end_ms))
+        parts = [f"{start / 1000:.2f} to {end / 1000:.2f} s" for start, end in gaps]
         more = f" and {len(parts) - 3} more" if len(parts) > 3 else ""
         super().__init__(
-            f"not transcribed: {', '.join(parts[:3])}{more} ({lost[-1].why})"
+            f"not transcribed: {', '.join(parts[:3])}{more} ({failure or lost[-1].why})"
         )
+        self.__cause__ = failure
         self.lost = list(lost)
         self.turns = list(turns)

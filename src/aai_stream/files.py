@@ -18,7 +18,13 @@ from typing import TYPE_CHECKING
 from . import containers
 from ._core import as_bytes
 from .client import ConnectOptions, connect
-from .errors import AudioError, InputError, LostAudioError, MissingExtraError
+from .errors import (
+    AudioError,
+    InputError,
+    LostAudioError,
+    MissingExtraError,
+    SessionError,
+)
 from .messages import AudioLost, Event, SilenceSkipped, Turn
 from .options import refuse_unknown
 from .recorder.format import SUFFIX, UNFINISHED
@@ -70,11 +76,14 @@ def open_recording(path: str | os.PathLike[str]) -> Recording:
     """
     if os.fspath(path).endswith((SUFFIX, UNFINISHED)):
         return _call(path)
-    with open(path, "rb"):  # soundfile's own words for a missing file are unclear
-        pass
+    name = Path(path).name
+    # soundfile's own words are unclear for a file that is missing or empty.
+    with open(path, "rb") as file:
+        status = os.fstat(file.fileno())
+    if stat.S_ISREG(status.st_mode) and not status.st_size:
+        raise AudioError(f"{name}: the file is empty")
     if (recording := _open_wav(path)) is not None:
         return recording
-    name = Path(path).name
     try:
         return _open_with_soundfile(path)
     except ImportError:
@@ -83,8 +92,8 @@ def open_recording(path: str | os.PathLike[str]) -> Recording:
         )
     except AudioError as exc:
         failure = AudioError(
-            f"{name}: {exc} ffmpeg may know it: install it, or convert the file by "
-            "ffmpeg -i IN OUT.wav"
+            f"{name}: {exc} If it is audio, ffmpeg may know it: install it, or convert "
+            "the file by ffmpeg -i IN OUT.wav"
         )
     if (ffmpeg := shutil.which("ffmpeg")) is not None:
         return _decoded(ffmpeg, path)
@@ -246,7 +255,8 @@ async def play(
 
     With `realtime` the audio is pushed at its own speed, otherwise as fast as the
     stream's `catch_up_rate` and the server take it. The stream is ended after the last
-    block, closed on an error.
+    block, closed on an error. If it fails, what was not pushed yet is told as
+    `AudioLost`, too, before the error is raised.
     """
 
     async def feed() -> None:
@@ -262,11 +272,30 @@ async def play(
         async for event in stream:
             yield event
         await feeder
+    except SessionError:
+        if (rest := _not_pushed(recording, stream)) is not None:
+            yield rest
+        raise
     finally:
         feeder.cancel()
         await asyncio.wait([feeder])
         if not feeder.cancelled():
             feeder.exception()  # the stream has told it, or it was raised above
+
+
+def _not_pushed(recording: Recording, stream: Stream) -> AudioLost | None:
+    """What is left of a recording; None if that is nothing, or nobody knows."""
+    start, rate = stream.stats.written_samples, recording.sent_rate
+    end = math.floor((recording.seconds or 0) * rate)
+    if end <= start:
+        return None
+    return AudioLost(
+        start_sample=start,
+        end_sample=end,
+        start_ms=start * 1000 // rate,
+        end_ms=end * 1000 // rate,
+        why="the stream failed before",
+    )
 
 
 async def _feed(recording: Recording, stream: Stream, realtime: bool) -> None:
@@ -309,7 +338,7 @@ async def transcribe(
         OSError: there is no such file.
         InputError: the audio or an option is bad.
         LostAudioError: parts of it were not transcribed; it has the turns of the rest.
-        SessionError: what became of the connection, by type.
+        SessionError: what became of the connection, by type, before any turn was final.
     """
     refuse_unknown(connect_options, inspect.signature(transcribe).parameters)
     if isinstance(audio, (str, os.PathLike)):
@@ -334,18 +363,24 @@ async def heard_turns(
     """
     turns: dict[int, Turn] = {}
     lost: list[AudioLost] = []
-    async for event in play(recording, stream, realtime=realtime):
-        if isinstance(event, AudioLost):
-            lost.append(event)
-        elif isinstance(event, SilenceSkipped):
-            logger.warning(
-                "not sent, for silence: %.2f to %.2f s",
-                event.start_ms / 1000,
-                event.end_ms / 1000,
-            )
-        elif isinstance(event, Turn) and event.is_final and event.transcript:
-            turns[event.turn_order] = event
+    failure = None
+    try:
+        async for event in play(recording, stream, realtime=realtime):
+            if isinstance(event, AudioLost):
+                lost.append(event)
+            elif isinstance(event, SilenceSkipped):
+                logger.warning(
+                    "not sent, for silence: %.2f to %.2f s",
+                    event.start_ms / 1000,
+                    event.end_ms / 1000,
+                )
+            elif isinstance(event, Turn) and event.is_final and event.transcript:
+                turns[event.turn_order] = event
+    except SessionError as exc:
+        if not (turns and lost):
+            raise
+        failure = exc
     in_order = [turns[order] for order in sorted(turns)]
     if lost:
-        raise LostAudioError(lost, in_order)
+        raise LostAudioError(lost, in_order, failure=failure)
     return in_order

@@ -15,6 +15,7 @@ from aiohttp import web
 from typer.testing import CliRunner, Result
 
 from aai_stream.cli import app, hearing
+from aai_stream.cli import transcribe as commands
 from aai_stream.cli.writing import (
     CUE_CHARACTERS,
     CUE_MS,
@@ -237,6 +238,9 @@ def test_every_parameter_is_in_the_help_and_reaches_the_server(
         (["{speech}", "-l", "english"], 2, "takes ISO 639-1 codes"),
         (["{speech}", "--url", "wss://x", "--fast"], 2, "--fast"),
         (["{speech}", "--url", "wss://x"], 2, "ASSEMBLYAI_API_KEY"),
+        (["{speech}", "--url", "x"], 2, "base_url must look like"),
+        (["{speech}", "-o", "encoding=pcm_mulaw"], 2, "encoding can't be set: "),
+        (["{empty}"], 65, "empty.wav: the file is empty"),
     ],
 )
 def test_what_goes_wrong_is_one_line_and_a_status(
@@ -244,7 +248,10 @@ def test_what_goes_wrong_is_one_line_and_a_status(
 ) -> None:
     text = speech.parent / "text.wav"
     text.write_text("this is not audio")
-    names = {"speech": speech, "text": text, "out": speech.parent / "out"}
+    empty = speech.parent / "empty.wav"
+    empty.touch()
+    out = speech.parent / "out"
+    names = {"speech": speech, "text": text, "empty": empty, "out": out}
     result = run(*(a.format(**names) for a in arguments))
     assert result.exit_code == status
     (line,) = result.stderr.replace(OFFLINE, "").splitlines()
@@ -276,6 +283,25 @@ def test_a_server_that_will_not(
     assert says in last
     assert all("trying again" in warning for warning in warnings)
     assert key not in result.stderr
+
+
+def test_a_model_that_there_is_not_is_refused(
+    speech: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSEMBLYAI_API_KEY", "right")
+    result = run(speech, "--url", url, "-m", "u3-pro-typo")
+    assert result.exit_code == 77
+    (line,) = result.stderr.splitlines()
+    assert "u3-rt-pro" in line
+
+
+def test_that_nobody_speaks_is_said(tmp_path: Path) -> None:
+    silence = tmp_path / "silence.wav"
+    soundfile.write(silence, marked_audio(0), 16000)
+    result = run(silence, "--fast")
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    assert result.stderr == f"{OFFLINE}aai-stream: {silence}: no speech was heard\n"
 
 
 def test_without_the_recogniser_the_command_to_get_it_is_told(
@@ -321,9 +347,35 @@ def test_a_server_that_dies_is_told_after_what_was_final(
     monkeypatch.setenv("ASSEMBLYAI_API_KEY", "k")
     with in_thread(server()) as url:
         result = run(speech, "--url", url)
-    assert result.exit_code == 69
+    assert result.exit_code == 75
     assert result.stdout == "Kept.\n"
+    assert f"{speech}: not transcribed: " in result.stderr
     assert "code 3005: sorry" in result.stderr
+
+
+def test_a_stream_that_fails_keeps_its_turns_and_names_the_rest(
+    speech: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    longer = speech.parent / "longer.wav"
+    soundfile.write(longer, marked_audio(40), 16000)
+
+    @contextlib.asynccontextmanager
+    async def server() -> AsyncIterator[str]:
+        faults = [fault("reset,at=4000ms,on=1")]
+        async with Emulator(MarkedEngine(), faults=faults) as emulator:
+            yield emulator.url
+
+    monkeypatch.setenv("ASSEMBLYAI_API_KEY", "k")
+    monkeypatch.setattr(commands, "MAX_RETRIES", 0)
+    with in_thread(server()) as url:
+        result = run(longer, speech, "--fast", "-d", tmp_path, "--url", url)
+    assert result.exit_code == 75
+    text = (tmp_path / "longer.txt").read_text()
+    assert text.startswith("W0000 w0001 w0002 w0003 w0004.\n")
+    assert (tmp_path / "speech.txt").read_text() == "W0000 w0001 w0002 w0003.\n"
+    whole = soundfile.info(longer).duration
+    assert f"aai-stream: {longer}: not transcribed: " in result.stderr
+    assert f" to {whole:.2f} s (the server closed the session" in result.stderr
 
 
 def test_what_was_not_transcribed_is_told_and_the_next_file_is_done(
@@ -376,7 +428,7 @@ def test_warnings_are_told_on_stderr(
             *("-o", f"keyterms_prompt={term}", "-o", "prompt=a clinic"),
         )
     assert (result.exit_code, result.stdout) == (0, "")
-    *before, warned, counted = result.stderr.splitlines()
+    *before, warned, counted, silent = result.stderr.splitlines()
     assert before == [
         "aai-stream: keyterms_prompt has 1 of more than 50 characters, which "
         "AssemblyAI may not use",
@@ -391,6 +443,7 @@ def test_warnings_are_told_on_stderr(
         "aai-stream: session session-1 was sent 2.10 s of audio, the server counted "
         "1.00 s",
     }
+    assert silent == f"aai-stream: {speech}: no speech was heard"
     assert not logging.getLogger("aai_stream").handlers
 
 

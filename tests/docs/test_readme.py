@@ -24,7 +24,7 @@ def test_a_package_index_shows_no_link_that_leads_nowhere() -> None:
     assert "![" not in shown
     assert "as the embedded server's console shows it" not in shown
     for sentence in (
-        "lists what differs on purpose",
+        "lists, option by option",
         "The LiveKit plugin",
         "make demo",
     ):

@@ -10,11 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..connection.addresses import DEFAULT_URL
+from ..connection.addresses import DEFAULT_URL, STREAMING_PATH, endpoint
 from ..connection.credentials import KEY_VARIABLE
 from ..emulator.engines.pocketsphinx import PocketsphinxEngine
 from ..emulator.server import Emulator, Service
-from ..errors import LostAudioError
+from ..errors import LostAudioError, SessionError
 from ..files import Recording, play
 from ..messages import AudioLost, Turn, Warning
 from ..stream import Stream
@@ -32,6 +32,8 @@ MAX_RETRIES = 3
 @contextlib.asynccontextmanager
 async def server(url: str | None) -> AsyncIterator[tuple[str, str | None]]:
     """The server's URL and a key for it; an embedded one is started if need be."""
+    if url is not None:
+        endpoint(url, STREAMING_PATH)  # a bad one is told before a missing key
     if url is not None or os.environ.get(KEY_VARIABLE):
         yield url or DEFAULT_URL, None
         return
@@ -71,13 +73,16 @@ async def hear(
     write: Callable[[str], object],
     realtime: bool,
     stop: Stop,
-) -> None:
+) -> bool:
     """Play `recording` into `stream`, and write its turns until it is over, or until
-    `stop` is set and what was heard is told.
+    `stop` is set and what was heard is told. Gives whether there were any.
 
-    Raises `LostAudioError` if parts of it were not transcribed.
+    Raises `LostAudioError` if parts of it were not transcribed, or the `SessionError`
+    that ended it before a turn was written.
     """
     lost: list[AudioLost] = []
+    failure = None
+    has_written = False
     watched = _watched(recording, screen if realtime else None, stop)
     try:
         async for event in play(watched, stream, realtime=realtime):
@@ -90,10 +95,16 @@ async def hear(
                 screen.heard(event.words[-1].end / 1000)
                 if event.is_final:
                     write(writer.turn(event))
+                    has_written = True
+    except SessionError as exc:
+        if not (has_written and lost):
+            raise
+        failure = exc
     finally:
         write(writer.end())
     if lost:
-        raise LostAudioError(lost)
+        raise LostAudioError(lost, failure=failure)
+    return has_written
 
 
 def _watched(recording: Recording, screen: Screen | None, stop: Stop) -> Recording:

@@ -9,11 +9,11 @@ import typer
 
 from ..errors import OptionError
 from ..options import Options
-from ..parameters import PARAMETERS
+from ..parameters import PARAMETERS, AudioParameters
 from ..suggestions import did_you_mean
 
-# The audio's own; the command line always sends 16 kHz PCM.
-_SETTABLE = [name for name in PARAMETERS if name not in ("sample_rate", "encoding")]
+_OF_THE_AUDIO = tuple(AudioParameters.__annotations__)
+_SETTABLE = [name for name in PARAMETERS if name not in _OF_THE_AUDIO]
 EPILOG = "\n\n".join(
     ["Parameters for -o:", *(f"{name}: {PARAMETERS[name].does}" for name in _SETTABLE)]
 )
@@ -100,6 +100,8 @@ def parameters(
     }
     given: dict[str, Any] = {name: value for name, value in named.items() if value}
     for name, text in map(_pair, option or []):
+        if name in _OF_THE_AUDIO:
+            raise OptionError(f"{name} can't be set: the command line sends 16 kHz PCM")
         if name not in _SETTABLE:
             raise OptionError(
                 f"-o takes a name that --help lists, not {name!r}"

@@ -11,7 +11,13 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
-from ..errors import AaiStreamError, AudioError, InputError, RefusedError
+from ..errors import (
+    AaiStreamError,
+    AudioError,
+    InputError,
+    RefusedError,
+    RejectedError,
+)
 
 T = TypeVar("T")
 
@@ -111,7 +117,7 @@ def _status(exc: Exception) -> int:
         return os.EX_DATAERR
     if isinstance(exc, InputError):
         return 2
-    if isinstance(exc, RefusedError):
+    if isinstance(exc, (RefusedError, RejectedError)):
         return os.EX_NOPERM
     if isinstance(exc, OSError) and exc.filename:
         return os.EX_NOINPUT

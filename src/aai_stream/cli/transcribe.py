@@ -106,7 +106,7 @@ def transcribe(
     Warnings, the server's and our own, are told on standard error. Ctrl-C ends the
     session and keeps what is final. Exit status: 0 done, 2 bad usage,
     65 unreadable audio, 66 no such file, 69 no server, 75 parts were not transcribed,
-    77 refused, 130 Ctrl-C.
+    77 the key or a parameter was refused, 130 Ctrl-C.
     """
 
     async def command(stop: Stop) -> int:
@@ -171,7 +171,7 @@ async def _transcribe_all(
             stamped = screen.shows_text and source.path is None
             try:
                 with _written(source, screen) as write:
-                    await hear(
+                    has_heard = await hear(
                         recording,
                         stream,
                         screen=screen,
@@ -180,6 +180,8 @@ async def _transcribe_all(
                         realtime=realtime,
                         stop=stop,
                     )
+                if not has_heard and not stop.is_set():
+                    complain(f"{source.name}: no speech was heard")
             except LostAudioError as exc:  # the other files are there yet
                 complain(f"{source.name}: {exc}")
                 status = os.EX_TEMPFAIL
