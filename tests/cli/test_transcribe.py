@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -14,6 +15,7 @@ import soundfile
 from aiohttp import web
 from typer.testing import CliRunner, Result
 
+import aai_stream
 from aai_stream.cli import app, hearing
 from aai_stream.cli import transcribe as commands
 from aai_stream.cli.writing import (
@@ -26,7 +28,7 @@ from aai_stream.cli.writing import (
 from aai_stream.emulator.engines.marked import MarkedEngine, marked_audio
 from aai_stream.emulator.faults import fault
 from aai_stream.emulator.server import Emulator
-from aai_stream.errors import EngineError
+from aai_stream.errors import EngineError, OptionError
 from aai_stream.messages import Turn, Word
 from aai_stream.parameters import PARAMETERS
 from aai_stream.recorder.reading import read_call
@@ -366,7 +368,7 @@ def test_a_stream_that_fails_keeps_its_turns_and_names_the_rest(
             yield emulator.url
 
     monkeypatch.setenv("ASSEMBLYAI_API_KEY", "k")
-    monkeypatch.setattr(commands, "MAX_RETRIES", 0)
+    monkeypatch.setattr(commands, "FILE_RETRIES", 0)
     with in_thread(server()) as url:
         result = run(longer, speech, "--fast", "-d", tmp_path, "--url", url)
     assert result.exit_code == 75
@@ -376,6 +378,21 @@ def test_a_stream_that_fails_keeps_its_turns_and_names_the_rest(
     whole = soundfile.info(longer).duration
     assert f"aai-stream: {longer}: not transcribed: " in result.stderr
     assert f" to {whole:.2f} s (the server closed the session" in result.stderr
+
+
+def test_live_audio_outlives_longer_outages_than_a_file(
+    speech: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def connect(**options: Any) -> Any:
+        asked.append(options["max_retries"])
+        raise OptionError("that is enough")
+
+    monkeypatch.setattr(commands, "connect", connect)
+    assert [run(name).exit_code for name in (speech, "-")] == [2, 2]
+    as_ever = inspect.signature(aai_stream.connect).parameters["max_retries"].default
+    assert asked == [3, as_ever]
 
 
 def test_what_was_not_transcribed_is_told_and_the_next_file_is_done(

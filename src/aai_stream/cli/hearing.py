@@ -25,8 +25,11 @@ from .writing import Writer
 if TYPE_CHECKING:
     from ..typing import Audio
 
-MAX_RETRIES = 3
+FILE_RETRIES = 3
 """Somebody sits and waits, who can start the command again."""
+
+LIVE_RETRIES = 10
+"""What was said once nobody says again: half a minute, as in a program."""
 
 
 @contextlib.asynccontextmanager

@@ -13,7 +13,7 @@ from ..client import connect
 from ..errors import AudioError, MissingExtraError
 from ..files import BLOCK_MS, Recording
 from . import parameters as given
-from .hearing import MAX_RETRIES, hear, opened, server
+from .hearing import LIVE_RETRIES, hear, opened, server
 from .running import Stop, log_shown, run
 from .screen import Screen
 from .writing import Format, writer
@@ -71,7 +71,7 @@ def listen(
             stream = connect(
                 base_url=base_url,
                 api_key=api_key,
-                max_retries=MAX_RETRIES,
+                max_retries=LIVE_RETRIES,
                 record=record,
                 **parameters,
             )

@@ -18,7 +18,7 @@ from ..errors import LostAudioError, OptionError
 from ..files import Recording, open_recording, raw_recording
 from ..protocol.pace import CATCH_UP_RATE
 from . import parameters as given
-from .hearing import MAX_RETRIES, hear, opened, server
+from .hearing import FILE_RETRIES, LIVE_RETRIES, hear, opened, server
 from .running import Stop, complain, log_shown, run
 from .screen import Screen
 from .writing import Format, writer
@@ -36,6 +36,11 @@ class Source:
     open: Callable[[], Recording]
     path: Path | None
     """Of the text; None for standard output."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it can't be read again."""
+        return self.name == STANDARD_INPUT
 
     @property
     def shown(self) -> str:
@@ -158,7 +163,7 @@ async def _transcribe_all(
         stream = connect(
             sample_rate=recording.sent_rate,
             catch_up_rate=CATCH_UP_RATE if realtime else math.inf,
-            max_retries=MAX_RETRIES,
+            max_retries=LIVE_RETRIES if source.is_live else FILE_RETRIES,
             skip_silence=False,
             **options,
         )
