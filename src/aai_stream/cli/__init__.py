@@ -24,6 +24,7 @@ app = typer.Typer(
     no_args_is_help=True,
     invoke_without_command=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # or else each line of a docstring is wrapped alone
 )
 
 
