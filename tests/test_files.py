@@ -33,6 +33,8 @@ from aai_stream.errors import (
     LostAudioError,
     MissingExtraError,
     RefusedError,
+    RejectedError,
+    SessionError,
 )
 from aai_stream.files import (
     Recording,
@@ -221,11 +223,20 @@ async def test_what_was_not_transcribed_is_raised_with_the_rest() -> None:
     assert "w0" not in repr(caught.value).lower()
 
 
-async def test_turns_outlive_a_stream_that_fails() -> None:
+@pytest.mark.parametrize(
+    ("failing", "code", "kind"),
+    [
+        ("reset,at=4000ms", 1006, DroppedError),
+        ("close,at=4000ms,code=4000", 4000, RejectedError),
+    ],
+)
+async def test_turns_outlive_a_stream_that_fails(
+    failing: str, code: int, kind: type[SessionError]
+) -> None:
     """Also what was not pushed yet is named."""
     audio = marked_audio(40)
-    async with Emulator(MarkedEngine(), faults=[fault("reset,at=4000ms")]) as server:
-        with pytest.raises(LostAudioError, match=r"to 18\.18 s \(.*1006") as caught:
+    async with Emulator(MarkedEngine(), faults=[fault(failing)]) as server:
+        with pytest.raises(LostAudioError, match=rf"to 18\.18 s \(.*{code}") as caught:
             await aai_stream.transcribe(
                 audio,
                 sample_rate=16000,
@@ -237,7 +248,9 @@ async def test_turns_outlive_a_stream_that_fails() -> None:
             )
     heard, lost = words(caught.value.turns), caught.value.lost
     assert heard[0] == "w0000"
-    assert isinstance(caught.value.__cause__, DroppedError)
+    assert type(caught.value.__cause__) is kind
+    assert caught.value.retryable is kind.retryable
+    assert caught.value.code == code
     assert lost[0].start_ms <= MarkedLayout().start_ms(len(heard))
     for one, next_ in pairwise(lost):
         assert one.end_sample == next_.start_sample

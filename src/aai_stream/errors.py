@@ -51,7 +51,8 @@ class SessionError(AaiStreamError):
     """A connection failed or ended. Not to be tried again unless `TransientError`.
 
     `code` is the websocket's close code, or the HTTP status of a refused handshake;
-    None when neither was received. `retryable` is a constant of the class.
+    None when neither was received. `retryable` is a constant of the class, except of
+    `LostAudioError`.
     """
 
     retryable = False
@@ -130,7 +131,8 @@ class LostAudioError(TransientError):
     """A recording was not transcribed as a whole.
 
     `lost` are the parts that no final turn covers, `turns` all that were final. If that
-    is because the stream failed, `__cause__` is the `SessionError` that ended it.
+    is because the stream failed, `__cause__` is the `SessionError` that ended it,
+    which gives `code` and `retryable`.
     """
 
     def __init__(
@@ -146,9 +148,12 @@ class LostAudioError(TransientError):
             gaps.append((gaps.pop()[0] if follows else part.start_ms, part.end_ms))
         parts = [f"{start / 1000:.2f} to {end / 1000:.2f} s" for start, end in gaps]
         more = f" and {len(parts) - 3} more" if len(parts) > 3 else ""
+        why = failure or lost[-1].why
         super().__init__(
-            f"not transcribed: {', '.join(parts[:3])}{more} ({failure or lost[-1].why})"
+            f"not transcribed: {', '.join(parts[:3])}{more} ({why})",
+            code=failure.code if failure else None,
         )
         self.__cause__ = failure
+        self.retryable = failure is None or failure.retryable
         self.lost = list(lost)
         self.turns = list(turns)
